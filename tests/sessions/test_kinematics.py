@@ -1,9 +1,12 @@
 """The kinematic hand against its own anatomy; recovering the angles is tested with the features."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
 from sessions import kinematics as kin
+from sessions.scoring.features import NAMES, features_of
 
 
 def random_poses(n: int, seed: int = 1) -> kin.Floats:
@@ -106,3 +109,27 @@ def test_a_guide_without_time_is_refused(legs: list[kin.KeyFrame]) -> None:
 def test_hand_length_follows_age(age: float, band: str, length: float) -> None:
     assert kin.age_band(age) == band
     assert kin.hand_length(age) == length
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_features_recover_the_angles_that_were_put_in(side: Literal["left", "right"]) -> None:
+    poses = random_poses(200)
+    features = features_of(kin.landmarks(poses, length=0.15, side=side), side=side)
+    expected = {
+        "mcp_flex": poses[:, kin.MCP],
+        "mcp_abd": poses[:, kin.ABD] + kin.NEUTRAL_ABD,
+        "pip_flex": poses[:, kin.PIP],
+        "dip_flex": poses[:, kin.DIP],
+    }
+    fingers = ("index", "middle", "ring", "little")
+    for name, angles in expected.items():
+        columns = [NAMES.index(f"{name}_{finger}") for finger in fingers]
+        np.testing.assert_allclose(features[:, columns], angles, rtol=0, atol=1e-9)
+    thumb = features[:, [NAMES.index("bend_thumb_mcp"), NAMES.index("bend_thumb_ip")]]
+    np.testing.assert_allclose(thumb, poses[:, 18:20], rtol=0, atol=1e-9)
+    curl = poses[:, kin.FLEXION].sum(axis=1) / 4
+    np.testing.assert_allclose(features[:, NAMES.index("curl")], curl, rtol=0, atol=1e-9)
+    roll = features[:, NAMES.index("roll")] - poses[:, kin.ROLL]
+    np.testing.assert_allclose(np.sin(np.radians(roll)), 0, rtol=0, atol=1e-11)
+    wave = features[:, NAMES.index("wave")]
+    np.testing.assert_allclose(wave, poses[:, kin.WAVE], rtol=0, atol=1e-9)

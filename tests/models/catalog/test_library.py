@@ -10,6 +10,7 @@ from models.catalog.features import FEATURE_INDEX, FEATURE_NAMES
 from models.catalog.library import motion_library, parse_motion
 from models.catalog.records import Library
 from sessions.kinematics import POSES, Pose
+from sessions.scoring.features import NAMES
 
 
 def document(motion: str = "fist", **changes: Any) -> bytes:
@@ -37,10 +38,11 @@ def test_only_the_fist_is_measured_in_image_space() -> None:
 
 
 def test_features_have_the_places_of_the_schema() -> None:
+    assert FEATURE_NAMES == NAMES
     assert len(FEATURE_NAMES) == len(set(FEATURE_NAMES)) == 44
-    places = {"bend.index.mcp": 3, "mcp_flex.index": 15, "mcp_abd.index": 19, "pip_flex.index": 23}
-    places |= {"dip_flex.index": 27, "opp.index": 31, "aperture": 35, "spread": 36, "roll": 37}
-    places |= {"wave": 38, "tam.index": 39, "tam.little": 42, "C": 43}
+    places = {"bend_index_mcp": 3, "mcp_flex_index": 15, "mcp_abd_index": 19, "pip_flex_index": 23}
+    places |= {"dip_flex_index": 27, "opp_index": 31, "aperture": 35, "spread": 36, "roll": 37}
+    places |= {"wave": 38, "tam_index": 39, "tam_little": 42, "curl": 43}
     assert {name: FEATURE_INDEX[name] for name in places} == places
 
 
@@ -61,7 +63,7 @@ def test_a_posture_has_one_meaning_everywhere() -> None:
         (document(signal={"form": "linear", "unit": "deg", "weights": {"grip": 1}}), "'grip'"),
         (document(version=0), "version"),
         (document(colour="red"), "Extra inputs are not permitted"),
-        (document(shape=["C", "C"]), "named twice"),
+        (document(shape=["curl", "curl"]), "named twice"),
         (document(filter={"f_min": 0, "beta": 1}), "filter.f_min"),
         (document(detector={"t_min": 2.0, "t_max": 1.0}), "t_max must be above t_min"),
         (document(target_limits={}), "missing for ['image', 'world']"),
