@@ -84,6 +84,7 @@ class Player:
         tally: Tally | None = None,
         ledger: Ledger | None = None,
         observer: Observer | None = None,
+        ack_latency: Latencies | None = None,
         http: aiohttp.ClientSession | None = None,
     ) -> None:
         """Prepare a player; nothing is sent before `connect`.
@@ -94,14 +95,14 @@ class Player:
             tally: where to count; a new one by default.
             ledger: where to note what is sent and acknowledged.
             observer: called with `score`, `peak`, `rep`, `advice`, `steer` and the like.
+            ack_latency: where to count the ack latency of this player's messages of any kind.
             http: an open session to share between many players.
         """
         self._clock = clock
         self._ledger = ledger
         self._observer = observer
         self.tally = Tally() if tally is None else tally
-        self.ack_latency = Latencies()
-        """Ack latency of this player's events and frames together."""
+        self.ack_latency = Latencies() if ack_latency is None else ack_latency
         self.ring = Ring()
         self.limits = Limits()
         self.session_id = ""
