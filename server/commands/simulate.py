@@ -40,7 +40,7 @@ def add_manner(parser: argparse.ArgumentParser, motions: str = "fist") -> None:
     play_options.add_argument("--frames-per-message", type=count, default=2)
     play_options.add_argument("--rom", type=_share, help="excursion, 0.3-1 (default: varied)")
     play_options.add_argument("--noise", type=_amount, default=1.0, help="landmark noise, mm")
-    play_options.add_argument("--tremor", type=_amount, help="tremor, degrees (default: none)")
+    play_options.add_argument("--tremor", type=_amount, help="tremor, degrees (default: varied)")
     play_options.add_argument("--dropout", type=_amount, default=0.0, help="lost hands, 1/s")
 
 
@@ -52,7 +52,7 @@ def manner_of(args: argparse.Namespace) -> Manner:
         frames_per_message=args.frames_per_message,
         rom=args.rom,
         noise_mm=args.noise,
-        tremor_deg=args.tremor or 0.0,
+        tremor_deg=args.tremor,
         dropout=args.dropout,
     )
 

@@ -17,12 +17,13 @@ from server.simulation.performance import Manner, Performance, rehearse
 from server.simulation.player import Player, Tally
 from server.simulation.reptimes import KEPT_SETS, Take
 from server.simulation.watcher import Sightings
+from sessions.synthetic import ChildParameters
 
 SETS_A_SESSION = 6
 REST_S = (0.8, 2.0)
 """Pause between two sets, seconds: at least, at most."""
-LEAD_S = 0.3
-"""From asking for a set to the guide's first movement, seconds."""
+LEAD_S = 0.2
+"""From asking for a set to its first picture, seconds: time for the answer to come."""
 APP_VERSION = "simulate-1"
 
 
@@ -32,7 +33,7 @@ class Casting:
 
     child_id: str
     token: str
-    side: str
+    parameters: ChildParameters
     seed: int
 
 
@@ -76,6 +77,7 @@ class Child:
         # Every device counts its own microseconds from its own start.
         self._device_epoch_us = self._random.randrange(3_600_000_000)
         self._set_count = 0
+        self._pictures = 0
         self._take: Take | None = None
         self._reps: dict[str, int] = {}
 
@@ -141,10 +143,10 @@ class Child:
         performance = await asyncio.get_running_loop().run_in_executor(
             stage.executor,
             rehearse,
+            self._casting.parameters,
             stage.manner,
             self._casting.seed,
             self._set_count,
-            self._casting.side,
             left_s,
         )
         row.side, row.motion, row.state = performance.side, performance.motion, "playing"
@@ -157,7 +159,7 @@ class Child:
             motion=performance.motion,
             side=performance.side,
             asked_reps=performance.asked_reps,
-            guide_t0_us=t0_us,
+            guide_t0_us=t0_us + performance.lead_us,
         )
         if stage.takes is not None and len(stage.takes) < KEPT_SETS:
             self._take = Take(performance.plan(t0_us, started))
@@ -190,30 +192,30 @@ class Child:
     ) -> int:
         """Send the set's messages, each when its last picture is taken; return the true reps.
 
-        When the run ends the set does too, after the repetition at hand.
+        When everybody is asked to leave, the set ends after the repetition at hand.
         """
         stage, row = self._stage, self.row
         reps_before, done, ends_s = row.reps_true, 0, None
-        for message in performance.messages(t0_us):
-            while done < len(performance.rep_ends_s) and performance.rep_ends_s[done] <= message.s:
+        rep_ends_s = performance.rep_ends_s
+        for shot in performance.shots(t0_us, self._pictures):
+            while done < len(rep_ends_s) and rep_ends_s[done] <= shot.s:
                 done += 1
                 row.reps_true = reps_before + done
-            if ends_s is None and self._over():
-                ends_s = performance.rest_after(message.s)
-            if ends_s is not None and message.s > ends_s:
+            if ends_s is None and stage.stop.is_set():
+                ends_s = performance.cut_after(shot.s)
+            if ends_s is not None and shot.s > ends_s:
                 break
-            wait = begins + message.s - stage.clock.monotonic()
+            wait = begins + shot.s - stage.clock.monotonic()
             if wait > 0:
                 await asyncio.sleep(wait)
-            sent = await player.send_frames(message.payload)
-            row.frames += message.frames
-            at = sent.sent_at if sent.sent_at is not None else stage.clock.monotonic()
+            sent = await player.send_frames(shot.payload)
+            row.frames += shot.frames
+            self._pictures += shot.frames
+            at = stage.clock.monotonic() if sent.sent_at is None else sent.sent_at
             if stage.sightings is not None:
-                stage.sightings.note(player.session_id, message.payload, at)
+                stage.sightings.note(player.session_id, shot.payload, at)
             if self._take is not None:
-                self._take.note(message.payload, at)
-        else:
-            done = len(performance.rep_ends_s)
+                self._take.note(shot.payload, at)
         return done
 
     async def _rest(self) -> None:

@@ -22,7 +22,7 @@ from server.simulation.child import Casting, Child, Stage
 from server.simulation.latency import Latencies
 from server.simulation.ledger import Ledger
 from server.simulation.line import LineLostError, RefusedError
-from server.simulation.performance import Manner
+from server.simulation.performance import Manner, cast
 from server.simulation.player import Tally
 from server.simulation.reptimes import Take, rep_latencies
 from server.simulation.watcher import Sightings, Views, Watcher
@@ -184,8 +184,8 @@ class Crowd:
             ttl_s=TOKEN_S,
             clock=self._clock,
         )
-        side = ("right", "left")[n % 2]
-        return Casting(child_id, token, side, seed=self._script.seed * 100_003 + n)
+        seed = self._script.seed * 100_003 + n
+        return Casting(child_id, token, cast(self._script.manner, seed), seed)
 
     async def _keep_playing(self, child: Child, delay: float, stage: Stage) -> None:
         """Play; after a failure count it and begin anew, as a child would."""
