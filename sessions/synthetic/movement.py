@@ -8,8 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from models.catalog.records import GuidePose, MotionDefinition
-from sessions.kinematics import DIP, FLEXION, MCP, PIP, ROLL, TILT, WAVE, Floats, Pose, minimum_jerk
+from models.catalog.records import MotionDefinition
+from sessions.kinematics import DIP, FLEXION, MCP, PIP, ROLL, TILT, WAVE, Floats, minimum_jerk
+from sessions.motions import pose_of
 from sessions.synthetic.child import ChildParameters
 
 LEAST_EXCURSION: Final = 0.3
@@ -39,11 +40,6 @@ class Cycle:
     hold_s: float
     back_s: float
     rest_s: float
-
-
-def pose_of(pose: GuidePose) -> Pose:
-    """Return a catalogue posture as one of the kinematic hand."""
-    return Pose(**pose.model_dump())
 
 
 def cycle_of(definition: MotionDefinition) -> Cycle:
