@@ -62,6 +62,7 @@ async def _demo(args: argparse.Namespace) -> int:
         )
         key = settings.dev_key or home / "dev-key.pem"
         create_dev_key(key)
+        (home / "server").mkdir()
         url = await stack.enter_async_context(
             serving(
                 home / "server",

@@ -50,12 +50,11 @@ async def serving(
     """Run `python -m server serve` and yield its address once it is ready.
 
     However this process ends, the server ends with it: a keeper stands between them, in a session
-    of its own so that Ctrl-C reaches us alone. The server's log lies in `directory`.
+    of its own so that Ctrl-C reaches us alone. The server's log lies in `directory`, which exists.
 
     Raises:
         ServerError: it ended, or was not ready in time.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     log = directory / "log"
     serve = [sys.executable, "-m", "server", "serve"]
     ours = [sys.executable, "-I", "-S", keeper.__file__, str(directory), "keep", *serve]
