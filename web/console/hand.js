@@ -9,7 +9,7 @@ const LIMBS = [
   [13, 14, 0.12, 0.106], [14, 15, 0.106, 0.094], [15, 16, 0.094, 0.077],
   [17, 18, 0.108, 0.094], [18, 19, 0.094, 0.083], [19, 20, 0.083, 0.068],
 ];
-const TIPS = new Set([4, 8, 12, 16, 20]);
+const PARENT = [0, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19];
 const PALM = [0, 1, 5, 9, 13, 17];
 const PALM_BONES = [1, 5, 9, 13, 17];
 const LIGHT = [-0.64, -0.77]; // towards the upper left
@@ -35,7 +35,7 @@ export function drawHand(ctx, hand, side, presence) {
 function shades(side) {
   const p = palette();
   const name = side === "left" ? "left" : "right";
-  return { main: p[name], deep: p[`${name}Deep`], pale: p[`${name}Pale`], bone: p.bone, shade: blend(p[`${name}Deep`], "#000000", 0.25, 0.2) };
+  return { main: p[name], deep: p[`${name}Deep`], pale: p[`${name}Pale`], bone: p.bone, shade: blend(p[`${name}Deep`], "#000000", 0.35, 0.13) };
 }
 
 // Far parts sink into the deep colour, near ones rise to the pale one.
@@ -47,11 +47,11 @@ function skin(colours, depth) {
 function limb(ctx, hand, a, b, ra, rb, colours) {
   const from = { ...hand[a], r: ra * hand[a].k };
   const to = { ...hand[b], r: rb * hand[b].k };
-  shadow(ctx, from, to, TIPS.has(b), colours);
+  shadow(ctx, from, to, colours);
   ctx.fillStyle = round(ctx, from, to, colours);
   capsule(ctx, from, to);
   ctx.fill();
-  bone(ctx, from, to, colours);
+  bone(ctx, from, to, hand[PARENT[a]], colours);
 }
 
 // A limb is round: across its length the colour runs from the lit edge to the shaded one.
@@ -69,22 +69,29 @@ function round(ctx, from, to, colours) {
   return fill;
 }
 
-// The shade a limb throws on what lies behind it; it grows away from its root.
-function shadow(ctx, from, to, tip, colours) {
+// The soft shade a limb throws on what lies behind it; none on the limb it grows from.
+function shadow(ctx, from, to, colours) {
+  const root = { x: from.x + (to.x - from.x) * 0.25, y: from.y + (to.y - from.y) * 0.25, r: from.r * 0.96 };
+  ctx.save();
+  ctx.globalCompositeOperation = "source-atop"; // on what is painted, never on the empty stage
   ctx.fillStyle = colours.shade;
-  for (const gap of [0.045, 0.022]) {
-    sleeve(ctx, from, to, gap * from.k);
+  for (const gap of [0.09, 0.06, 0.035, 0.015]) {
+    capsule(ctx, root, { x: to.x, y: to.y, r: to.r + gap * from.k });
     ctx.fill();
-    if (tip) disc(ctx, to.x, to.y, to.r + gap * from.k);
   }
+  ctx.restore();
 }
 
-function bone(ctx, from, to, colours) {
+// The bone inside a limb, with the end of the bone before it, which the limb's root covers.
+function bone(ctx, from, to, before, colours) {
   const near = Math.max(0, Math.min(1, 0.5 + (from.depth + to.depth) / 2));
-  ctx.strokeStyle = blend(colours.deep, colours.bone, 0.55 + 0.45 * near, 0.92);
-  ctx.lineWidth = Math.max(1.6, 0.026 * (from.k + to.k) * 0.5);
+  const back = Math.hypot(before.x - from.x, before.y - from.y) || 1;
+  const stub = Math.min(1, from.r / back);
+  ctx.strokeStyle = blend(colours.deep, colours.bone, 0.6 + 0.4 * near);
+  ctx.lineWidth = Math.max(1.6, 0.013 * (from.k + to.k));
   ctx.beginPath();
-  ctx.moveTo(from.x, from.y);
+  ctx.moveTo(from.x + (before.x - from.x) * stub, from.y + (before.y - from.y) * stub);
+  ctx.lineTo(from.x, from.y);
   ctx.lineTo(to.x, to.y);
   ctx.stroke();
   joint(ctx, from, colours);
@@ -109,8 +116,8 @@ function palm(ctx, hand, colours, depth) {
   fill.addColorStop(1, skin(colours, middle.depth + 0.1));
   ctx.fillStyle = fill;
   ctx.fill(path);
-  ctx.strokeStyle = blend(colours.deep, colours.bone, 0.55, 0.6);
-  ctx.lineWidth = Math.max(1.5, 0.022 * wrist.k);
+  ctx.strokeStyle = blend(colours.deep, colours.bone, 0.72);
+  ctx.lineWidth = Math.max(1.6, 0.024 * wrist.k);
   for (const k of PALM_BONES) {
     ctx.beginPath();
     ctx.moveTo(wrist.x, wrist.y);
@@ -155,7 +162,7 @@ function inflate(corners, r) {
   corners.forEach((p, i) => {
     const before = corners[(i + corners.length - 1) % corners.length];
     const after = corners[(i + 1) % corners.length];
-    const side = (a, b) => Math.atan2(a.x - b.x, b.y - a.y) + Math.PI;
+    const side = (a, b) => Math.atan2(a.x - b.x, b.y - a.y);
     path.arc(p.x, p.y, r, side(before, p), side(p, after));
   });
   path.closePath();
@@ -181,19 +188,5 @@ function capsule(ctx, a, b) {
   const lean = Math.acos((a.r - b.r) / length);
   ctx.arc(a.x, a.y, a.r, angle + lean, angle - lean);
   ctx.arc(b.x, b.y, b.r, angle - lean, angle + lean);
-  ctx.closePath();
-}
-
-// The sides of a capsule, wider by up to `gap` towards its far end.
-function sleeve(ctx, a, b, gap) {
-  const length = Math.hypot(b.x - a.x, b.y - a.y) || 1;
-  const nx = -(b.y - a.y) / length;
-  const ny = (b.x - a.x) / length;
-  const start = { x: a.x + (b.x - a.x) * 0.15, y: a.y + (b.y - a.y) * 0.15 };
-  ctx.beginPath();
-  ctx.moveTo(start.x + nx * a.r, start.y + ny * a.r);
-  ctx.lineTo(b.x + nx * (b.r + gap), b.y + ny * (b.r + gap));
-  ctx.lineTo(b.x - nx * (b.r + gap), b.y - ny * (b.r + gap));
-  ctx.lineTo(start.x - nx * a.r, start.y - ny * a.r);
   ctx.closePath();
 }

@@ -1,7 +1,6 @@
 // From landmarks to the picture plane: where the camera looks, how large, how deep.
 
 const PALM = [0, 5, 9, 13, 17];
-export const MIDDLE = 0.525; // where the picture's centre lies, from the top
 const LENS = 0.16; // how much nearer parts grow, per palm length of depth
 
 /** Follows one hand so that the palm rests in the picture while the fingers move. */
@@ -16,27 +15,30 @@ export class Camera {
     this.at = null;
   }
 
-  /** Project 21 points into a box of width × height pixels: [{x, y, depth, k}], depth > 0 is near. */
-  project(points, width, height, now) {
+  /**
+   * Project 21 points into the box {left, top, width, height} of pixels at `now` (ms):
+   * [{x, y, depth, k}], where depth > 0 is near and k is a palm length there in pixels.
+   */
+  project(points, box, now) {
     const palm = [0, 1, 2].map((axis) => mean(PALM.map((k) => points[3 * k + axis])));
     const size = distance(points, 0, 9) || 1e-6;
-    const box = bounds(points);
-    const towards = [0, 1].map((axis) => box[axis] - palm[axis]);
+    const middle = centreOf(points);
+    const towards = [0, 1].map((axis) => middle[axis] - palm[axis]);
     const dt = this.at === null ? Infinity : Math.min(0.1, (now - this.at) / 1000);
     this.at = now;
     this.size = ease(this.size, size, dt / 1.0);
     this.centre = this.centre
       ? towards.map((value, axis) => ease(this.centre[axis], value, dt / 2.5))
       : towards;
-    const scale = Math.min(height / 3.5, width / 3.1) / this.size;
+    const scale = Math.min(box.height / 3.45, box.width / 2.9) / this.size;
     const at = { x: palm[0] + this.centre[0], y: palm[1] + this.centre[1] };
     const out = [];
     for (let k = 0; k < 21; k += 1) {
       const depth = -(points[3 * k + 2] - palm[2]) / this.size;
       const lens = 1 + LENS * depth;
       out.push({
-        x: width / 2 + (points[3 * k] - at.x) * scale * lens,
-        y: height * MIDDLE + (points[3 * k + 1] - at.y) * scale * lens,
+        x: box.left + box.width / 2 + (points[3 * k] - at.x) * scale * lens,
+        y: box.top + box.height / 2 + (points[3 * k + 1] - at.y) * scale * lens,
         depth,
         k: lens * scale * this.size,
       });
@@ -51,7 +53,7 @@ function distance(points, a, b) {
   return Math.hypot(...[0, 1, 2].map((axis) => points[3 * a + axis] - points[3 * b + axis]));
 }
 
-function bounds(points) {
+function centreOf(points) {
   return [0, 1].map((axis) => {
     let low = Infinity;
     let high = -Infinity;

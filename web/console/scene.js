@@ -1,7 +1,7 @@
 // The stage's picture, drawn once per screen refresh: the target ring and the hands inside it.
 import { drawHand } from "./hand.js";
 import { blend, palette } from "./palette.js";
-import { Camera, MIDDLE } from "./pose.js";
+import { Camera } from "./pose.js";
 
 const PULSE_MS = 900;
 const FROM_LEFT = ["right", "left"]; // a camera sees the right hand on the left
@@ -23,11 +23,12 @@ export class Scene {
     const shown = watched.playout.shown(now);
     const side = watched.set?.side;
     const poses = FROM_LEFT.map((name) => [name, watched.playout.pose(name, shown)]).filter(([, pose]) => pose);
-    this.target(watched, shown, width, height, now, side);
+    const top = width < 520 ? 64 : 36; // the title stands above
+    const box = { left: 0, top, width, height: height - top };
+    this.target(watched, shown, box, now);
     const share = width / Math.max(1, poses.length);
     poses.forEach(([name, pose], i) => {
-      const hand = this.cameras[name].project(pose.points, share, height, now);
-      for (const point of hand) point.x += i * share;
+      const hand = this.cameras[name].project(pose.points, { ...box, left: i * share, width: share }, now);
       const asked = !side || side === name || poses.length === 1;
       drawHand(ctx, hand, name, pose.presence * (asked ? 1 : 0.45));
     });
@@ -47,12 +48,12 @@ export class Scene {
   }
 
   // A ring that fills as the movement nears its target, and a ripple for each full repetition.
-  target(watched, shown, width, height, now, side) {
+  target(watched, shown, box, now) {
     const { ctx } = this;
     const colours = palette();
-    const tint = side === "left" ? colours.left : colours.right;
-    const [x, y] = [width / 2, height * MIDDLE];
-    const radius = Math.min(width, height) * 0.43;
+    const tint = watched.set?.side === "left" ? colours.left : colours.right;
+    const [x, y] = [box.width / 2, box.top + box.height / 2];
+    const radius = Math.min(box.width, box.height) * 0.455;
     const z = shown === null ? null : watched.trace.at(shown / 1000);
     this.ring += (Math.max(0, Math.min(1, z ?? 0)) - this.ring) * 0.35;
     ctx.save();

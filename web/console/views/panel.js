@@ -24,7 +24,7 @@ function Reps({ watched }) {
     <section class="tile reps" aria-labelledby="reps-title">
       <h3 id="reps-title">${text.reps}</h3>
       <p class="big" aria-live="polite" aria-atomic="true" data-reps=${full + partial}>
-        <b>${full}</b>${asked ? html` <span class="soft">${text.of} ${asked}</span>` : null}
+        <b>${full + partial}</b>${asked ? html` <span class="soft">${text.of} ${asked}</span>` : null}
         <span class="side">
           <span class="full">${text.full} ${full}</span>
           <span class="partial">${text.partial} ${partial}</span>
