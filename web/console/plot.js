@@ -5,7 +5,6 @@ import { words } from "./text.js";
 import { SPAN_S } from "./trace.js";
 
 const FONT = "11px system-ui, sans-serif";
-const HEAD = 0.35; // seconds left free at the right edge
 
 export class SignalPlot {
   constructor(host) {
@@ -24,7 +23,7 @@ export class SignalPlot {
     const { trace } = watched;
     this.plot.batch(() => {
       this.plot.setData([trace.t, trace.z], false);
-      this.plot.setScale("x", { min: this.now - SPAN_S, max: this.now + HEAD });
+      this.plot.setScale("x", { min: this.now - SPAN_S, max: this.now });
       this.plot.setScale("y", span(trace));
     });
     this.host.dataset.points = String(trace.t.length);
@@ -48,7 +47,7 @@ export class SignalPlot {
     const colour = (name) => () => palette()[name];
     return {
       ...this.size(),
-      padding: [10, 6, 0, 0],
+      padding: [10, 14, 0, 0],
       legend: { show: false },
       cursor: { show: false },
       select: { show: false },

@@ -54,7 +54,8 @@ export class Scene {
     const tint = watched.set?.side === "left" ? colours.left : colours.right;
     const [x, y] = [box.width / 2, box.top + box.height / 2];
     const radius = Math.min(box.width, box.height) * 0.455;
-    const z = shown === null ? null : watched.trace.at(shown / 1000);
+    const edge = watched.trace.edge(shown === null ? null : shown / 1000);
+    const z = edge === null ? null : watched.trace.at(edge);
     this.ring += (Math.max(0, Math.min(1, z ?? 0)) - this.ring) * 0.35;
     ctx.save();
     ctx.lineCap = "round";

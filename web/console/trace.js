@@ -11,6 +11,7 @@ export class Trace {
   clear() {
     this.t = [];
     this.z = [];
+    this.interval = 0; // seconds between samples, smoothed
     this.marks = new Map(); // "set_no/rep_no" -> {t, z, class}
   }
 
@@ -25,6 +26,7 @@ export class Trace {
     const last = this.t[this.t.length - 1];
     if (last !== undefined && t < last - KEEP_S) this.clear(); // the device clock began anew
     else if (last !== undefined && t <= last) return;
+    else if (last !== undefined) this.interval += 0.2 * (Math.min(0.5, t - last) - this.interval);
     this.t.push(t);
     this.z.push(Number.isFinite(z) ? z : null);
     while (this.t[0] < t - KEEP_S) {
@@ -33,15 +35,32 @@ export class Trace {
     }
   }
 
+  // A peak is told when the movement has come back from it: it joins the samples where it belongs.
   peak({ set_no, rep_no, t_us, z }) {
+    this.insert(t_us / 1e6, z);
     this.marks.set(`${set_no}/${rep_no}`, { t: t_us / 1e6, z, class: "pending" });
     const oldest = t_us / 1e6 - KEEP_S;
     for (const [key, mark] of this.marks) if (mark.t < oldest) this.marks.delete(key);
   }
 
+  insert(t, z) {
+    let i = this.t.length;
+    while (i > 0 && this.t[i - 1] >= t) i -= 1;
+    if (i === 0 || this.t[i] === t) return;
+    this.t.splice(i, 0, t);
+    this.z.splice(i, 0, z);
+  }
+
   rep(rep) {
     const mark = this.marks.get(`${rep.set_no}/${rep.rep_no}`);
     if (mark) mark.class = rep.class;
+  }
+
+  /** The time up to which the signal is drawn while `shown` seconds are: late by one sample. */
+  edge(shown) {
+    const newest = this.newest();
+    if (shown === null || newest === null) return newest;
+    return shown - Math.min(0.4, 1.15 * this.interval);
   }
 
   newest() {

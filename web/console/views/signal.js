@@ -28,7 +28,8 @@ function Plot({ watched, label }) {
     let frame = requestAnimationFrame(function draw(now) {
       const session = current.current;
       const shown = session.playout.shown(now);
-      if (session.ended === null) plot.draw(session, shown === null ? session.trace.newest() : shown / 1000);
+      const edge = session.trace.edge(shown === null ? null : shown / 1000);
+      if (session.ended === null) plot.draw(session, edge);
       frame = requestAnimationFrame(draw);
     });
     return () => {
