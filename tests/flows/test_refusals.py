@@ -59,11 +59,8 @@ async def test_a_bad_frame_message_is_refused_and_takes_its_number(
         await client.until("ack", lambda a: a["stored"] == 2)
         assert not client.all("gap")
     assert counted("messages_refused", code=code) == before + 1
-    mongo = Mongo(
-        served.settings.mongo_url.get_secret_value(), served.settings.store.mongo_database
-    )  # type: ignore[union-attr]
     assert [seq async for seq, _ in repo.iter_frames(session_id)] == [0, 2]
-    void = next(e async for e in repo.iter_events(session_id))
+    [void] = [e async for e in repo.iter_events(session_id)]
     assert (void["seq"], void["event"], void["code"]) == (1, "void", code)
 
 
