@@ -12,20 +12,23 @@ from tests.sessions.scoring.made import ANCHORS, plan, score
 
 
 @pytest.mark.parametrize("rom", [0.35, 0.6, 1.0])
-@pytest.mark.parametrize("seed", range(4))
-def test_fists_are_counted_exactly_and_measured(seed: int, rom: float) -> None:
-    child = ChildParameters(rom=rom, landmark_noise_mm=1.0, side=("left", "right")[seed % 2])
+@pytest.mark.parametrize("noise", [0.5, 1.0])
+@pytest.mark.parametrize("seed", range(2))
+def test_fists_are_counted_exactly_and_measured(seed: int, noise: float, rom: float) -> None:
+    child = ChildParameters(rom=rom, landmark_noise_mm=noise, side=("left", "right")[seed % 2])
     made = play_set(child, motion_library().get("fist"), reps=8, seed=seed)
     messages = [decode(one.payload) for one in made.messages(2)]
     result = score(plan(side=child.side, guide_t0_us=0), messages)[1]
     metrics = result["metrics"]
     assert metrics["reps_full"] + metrics["reps_partial"] == len(made.reps) == 8
     assert metrics["rejected"] == metrics["interrupted"] == 0
+    # Peaks and valleys are extremes of a noisy signal: both push the amplitude up, by the same
+    # degrees for a small movement as for a large one.
     truth = float(np.median([rep.amplitude for rep in made.reps]))
-    assert metrics["amplitude_med"] == pytest.approx(truth, rel=0.1)
+    assert -0.02 * truth < metrics["amplitude_med"] - truth < 25.0 * noise
     for found, real in zip(result["reps"], made.reps, strict=True):
         assert real.start_us < found["t_us"] < real.end_us
-        assert abs(found["finger_rom"]["ring"] - found["amplitude"]) < 80.0
+        assert 0.5 < found["finger_rom"]["ring"] / found["amplitude"] < 1.5
     assert result["quality"]["q"] > 0.6
     json.dumps(result, allow_nan=False)
 

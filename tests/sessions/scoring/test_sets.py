@@ -101,7 +101,7 @@ def test_guide_peaks_are_answered_in_order_and_once() -> None:
     assert matched_peak(1_740_000, 1_000_000, phases, 2) == (3, -0.01)
     assert matched_peak(-300_000, 1_000_000, phases, 0) is None
     assert matched_peak(-200_000, 1_000_000, phases, 0) == (0, -0.45)
-    assert matched_peak(2**62, 1, (0.5,), 0) == (2**62, -5e-7)
+    assert matched_peak(2**62, 1, (0.5,), 0) == (2**62 - 1, 5e-7)
 
 
 def test_quality_is_the_worst_of_its_parts() -> None:
