@@ -14,7 +14,6 @@ from models.catalog.library import motion_library
 from models.grading.records import GradingModel
 from models.grading.rules import Grade, grade
 
-
 _COUNTED: Final = ("full", "partial")
 _OWN_PLACE: Final = frozenset({"anchors", "goal", "guide_period_us", "age_band", "model", "motion"})
 """Keys of the context that stand at the top of the record."""
