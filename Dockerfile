@@ -13,7 +13,8 @@ RUN python -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --require-hashes -r /tmp/base.txt
 
 FROM python:3.11-slim-bookworm
-ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    GEMGEM_HTTP__HOST=0.0.0.0
 RUN useradd --system --uid 10001 --no-create-home gemgem
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app

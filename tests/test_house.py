@@ -1,10 +1,12 @@
 """What holds for the whole house: its names, the size of its files, and what it depends on."""
 
 import ast
+import fnmatch
+import functools
 import importlib.metadata
 import importlib.util
+import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,16 +27,22 @@ URL = re.compile(r"\b(?:https?|file|git\+\w+)://|\s@\s")
 REQUIREMENTS = ("base", "demo", "dev", "node")
 
 
-def committed() -> list[Path]:
-    """Return the files of this repository, those about to be added as well."""
-    names = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-        text=True,
-    ).stdout.split("\0")
-    return [path for name in names if name and (path := ROOT / name).is_file()]
+@functools.cache
+def committed() -> tuple[Path, ...]:
+    """Return the files of this repository: all here that .gitignore does not leave out.
+
+    Without git, since the checks also run where the files were merely unpacked.
+    """
+    ignored = {line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()} | {".git"}
+    found: list[Path] = []
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in ignored]
+        found += [
+            Path(folder, name)
+            for name in names
+            if not any(fnmatch.fnmatch(name, pattern) for pattern in ignored)
+        ]
+    return tuple(found)
 
 
 def texts() -> Iterator[tuple[str, str]]:
@@ -65,6 +73,11 @@ def test_no_installed_distribution_claims_a_name_of_ours() -> None:
     assert "aiohttp" in claims  # it does see what is installed
     taken = {name: claims[name] for name in PACKAGES if set(claims.get(name, ())) - {"gemgem"}}
     assert not taken
+
+
+def test_the_files_of_the_house_are_found() -> None:
+    names = {name for name, _ in texts()}
+    assert {"pyproject.toml", "server/__init__.py", ".ci/run", "tests/test_house.py"} <= names
 
 
 def test_no_file_names_a_package_registry() -> None:
