@@ -127,6 +127,23 @@ def test_root_installs_what_is_missing(machine: Machine) -> None:
     ]
 
 
+def test_root_installs_another_python_where_the_systems_own_is_old(machine: Machine) -> None:
+    machine.add("id", "#!/bin/sh\necho 0\n")
+    machine.add_python(too_old=1)
+    old = (machine.programs / "python3").rename(machine.root / "old")
+    new = machine.root / "new"
+    machine.add_python()
+    (machine.programs / "python3").rename(new)
+    (machine.programs / "cp").symlink_to(str(shutil.which("cp")))
+    machine.add(
+        "apt-get",
+        f'#!/bin/sh\ncase "$*" in\n*" python3.11 "*) cp {new} {machine.programs}/python3.11 ;;\n'
+        f"*python3-venv*) cp {old} {machine.programs}/python3 ;;\nesac\n",
+    )
+    assert machine.setup()[0] == 0
+    assert installs(machine) == ["requirements/demo.txt"]
+
+
 def test_a_failing_installation_shows_what_apt_said(machine: Machine) -> None:
     machine.add("id", "#!/bin/sh\necho 0\n")
     machine.add("apt-get", "#!/bin/sh\necho no network >&2\nexit 100\n")
