@@ -1,0 +1,151 @@
+"""The 44 features of a hand, schema `hand44-1`: angles in degrees, distances in palm lengths."""
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from sessions.scoring.palm import Palm, Reals, cross, dot, in_palm, norm, padded, palm_of
+from sessions.scoring.plan import FEATURES, Side
+
+FINGERS = ("index", "middle", "ring", "little")
+
+BEND = slice(0, 15)
+MCP_FLEX = slice(15, 19)
+MCP_ABD = slice(19, 23)
+PIP_FLEX = slice(23, 27)
+DIP_FLEX = slice(27, 31)
+OPP = slice(31, 35)
+APERTURE = 35
+SPREAD = 36
+ROLL = 37
+WAVE = 38
+TAM = slice(39, 43)
+CURL = 43
+
+NAMES: tuple[str, ...] = (
+    *(f"bend_thumb_{joint}" for joint in ("cmc", "mcp", "ip")),
+    *(f"bend_{finger}_{joint}" for finger in FINGERS for joint in ("mcp", "pip", "dip")),
+    *(f"{angle}_{f}" for angle in ("mcp_flex", "mcp_abd", "pip_flex", "dip_flex") for f in FINGERS),
+    *(f"opp_{finger}" for finger in FINGERS),
+    *("aperture", "spread", "roll", "wave"),
+    *(f"tam_{finger}" for finger in FINGERS),
+    "curl",
+)
+"""Name of every feature by its index."""
+
+_ANGLES = 34
+"""Rows of the one arctan2: the 31 joint angles in feature order, then aperture, roll, wave."""
+_HINGE_MIN = 0.2
+"""Below this length the hinge axis is noise: the angle is taken without its sign."""
+_VIEW_MIN = 0.2
+"""Below this the fingers point at the camera and the forearm's turn cannot be seen."""
+
+
+def hand_features(q: Reals, palm: Palm) -> tuple[Reals, NDArray[np.bool_]]:
+    """Features of N hands at one instant each.
+
+    Args:
+        q: (3, 5, 4, N) landmarks in the palm frame, filtered or not.
+        palm: the frames of the same hands, for `roll` and `wave`.
+
+    Returns:
+        (44, N) features, `roll` within -180..180 and not unwrapped; (N,) whether it was seen.
+    """
+    n = q.shape[-1]
+    num = np.empty((_ANGLES, n), q.dtype)
+    den = np.empty((_ANGLES, n), q.dtype)
+
+    bones = np.empty_like(q)
+    bones[:, :, 0] = q[:, :, 0]
+    np.subtract(q[:, :, 1:], q[:, :, :-1], out=bones[:, :, 1:])
+    turn = cross(bones[:, :, :3], bones[:, :, 1:])
+    sine = norm(turn)
+    cosine = dot(bones[:, :, :3], bones[:, :, 1:])
+    num[BEND] = sine.reshape(15, n)
+    den[BEND] = cosine.reshape(15, n)
+
+    d = bones[:, 1:, 1]
+    num[MCP_FLEX] = d[2]
+    den[MCP_FLEX] = d[1]
+    num[MCP_ABD] = d[0]
+    den[MCP_ABD] = np.sqrt(d[1] * d[1] + d[2] * d[2])
+
+    # The hinge of PIP and DIP: the radial axis made perpendicular to the proximal phalanx.
+    unit = d / np.maximum(norm(d), 1e-12)
+    hinge = -unit[0] * unit
+    hinge[0] += 1.0
+    length = norm(hinge)
+    hinge /= np.maximum(length, 1e-12)
+    seen = length >= _HINGE_MIN
+    for joint, rows in ((1, PIP_FLEX), (2, DIP_FLEX)):
+        num[rows] = np.where(seen, dot(turn[:, 1:, joint], hinge), sine[1:, joint])
+        den[rows] = cosine[1:, joint]
+
+    thumb, tips = q[:, 0, 3], q[:, 1:, 3]
+    num[31] = norm(cross(thumb, tips[:, 0]))
+    den[31] = dot(thumb, tips[:, 0])
+    x, y, normal = palm.x, palm.y, palm.n
+    # (r x n).y and r.n with r the view direction made perpendicular to y, multiplied out.
+    num[32] = x[2]
+    np.negative(normal[2], out=den[32])
+    num[33] = y[0]
+    np.negative(y[1], out=den[33])
+
+    angles = np.arctan2(num, den, out=num)
+    angles *= 180.0 / np.pi
+    out = np.empty((FEATURES, n), q.dtype)
+    out[:31] = angles[:31]
+    out[OPP] = norm(thumb[:, None] - tips)
+    out[APERTURE], out[ROLL], out[WAVE] = angles[31], angles[32], angles[33]
+    np.subtract(out[MCP_ABD.start], out[MCP_ABD.stop - 1], out=out[SPREAD])
+    tam = out[TAM]
+    np.add(out[MCP_FLEX], out[PIP_FLEX], out=tam)
+    tam += out[DIP_FLEX]
+    curl = np.add(tam[0], tam[1], out=out[CURL])
+    curl += tam[2]
+    curl += tam[3]
+    curl *= 0.25
+    return out, 1.0 - y[2] * y[2] >= _VIEW_MIN * _VIEW_MIN
+
+
+def features_of(
+    landmarks: Reals,
+    *,
+    side: Side,
+    mirrored: bool = False,
+    dtype: DTypeLike = np.float64,
+) -> Reals:
+    """Features of one hand over time, unfiltered: for guides, calibration and reference values.
+
+    Args:
+        landmarks: (n, 21, 3) finite landmarks in camera axes, metres or any other equal unit.
+        side: anatomical side of the hand.
+        mirrored: whether the picture was mirrored.
+        dtype: float64 or float32, of the whole computation.
+
+    Returns:
+        (n, 44), `roll` unwrapped along n; where it cannot be seen the last value seen is held,
+        before any was seen the first one.
+    """
+    n = len(landmarks)
+    points = np.zeros((3, 21, padded(n)), dtype)
+    points[:, :, :n] = np.asarray(landmarks).transpose(2, 1, 0)
+    if (side == "left") != mirrored:
+        np.negative(points[0], out=points[0])
+    a = (points[:, 1:] - points[:, :1]).reshape(3, 5, 4, -1)
+    palm = palm_of(a)
+    out, seen = hand_features(in_palm(a, palm), palm)
+    features: Reals = np.ascontiguousarray(out[:, :n].T)
+    if n:
+        features[:, ROLL] = _unwrapped(features[:, ROLL], seen[:n])
+    return features
+
+
+def _unwrapped(roll: Reals, seen: NDArray[np.bool_]) -> Reals:
+    """Continuous roll; unseen values take the last seen one, leading ones the first."""
+    if not seen.any():
+        return np.zeros_like(roll)
+    known = np.maximum.accumulate(np.where(seen, np.arange(len(roll)), -1))
+    held = roll[np.where(known < 0, int(seen.argmax()), known)]
+    turns = np.zeros_like(held)
+    turns[1:] = np.cumsum(np.rint(np.diff(held) / -360.0))
+    return held + 360.0 * turns

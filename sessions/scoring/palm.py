@@ -1,0 +1,92 @@
+"""The palm frame: landmarks in camera axes become coordinates that only the hand's pose changes.
+
+Arrays keep the hand index last, padded to a multiple of `LANES`, so that every vector instruction
+sees whole registers and a hand's numbers do not depend on how many hands stand beside it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+LANES = 16
+"""Hands per vector register: the hand axis of every batched array is a multiple of it."""
+
+Reals = NDArray[np.floating]
+"""float32 in the batch, float64 offline: the code is the same."""
+
+_TINY = 1e-12
+"""Stands in for a length of zero below a fraction, in any unit of the landmarks."""
+
+
+class Palm(NamedTuple):
+    """The palm of N hands; `x` radial, `y` distal, `n` palmar, unit vectors in camera axes."""
+
+    scale: Reals
+    """(N,) distance from the wrist to the middle finger's MCP, unit of the landmarks."""
+    x: Reals
+    """(3, N)"""
+    y: Reals
+    """(3, N)"""
+    n: Reals
+    """(3, N)"""
+    degenerate: NDArray[np.bool_]
+    """(N,) the palm is seen as a line: its normal is not known."""
+
+
+def padded(n: int) -> int:
+    """The smallest multiple of `LANES` that holds n hands."""
+    return -(-n // LANES) * LANES
+
+
+def cross(u: Reals, w: Reals) -> Reals:
+    """Cross product of (3, …) arrays along their first axis."""
+    out = np.empty_like(u)
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        np.multiply(u[j], w[k], out=out[i])
+        out[i] -= u[k] * w[j]
+    return out
+
+
+def dot(u: Reals, w: Reals) -> Reals:
+    """Scalar product of (3, …) arrays along their first axis, always added in this order."""
+    out: Reals = u[0] * w[0]
+    out += u[1] * w[1]
+    out += u[2] * w[2]
+    return out
+
+
+def norm(u: Reals) -> Reals:
+    """Length of (3, …) arrays along their first axis."""
+    out = dot(u, u)
+    return np.sqrt(out, out=out)
+
+
+def palm_of(a: Reals) -> Palm:
+    """Palm frames of wrist-relative landmarks.
+
+    Args:
+        a: (3, 5, 4, N) axis, finger from the thumb, joint from the wrist, hand; already a right
+            hand and free of NaN. A hand of size zero gives finite nonsense.
+    """
+    a5, a9, a17 = a[:, 1, 0], a[:, 2, 0], a[:, 4, 0]
+    scale = norm(a9)
+    y = a9 / np.maximum(scale, _TINY)
+    normal = cross(a5, a17)
+    area = norm(normal)
+    degenerate = area < 0.15 * norm(a5) * norm(a17)
+    normal -= dot(normal, y) * y
+    normal /= np.maximum(norm(normal), _TINY)
+    return Palm(scale, cross(y, normal), y, normal, degenerate)
+
+
+def in_palm(a: Reals, palm: Palm) -> Reals:
+    """Landmarks in the palm frame, in palm lengths: the q of (3, 5, 4, N)."""
+    q = np.empty_like(a)
+    part = np.empty_like(a[0])
+    for i, axis in enumerate((palm.x, palm.y, palm.n)):
+        unit = axis / np.maximum(palm.scale, _TINY)
+        np.multiply(a[0], unit[0], out=q[i])
+        q[i] += np.multiply(a[1], unit[1], out=part)
+        q[i] += np.multiply(a[2], unit[2], out=part)
+    return q
