@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from config.settings import load_settings
+from config.settings import Settings, load_settings
 from models.db import DatabaseError, Mongo
 from models.play.repo import PlayRepo
 from server.simulation.audit import Finding, Report, audit
@@ -53,8 +53,9 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.total.clean and report.sessions else 1
 
 
-async def _audit(ledger: Path, url: str, database: str) -> Report:
-    mongo = Mongo(url, database)
+async def _audit(ledger: Path, settings: Settings) -> Report:
+    url = settings.mongo_url.get_secret_value() if settings.mongo_url else ""
+    mongo = Mongo(url, settings.store.mongo_database, settings.store.mongo_driver)
     try:
         return await audit(ledger, PlayRepo(mongo.database))
     finally:

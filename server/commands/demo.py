@@ -20,6 +20,7 @@ from server.commands.simulate import add_manner, count, manner_of, positive
 from server.embedded import EmbeddedError, embedded
 from server.simulation.audit import Finding, audit
 from server.simulation.crowd import TOKEN_S, Crowd, Script
+from server.simulation.rescored import rescored_equal
 from server.simulation.screen import interrupts, play, run_loop
 from server.simulation.served import ServerError, free_port, serving
 
@@ -104,11 +105,11 @@ async def _demo(args: argparse.Namespace) -> int:
         )
         with interrupts(crowd.stop):
             await play(crowd, console, clock, "gemgem demo", f"{url}/console")
-        mongo = Mongo(servers.mongo_url, settings.store.mongo_database)
+        mongo = Mongo(servers.mongo_url, settings.store.mongo_database, settings.store.mongo_driver)
         stack.push_async_callback(mongo.close)
         repo = PlayRepo(mongo.database)
         finding = (await audit(ledger, repo)).total
-        equal = await _all_rescore(crowd.sessions, repo)
+        equal = await rescored_equal(crowd.sessions, repo)
         for words in crowd.faults:
             console.print(f"[red]error[/] {words}", highlight=False)
         line = _line(crowd, finding, equal)

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -52,13 +52,12 @@ class Stage:
     http: aiohttp.ClientSession
     ledger: Ledger | None
     sightings: Sightings | None
-    watch: Callable[[str, int], Coroutine[Any, Any, None]] | None
-    """Called with a session just opened and its child's number; lets the watchers join."""
+    opened: Callable[[str, int], None]
+    """Called with each session opened and its child's number."""
     takes: list[Take] | None
     """Where sets are kept to time their reps; None keeps none."""
     ends_at: float | None = None
     """Monotonic seconds after which no repetition is begun; None plays for ever."""
-    sessions: list[str] | None = None
 
 
 class Child:
@@ -67,6 +66,8 @@ class Child:
     def __init__(self, number: int, casting: Casting, stage: Stage, row: Row) -> None:
         self.row = row
         self.playing = False
+        self.session_id: str | None = None
+        """The session being played."""
         self.reps_true = 0
         self.reps_scored = 0
         self.grades: list[float] = []
@@ -103,6 +104,7 @@ class Child:
                 await self._sit(player)
             finally:
                 self.playing = False
+                self.session_id = None
                 await player.disconnect()
             await self._rest()
         self.row.state = "done"
@@ -120,10 +122,8 @@ class Child:
             tz="Asia/Seoul",
             client_key=str(uuid.uuid4()),
         )
-        if stage.sessions is not None:
-            stage.sessions.append(player.session_id)
-        if stage.watch is not None:
-            await stage.watch(player.session_id, self._number)
+        self.session_id = player.session_id
+        stage.opened(player.session_id, self._number)
         for set_no in range(1, SETS_A_SESSION + 1):
             await self._play_set(player, set_no)
             if self._over():
