@@ -32,11 +32,7 @@ def run(args: argparse.Namespace) -> int:
         print("audit: set GEMGEM_MONGO_URL to the database to look into", file=sys.stderr)
         return 2
     try:
-        report = asyncio.run(
-            _audit(
-                args.ledger, settings.mongo_url.get_secret_value(), settings.store.mongo_database
-            )
-        )
+        report = asyncio.run(_audit(args.ledger, settings))
     except OSError as error:
         print(f"audit: {args.ledger}: {error.strerror}", file=sys.stderr)
         return 2

@@ -1,6 +1,7 @@
 """Whether stored sessions, scored again from their messages, give the records they have."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from models.play.repo import PlayRepo
 from sessions.catalogue import catalogue
@@ -16,9 +17,10 @@ async def _equal(session_id: str, repo: PlayRepo) -> bool:
     opened = await repo.find_session(session_id)
     if opened is None:
         return False
-    frames = [message async for message in repo.iter_frames(session_id)]
-    events = [(event["seq"], event) async for event in repo.iter_events(session_id)]
-    messages = sorted([*frames, *events], key=lambda message: message[0])
+    messages: list[tuple[int, bytes | dict[str, Any]]] = []
+    messages += [message async for message in repo.iter_frames(session_id)]
+    messages += [(event["seq"], event) async for event in repo.iter_events(session_id)]
+    messages.sort(key=lambda message: message[0])
     again = rescore(catalogue(), opened, messages)
     stored = await repo.list_records(session_id)
     return all(comparison.equal for comparison in compare(stored, again))
