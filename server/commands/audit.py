@@ -15,6 +15,8 @@ from models.play.repo import PlayRepo
 from server.simulation.audit import Finding, Report, audit
 
 _COUNTS = ("sent", "buffered", "stored", "found", "lost", "duplicated", "altered", "out_of_order")
+_WIDTH = 120
+"""Columns of the table where no terminal says how wide it is."""
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -45,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report.as_json()))
     else:
-        Console().print(table_of(report))
+        console = Console()
+        # Where there is no terminal the table may be as wide as it needs.
+        console.print(table_of(report), width=None if console.is_terminal else _WIDTH)
     return 0 if report.total.clean and report.sessions else 1
 
 
@@ -62,11 +66,10 @@ def table_of(report: Report) -> Table:
     """Return the findings by session, and their sum, as a table."""
     table = Table(title="ledger against MongoDB, messages", show_footer=True)
     total = report.total
-    table.add_column("session", footer=f"{len(report.sessions)} sessions")
+    table.add_column("session", no_wrap=True, footer=f"{len(report.sessions)} sessions")
     for name in _COUNTS:
-        table.add_column(
-            name.replace("_", " "), justify="right", footer=_cell(name, getattr(total, name))
-        )
+        footer = _cell(name, getattr(total, name))
+        table.add_column(name.replace("_", " "), justify="right", no_wrap=True, footer=footer)
     for session_id, finding in report.sessions.items():
         table.add_row(session_id, *_cells(finding))
     return table
