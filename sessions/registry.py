@@ -1,6 +1,7 @@
 """Opening and leaving sessions; a child's place is held for one of them at a time."""
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -96,12 +97,14 @@ class Registry:
     def _opened(self, session_id: str, who: Principal, asked: dict[str, Any]) -> Opened:
         child_id: str = asked["child_id"]
         alias = alias_of(child_id)
+        resume_token = self._new_id()
         document = {
             "_id": session_id,
             **{k: asked[k] for k in asked if k != "client_key"},
             "opened_by": who.user_id,
             "opened_us": self._clock.time_us(),
             "node": self._node,
+            "resume_sha256": hashlib.sha256(resume_token.encode()).hexdigest(),
         }
         return Opened(
             session_id=session_id,
@@ -111,6 +114,7 @@ class Registry:
             kind=asked["kind"],
             space=asked["space"],
             fps=asked["fps"],
+            resume_token=resume_token,
             document=document,
         )
 

@@ -86,6 +86,8 @@ class Opened:
     kind: str
     space: Any
     fps: float
+    resume_token: str
+    """Told to the player; only its hash is stored."""
     document: dict[str, Any]
 
 

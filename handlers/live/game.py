@@ -91,6 +91,7 @@ class GameNamespace(LiveNamespace[Player]):
         live = self.deps.settings.live
         return {
             "session_id": session.id,
+            "resume_token": session.opened.resume_token,
             "expected": session.expected,
             "limits": {
                 "unacked": live.unacked_messages,
