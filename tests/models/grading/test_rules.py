@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.grading.anchors import SettledAnchors, settle_anchors
@@ -70,6 +70,7 @@ metric_sets = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(MOTIONS),
     metric_sets,
@@ -92,6 +93,7 @@ def test_a_grade_is_bounded_or_null_with_a_reason(
     assert 1 <= len(result.explanation["ko"]) == len(result.explanation["en"]) <= 2
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(MOTIONS),
     st.sampled_from(sorted(GOOD)),
@@ -115,6 +117,7 @@ def test_a_better_value_never_lowers_the_grade(
     assert better.grade >= worse.grade
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(-100, 100), min_size=2, max_size=6, unique=True),
     st.lists(st.floats(0, 100), min_size=6, max_size=6),
