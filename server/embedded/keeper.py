@@ -24,7 +24,7 @@ GRACE_SECONDS = 12.0
 
 
 def lock(directory: Path, seconds: float) -> int | None:
-    """Return a descriptor that holds the directory until this process ends, None when taken."""
+    """Return a descriptor that holds the directory while it is open, None when it is taken."""
     descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + seconds
     while True:
@@ -70,7 +70,12 @@ def keep(
     try:
         with (directory / "log").open("ab") as log:
             server = subprocess.Popen(  # noqa: S603  # the command is our parent's own
-                command, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command,
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[held],  # the lock lasts as long as the server, even without its keeper
             )
     except OSError as reason:
         os.write(report, f"error {reason}\n".encode())

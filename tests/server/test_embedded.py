@@ -256,7 +256,9 @@ async def test_when_one_cannot_start_the_other_is_stopped(
             pytest.fail("it came up without Valkey")
     (mongod,) = started
     assert not mongod.running
-    assert keeper.lock(mongod.directory, 0) is not None, "its keeper still holds the directory"
+    held = keeper.lock(mongod.directory, 0)
+    assert held is not None, "its keeper still holds the directory"
+    os.close(held)
 
 
 def proc(pid: int, name: str) -> bytes:
@@ -288,6 +290,7 @@ async def test_a_server_whose_keeper_is_killed_is_stopped_all_the_same(
     os.kill(int(parent[1]), signal.SIGKILL)
     wait_until(lambda: not valkey.running, "the keeper is gone")
     assert alive(pid)
+    assert keeper.lock(valkey.directory, 0) is None, "two servers could write the same files"
     await valkey.stop()
     wait_until(lambda: not alive(pid), "the server is gone")
 
