@@ -58,6 +58,7 @@ async def _show(
     def frames_s() -> list[float]:
         return rates.update([row.frames for row in crowd.rows], clock.monotonic())
 
+    frames_s()
     if not console.is_terminal:
         while True:
             await asyncio.sleep(LINE_S)
