@@ -1,10 +1,18 @@
-"""What every test gets: no task and no thread may outlive it."""
+"""What every test gets: real databases of its own, and no task or thread that outlives it."""
 
 import asyncio
+import os
 import threading
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 
+import motor.frameworks.asyncio
+import pymongo
 import pytest
+import redis
+
+from server.embedded import EmbeddedServers, embedded
 
 
 @pytest.fixture(autouse=True)
@@ -14,7 +22,66 @@ async def no_leaks() -> AsyncIterator[None]:
     before_tasks = asyncio.all_tasks()
     yield
     await asyncio.sleep(0)
-    left = {task for task in asyncio.all_tasks() - before_tasks if not task.done()}
+    ours = {asyncio.current_task()}  # what runs these lines need not be what ran those above
+    left = {task for task in asyncio.all_tasks() - before_tasks - ours if not task.done()}
     assert not left, f"tasks left running: {left}"
-    threads = {t for t in set(threading.enumerate()) - before_threads if not t.daemon}
+    await asyncio.get_running_loop().shutdown_default_executor()
+    # Motor's pool is the process's: its threads are idle and made once.
+    kept = before_threads | set(motor.frameworks.asyncio._EXECUTOR._threads)
+    threads = {t for t in set(threading.enumerate()) - kept if not t.daemon}
     assert not threads, f"threads left running: {threads}"
+
+
+@pytest.fixture(scope="session")
+def start_embedded() -> Iterator[Callable[..., EmbeddedServers]]:
+    """Return a function that starts those not given, until the end of the run."""
+    with ExitStack() as stack:
+        # A loop of its own: each test has another one, and the servers are tied to none.
+        runner = stack.enter_context(asyncio.Runner(loop_factory=asyncio.new_event_loop))
+
+        def start(*, mongo_url: str | None = None, redis_url: str | None = None) -> EmbeddedServers:
+            context = embedded(mongo_url=mongo_url, redis_url=redis_url)
+            servers = runner.run(context.__aenter__())
+            stack.callback(lambda: runner.run(context.__aexit__(None, None, None)))
+            return servers
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def mongo_url(start_embedded: Callable[..., EmbeddedServers]) -> str:
+    """Return the URL of a real MongoDB replica set, shared by the run."""
+    given = os.environ.get("GEMGEM_MONGO_URL")
+    return given or start_embedded(redis_url="none of this one").mongo_url
+
+
+@pytest.fixture(scope="session")
+def redis_url(start_embedded: Callable[..., EmbeddedServers]) -> str:
+    """Return the URL of a real Valkey with an append-only file, shared by the run."""
+    given = os.environ.get("GEMGEM_REDIS_URL")
+    return given or start_embedded(mongo_url="none of this one").redis_url
+
+
+@pytest.fixture(scope="session")
+def mongo_admin(mongo_url: str) -> Iterator[pymongo.MongoClient[dict[str, object]]]:
+    """Return a synchronous client for what tests set up and clear away."""
+    with pymongo.MongoClient[dict[str, object]](mongo_url) as client:
+        yield client
+
+
+@pytest.fixture
+def mongo_database(mongo_admin: pymongo.MongoClient[dict[str, object]]) -> Iterator[str]:
+    """Return the name of a database that nobody else uses, dropped afterwards."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield name
+    mongo_admin.drop_database(name)
+
+
+@pytest.fixture
+def redis_prefix(redis_url: str) -> Iterator[str]:
+    """Return the beginning of key names that nobody else uses, cleared afterwards."""
+    prefix = f"test:{uuid.uuid4().hex}"
+    yield prefix
+    with redis.Redis.from_url(redis_url) as client:
+        if keys := list(client.scan_iter(match=f"{prefix}*", count=1000)):
+            client.unlink(*keys)

@@ -68,11 +68,10 @@ class Columns:
         inside = points[:, :, :n]
         inside[...] = self.lm.transpose(2, 1, 0)
         absent = (self.flags & NO_HAND).astype(bool)
-        if self.lm.dtype == np.int16:
-            nonfinite = np.zeros(n, bool)
-            reach = 32768.0 * float((self.unit * self.aspect).max())
-        else:
-            nonfinite = ~np.isfinite(self.lm).all(axis=(1, 2))
+        nonfinite: NDArray[np.bool_] = np.zeros(n, np.bool_)
+        reach = 32768.0 * float((self.unit * self.aspect).max())
+        if self.lm.dtype != np.int16:
+            nonfinite = np.logical_not(np.isfinite(self.lm).all(axis=(1, 2)))
             inside[:, :, nonfinite] = 0.0
             reach = np.inf
         flip = (self.side == _LEFT) ^ ((self.flags & MIRRORED) > 0)

@@ -1,0 +1,49 @@
+"""Every metric by name. Counters only grow; gauges are read at scrape time."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+CONNECTIONS = Gauge("gemgem_connections", "Open connections.", ["namespace"], registry=REGISTRY)
+CONNECTS_REFUSED = Counter(
+    "gemgem_connects_refused", "Connects refused.", ["namespace", "code"], registry=REGISTRY
+)
+EVENTS_REFUSED = Counter(
+    "gemgem_events_refused", "Events refused.", ["namespace", "code"], registry=REGISTRY
+)
+SESSIONS = Gauge("gemgem_sessions", "Sessions this worker holds.", registry=REGISTRY)
+SESSIONS_SEALED = Counter("gemgem_sessions_sealed", "Sessions sealed.", ["how"], registry=REGISTRY)
+MESSAGES = Counter("gemgem_messages", "Numbered messages taken.", registry=REGISTRY)
+MESSAGES_REFUSED = Counter(
+    "gemgem_messages_refused", "Numbered messages refused.", ["code"], registry=REGISTRY
+)
+GAPS = Counter("gemgem_gaps", "Holes in a session's numbers that were told.", registry=REGISTRY)
+FRAMES = Counter(
+    "gemgem_frames", "Frame records scored, by verdict.", ["verdict"], registry=REGISTRY
+)
+REPS = Counter("gemgem_reps", "Repetitions detected.", ["cls"], registry=REGISTRY)
+TICK = Histogram(
+    "gemgem_tick_seconds", "Work of one tick with messages.", buckets=_SECONDS, registry=REGISTRY
+)
+LOOP_LAG = Gauge("gemgem_loop_lag_seconds", "Lateness of the last tick.", registry=REGISTRY)
+APPEND = Histogram(
+    "gemgem_append_seconds",
+    "Round trip of one append to Redis.",
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+APPEND_ERRORS = Counter("gemgem_append_errors", "Appends without an answer.", registry=REGISTRY)
+FLUSHED = Counter("gemgem_flushed", "Documents written to MongoDB.", registry=REGISTRY)
+FLUSH_ERRORS = Counter("gemgem_flush_errors", "Flush rounds that failed.", registry=REGISTRY)
+DEAD_LETTERS = Counter("gemgem_dead_letters", "Items that could not be stored.", registry=REGISTRY)
+FEED_THINNED = Counter(
+    "gemgem_feed_thinned", "Feed items a slow or thinned watcher did not get.", registry=REGISTRY
+)
+WATCHERS = Gauge(
+    "gemgem_watchers", "Sessions being watched through this worker.", registry=REGISTRY
+)
+JOB_FAILURES = Counter(
+    "gemgem_job_failures", "Background jobs that ended.", ["job"], registry=REGISTRY
+)

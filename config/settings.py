@@ -1,0 +1,158 @@
+"""Settings: one frozen tree, read once from `config/defaults.toml` and the environment."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+DEFAULTS = Path(__file__).with_name("defaults.toml")
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    """A part of the tree: frozen, and a misspelt name in it is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HttpSettings(_Section):
+    """Where the process listens and what a request may be."""
+
+    host: str
+    port: Annotated[int, Field(ge=0, le=65535)]
+    body_bytes: Positive
+    """Largest HTTP request body."""
+    origins: tuple[str, ...]
+    """Browser origins allowed to connect besides the server's own."""
+    head_seconds: Positive
+    """A request head that is not finished by then closes its connection."""
+    grace_seconds: Positive
+    """Longest time from the request to stop until the process ends."""
+
+
+class TokenSettings(_Section):
+    """What an access token must say to be taken."""
+
+    issuer: str
+    audience: str
+    leeway_seconds: int
+    """Clock difference that is forgiven between machines."""
+
+
+class SocketSettings(_Section):
+    """Limits of a Socket.IO connection."""
+
+    ping_interval: Positive
+    ping_timeout: Positive
+    message_bytes: Positive
+    """Largest message on the wire; a bigger one closes the connection with 1009."""
+    messages_s: Positive
+    bytes_s: Positive
+    burst_seconds: Positive
+    queue_packets: Positive
+    """Packets that may wait for a slow reader before a player is closed, a watcher thinned."""
+    watcher_packets: Positive
+    """Packets waiting for a watcher at which its feed is thinned to the newest."""
+    namespaces: Positive
+    """Namespaces one connection may join."""
+    join_seconds: Positive
+    """An upgraded connection that joined no namespace by then is closed."""
+
+
+class LiveSettings(_Section):
+    """The live engine: its clock, its queues, what a session may hold."""
+
+    tick_ms: Positive
+    chunk_ms: Positive
+    """Frames of one session are appended in chunks of this length."""
+    ack_ms: Positive
+    score_ms: Positive
+    unacked_messages: Positive
+    """Messages a session may have that Redis has not confirmed."""
+    unacked_bytes: Positive
+    sessions: Positive
+    """Open sessions of one worker."""
+    close_seconds: Positive
+    """How long `session:close` waits for `stored` before it answers `busy`."""
+    linger_seconds: Positive
+    """How long a sealed session is kept to answer again."""
+    watchers: Positive
+    """Watchers of one session on one worker."""
+    directory_ms: Positive
+    """How often a worker publishes its live list."""
+
+
+class StoreSettings(_Section):
+    """Redis and MongoDB: names and waiting times."""
+
+    mongo_database: str
+    mongo_driver: Annotated[str, Field(pattern="^(motor|pymongo)$")]
+    redis_prefix: str
+    shards: Positive
+    """Streams the play records are spread over; fixed while streams hold anything."""
+    redis_timeout_ms: Positive
+    session_ttl_seconds: Positive
+    """Redis forgets the marks of a session this long after its last message."""
+    flush_ms: Positive
+    flush_entries: Positive
+    """Entries read from one stream in one round."""
+    lease_ms: Positive
+    """A consumer holds a stream this long without renewing."""
+    attempts: Positive
+    """Failures of one document after which it goes to the dead letters."""
+
+
+class Settings(BaseSettings):
+    """Everything the process may be told from outside.
+
+    Environment variables win over the file: `GEMGEM_MONGO_URL`, `GEMGEM_HTTP__PORT`, ...
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="GEMGEM_", env_nested_delimiter="__", frozen=True, extra="ignore"
+    )
+
+    mongo_url: SecretStr | None = None
+    redis_url: SecretStr | None = None
+    dev_key: Path | None = None
+    """PEM file of the development key; its tokens carry their own grants (claim `children`)."""
+    node: str | None = None
+    """Name of this process among its peers; made at start when not given."""
+    log_level: str = "INFO"
+    discord_webhook: SecretStr | None = None
+    """Channel of the operators; alarms are posted there when it is set."""
+
+    http: HttpSettings
+    token: TokenSettings
+    socket: SocketSettings
+    live: LiveSettings
+    store: StoreSettings
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of the sources: arguments, environment, `defaults.toml`."""
+        defaults = TomlConfigSettingsSource(settings_cls, DEFAULTS)
+        return init_settings, env_settings, defaults
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; `overrides` are top-level values that win over everything.
+
+    Raises:
+        pydantic.ValidationError: naming every faulty value at once.
+    """
+    return Settings(**overrides)  # type: ignore[arg-type]  # checked by pydantic itself

@@ -1,0 +1,28 @@
+"""What handlers may reach: one frozen dataclass, built by the composition."""
+
+from dataclasses import dataclass
+
+from config.clock import Clock
+from config.settings import Settings
+from models.accounts.tokens import Verifier
+from models.play.repo import PlayRepo
+from sessions.directory import Directory
+from sessions.engine import Engine
+from sessions.registry import Registry
+from sessions.relay import Relay
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """Everything a handler may call."""
+
+    settings: Settings
+    version: str
+    node: str
+    clock: Clock
+    verifier: Verifier
+    engine: Engine
+    registry: Registry
+    relay: Relay
+    directory: Directory
+    repo: PlayRepo

@@ -1,0 +1,249 @@
+"""A namespace: who may enter, the table of its events, and the shape of every answer."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from config import metrics
+from handlers.auth import principal_of_connect
+from handlers.deps import Deps
+from handlers.errors import ack_body, as_app_error
+from handlers.live.protocol import PROTOCOL, TokenRenew
+from models.accounts.records import Principal, Role
+from models.errors import AppError, ErrorCode
+
+log = logging.getLogger(__name__)
+
+Ack = Callable[[dict[str, Any]], None]
+CONNECT_SECONDS = 5.0
+"""Every connect attempt is answered by then."""
+EXPIRY_SECONDS = 10.0
+"""How often connections whose token has ended are looked for."""
+
+
+class Wire(Protocol):
+    """What a connection sends through; the composition gives the Socket.IO server."""
+
+    def encode(self, namespace: str, event: str, args: tuple[object, ...]) -> Any:
+        """Return an event ready to be sent to any number of clients."""
+        ...
+
+    def post(self, eio_sid: str, encoded: Any) -> None:
+        """Queue an encoded event; never waits. Nothing happens if the client is gone."""
+        ...
+
+    def backlog(self, eio_sid: str) -> int:
+        """Return how many packets wait for a client."""
+        ...
+
+    def drop(self, eio_sid: str) -> None:
+        """Close a client's connection once what is queued was sent."""
+        ...
+
+
+class Connection:
+    """One client in one namespace."""
+
+    def __init__(self, wire: Wire, namespace: str, eio_sid: str, who: Principal) -> None:
+        self.namespace = namespace
+        self.eio_sid = eio_sid
+        self.who = who
+        self.wire = wire
+        self.open = True
+
+    def send(self, event: str, *args: object) -> None:
+        """Send an event; never waits."""
+        self.post(self.wire.encode(self.namespace, event, args))
+
+    def post(self, encoded: Any) -> None:
+        """Send an event that is encoded already."""
+        if self.open:
+            self.wire.post(self.eio_sid, encoded)
+
+    def end(self, event: str, error: AppError) -> None:
+        """Tell why in `event`, then close."""
+        self.send(event, error.body())
+        self.open = False
+        self.wire.drop(self.eio_sid)
+
+    @property
+    def backlog(self) -> int:
+        """Packets that wait for this client."""
+        return self.wire.backlog(self.eio_sid)
+
+
+C = TypeVar("C", bound=Connection)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A row of the event table.
+
+    `handler` is called with the connection, the validated payload and a reply; a numbered event
+    has its seq as first argument on the wire.
+    """
+
+    payload: type[BaseModel] | None
+    handler: Callable[..., None]
+    numbered: bool = False
+
+
+class LiveNamespace(Generic[C]):
+    """Base of `/game` and `/watch`."""
+
+    name: str
+    roles: frozenset[Role]
+
+    def __init__(self, deps: Deps, wire: Wire) -> None:
+        self.deps = deps
+        self.wire = wire
+        self.connections: dict[str, C] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.table: dict[str, Event] = {
+            "token:renew": Event(TokenRenew, self._renew),
+            **self.events(),
+        }
+
+    def events(self) -> dict[str, Event]:
+        """Return the namespace's own events."""
+        raise NotImplementedError
+
+    def joined(self, eio_sid: str, who: Principal) -> C:
+        """Make the connection of a client that was let in."""
+        raise NotImplementedError
+
+    async def left(self, connection: C) -> None:
+        """Clean up after a client that is gone; may come late."""
+        raise NotImplementedError
+
+    async def connect(self, eio_sid: str, auth: Any) -> None:
+        """Let a client in.
+
+        Raises:
+            AppError: why not.
+        """
+        try:
+            who = principal_of_connect(self.deps.verifier, auth, self.roles)
+        except AppError as error:
+            metrics.CONNECTS_REFUSED.labels(self.name, error.code).inc()
+            raise
+        self.connections[eio_sid] = self.joined(eio_sid, who)
+        metrics.CONNECTIONS.labels(self.name).inc()
+
+    def welcome(self, eio_sid: str) -> None:
+        """Say the first thing after CONNECT."""
+        connection = self.connections.get(eio_sid)
+        if connection is None:
+            return
+        socket, live = self.deps.settings.socket, self.deps.settings.live
+        connection.send(
+            "welcome",
+            {
+                "protocol": PROTOCOL,
+                "server_version": self.deps.version,
+                "node": self.deps.node,
+                "limits": {
+                    "message_bytes": socket.message_bytes,
+                    "messages_s": socket.messages_s,
+                    "bytes_s": socket.bytes_s,
+                    "unacked": live.unacked_messages,
+                },
+                "time_us": self.deps.clock.time_us(),
+            },
+        )
+
+    async def disconnect(self, eio_sid: str) -> None:
+        """A client is gone. Safe to call twice."""
+        connection = self.connections.pop(eio_sid, None)
+        if connection is None:
+            return
+        connection.open = False
+        metrics.CONNECTIONS.labels(self.name).dec()
+        await self.left(connection)
+
+    def dispatch(self, eio_sid: str, event: Any, args: list[Any], ack: Ack | None) -> None:
+        """Hand an event to its handler, in the order of arrival; never waits, never raises."""
+        connection = self.connections.get(eio_sid)
+        if connection is None:
+            return
+
+        def reply(answer: dict[str, Any] | AppError) -> None:
+            if isinstance(answer, AppError):
+                metrics.EVENTS_REFUSED.labels(self.name, answer.code).inc()
+            if ack is not None:
+                ack(ack_body(answer))
+
+        row = self.table.get(event) if isinstance(event, str) else None
+        try:
+            if row is None:
+                raise AppError(
+                    ErrorCode.INVALID, f"{self.name} has no such event; see the protocol's table."
+                )
+            if row.numbered:
+                row.handler(connection, args, reply if ack is not None else None)
+            else:
+                row.handler(connection, parse(row.payload, args, event), reply)
+        except Exception as error:
+            reply(as_app_error(error, str(event)[:64]))
+
+    def later(
+        self, call: Awaitable[dict[str, Any]], where: str, reply: Callable[..., None]
+    ) -> None:
+        """Answer when `call` is done; other events of the client go on meanwhile."""
+
+        async def run() -> None:
+            try:
+                reply(await call)
+            except Exception as error:
+                reply(as_app_error(error, where))
+
+        task = asyncio.create_task(run(), name=f"{self.name} {where}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def run(self) -> None:
+        """Close the connections whose token has ended, for ever."""
+        while True:
+            await asyncio.sleep(EXPIRY_SECONDS)
+            now = self.deps.clock.time_us() // 1_000_000
+            for connection in list(self.connections.values()):
+                if now > connection.who.expires_at:
+                    connection.end(
+                        "closed", AppError(ErrorCode.UNAUTHENTICATED, "The token has expired.")
+                    )
+
+    async def close(self) -> None:
+        """Wait shortly for the calls under way, then cancel them."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=2.0)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _renew(self, connection: C, asked: TokenRenew, reply: Callable[..., None]) -> None:
+        who = self.deps.verifier.principal(asked.token)
+        old = connection.who
+        if (who.user_id, who.sign_in) != (old.user_id, old.sign_in):
+            raise AppError(ErrorCode.FORBIDDEN, "The new token is of another sign-in.")
+        connection.who = who
+        reply({})
+
+
+def parse(model: type[BaseModel] | None, args: list[Any], event: str) -> Any:
+    """Return the validated payload of an event.
+
+    Raises:
+        AppError: `invalid`, naming the field and what it should be.
+    """
+    if model is None:
+        return None
+    if len(args) > 1:
+        raise AppError(ErrorCode.INVALID, f"{event} takes one payload.")
+    try:
+        return model.model_validate(args[0] if args else {})
+    except ValueError as error:
+        raise as_app_error(error, event) from error

@@ -1,0 +1,156 @@
+"""`/game`: the connection a child plays through. One connection plays one session."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from pydantic import BaseModel
+
+from handlers.errors import as_app_error
+from handlers.live.base import Connection, Event, LiveNamespace, parse
+from handlers.live.protocol import (
+    ClockAsk,
+    SessionClose,
+    SessionOpen,
+    SessionPause,
+    SetEnd,
+    SetStart,
+    plain,
+)
+from models.accounts.records import Principal, Role
+from models.errors import AppError, ErrorCode
+from sessions.catalogue import catalogue
+from sessions.session import Message, Reply, Session
+
+MAX_SEQ = 2**53
+CONTROL_BYTES = 256
+"""What a control message counts for in the room of a session."""
+
+NUMBERED: dict[str, type[BaseModel]] = {
+    "set:start": SetStart,
+    "set:end": SetEnd,
+    "session:pause": SessionPause,
+    "session:close": SessionClose,
+}
+"""The messages besides `frames` that are taken now."""
+
+
+class Player(Connection):
+    """A game client, and the session it plays once it has opened one."""
+
+    session: Session | None = None
+    opening: bool = False
+
+
+class GameNamespace(LiveNamespace[Player]):
+    """Dispatches `/game`."""
+
+    name = "/game"
+    roles = frozenset({Role.GUARDIAN, Role.CHILD})
+
+    def events(self) -> dict[str, Event]:
+        """The events a game client may send."""
+        return {
+            "session:open": Event(SessionOpen, self._open),
+            "frames": Event(None, self._frames, numbered=True),
+            "clock": Event(ClockAsk, self._clock),
+            **{
+                name: Event(model, partial(self._control, name, model), numbered=True)
+                for name, model in NUMBERED.items()
+            },
+        }
+
+    def joined(self, eio_sid: str, who: Principal) -> Player:
+        """Make the connection."""
+        return Player(self.wire, self.name, eio_sid, who)
+
+    async def left(self, connection: Player) -> None:
+        """Leave the session; what was sent still counts."""
+        if connection.session is not None:
+            self.deps.registry.leave(connection.session, connection)
+
+    def _open(self, player: Player, asked: SessionOpen, reply: Callable[..., None]) -> None:
+        if player.opening:
+            raise AppError(ErrorCode.CONFLICT, "A session is being opened; wait for its answer.")
+        player.opening = True
+        self.later(self._opened(player, plain(asked)), "session:open", reply)
+
+    async def _opened(self, player: Player, asked: dict[str, Any]) -> dict[str, Any]:
+        try:
+            session = await self.deps.registry.open(player.who, asked, player)
+        finally:
+            player.opening = False
+        if player.session is not None and player.session is not session:
+            self.deps.registry.leave(session, player)
+            raise AppError(
+                ErrorCode.CONFLICT, "This connection plays a session; open another connection."
+            )
+        player.session = session
+        if not player.open:
+            self.deps.registry.leave(session, player)
+        live = self.deps.settings.live
+        return {
+            "session_id": session.id,
+            "expected": session.expected,
+            "limits": {
+                "unacked": live.unacked_messages,
+                "unacked_bytes": live.unacked_bytes,
+                "chunk_ms": live.chunk_ms,
+            },
+            "motions": catalogue().motions,
+            "config_version": self.deps.version,
+        }
+
+    def _frames(self, player: Player, args: list[Any], reply: Reply | None) -> None:
+        seq = _seq(args, "frames")
+        session = player.session
+        if session is None:
+            player.send("refused", {"seq": seq, **_not_open("frames").body()})
+            return
+        payload = args[1] if len(args) == 2 else None
+        error = None
+        if not isinstance(payload, bytes | bytearray):
+            error = AppError(ErrorCode.INVALID, "frames takes a seq and one binary argument.")
+            payload = b""
+        message = Message(seq, "frames", bytes(payload), error)
+        self._offer(session, message, len(payload), reply)
+
+    def _control(
+        self,
+        event: str,
+        model: type[BaseModel],
+        player: Player,
+        args: list[Any],
+        reply: Reply | None,
+    ) -> None:
+        seq = _seq(args, event)
+        if player.session is None:
+            raise _not_open(event)
+        try:
+            message = Message(seq, event, plain(parse(model, args[1:], event)))
+        except AppError as error:
+            # It takes its number all the same: nobody may wait behind it.
+            message = Message(seq, event, None, as_app_error(error, event))
+        self._offer(player.session, message, CONTROL_BYTES, reply)
+
+    def _offer(self, session: Session, message: Message, size: int, reply: Reply | None) -> None:
+        wait = self.deps.settings.live.close_seconds
+        deadline = self.deps.clock.monotonic() + wait
+        if session.offer(message, size, reply, deadline):
+            self.deps.engine.touch(session)
+
+    def _clock(self, _: Player, asked: ClockAsk, reply: Callable[..., None]) -> None:
+        reply({"t_us": asked.t_us, "server_us": self.deps.clock.time_us()})
+
+
+def _seq(args: list[Any], event: str) -> int:
+    seq = args[0] if args else None
+    if type(seq) is not int or not 0 <= seq < MAX_SEQ:
+        raise AppError(
+            ErrorCode.INVALID, f"{event}: the first argument is the message's number, from 0."
+        )
+    return seq
+
+
+def _not_open(event: str) -> AppError:
+    return AppError(ErrorCode.CONFLICT, f"{event}: open a session first.")

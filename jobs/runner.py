@@ -1,0 +1,75 @@
+"""Runs what nobody waits for: starts jobs, restarts them with back-off, stops them in time."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import aiojobs
+
+from config import metrics
+from config.clock import Clock
+
+log = logging.getLogger(__name__)
+
+BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+FAILURES = 3
+WINDOW_S = 60.0
+"""A job that failed `FAILURES` times within this is unhealthy."""
+
+
+@dataclass(slots=True)
+class Job:
+    """Something that runs for ever. Its end, by error or not, is a failure."""
+
+    name: str
+    run: Callable[[], Awaitable[None]]
+    failures: deque[float] = field(default_factory=lambda: deque(maxlen=FAILURES))
+
+
+class Runner:
+    """The jobs of a process, each restarted when it ends."""
+
+    def __init__(self, clock: Clock, stop_seconds: float = 5.0) -> None:
+        self._clock = clock
+        self._jobs: list[Job] = []
+        self._scheduler = aiojobs.Scheduler(close_timeout=stop_seconds, limit=None)
+
+    async def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run `run` from now on."""
+        job = Job(name, run)
+        self._jobs.append(job)
+        await self._scheduler.spawn(self._supervise(job))
+
+    async def close(self) -> None:
+        """Cancel every job and wait for it."""
+        await self._scheduler.close()
+
+    def unhealthy(self) -> list[str]:
+        """Names of the jobs that fail again and again."""
+        now = self._clock.monotonic()
+        return [
+            job.name
+            for job in self._jobs
+            if len(job.failures) == FAILURES and now - job.failures[0] < WINDOW_S
+        ]
+
+    async def _supervise(self, job: Job) -> None:
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await job.run()
+                log.error("job %s ended; it starts again", job.name)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                # A store that is away fails its jobs in turn: one line each, the trace below.
+                log.warning("job %s failed: %s: %s", job.name, type(error).__name__, error)
+                log.debug("job %s", job.name, exc_info=True)
+            now = self._clock.monotonic()
+            metrics.JOB_FAILURES.labels(job.name).inc()
+            if now - began > WINDOW_S:
+                job.failures.clear()
+            job.failures.append(now)
+            await asyncio.sleep(BACKOFF_S[min(len(job.failures), len(BACKOFF_S)) - 1])

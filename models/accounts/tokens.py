@@ -1,0 +1,158 @@
+"""Access tokens: the development key pair, minting with it, and verifying (RFC 7519, ES256)."""
+
+import os
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from config.clock import Clock
+from models.accounts.records import Principal, Role
+from models.errors import AppError, ErrorCode
+
+ALGORITHM = "ES256"
+DEV_KID = "dev"
+_REQUIRED = ["iss", "aud", "sub", "sid", "roles", "tv", "jti", "iat", "exp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A public key tokens may be signed with."""
+
+    kid: str
+    public: ec.EllipticCurvePublicKey
+    grants: bool
+    """Whether the claim `children` of its tokens counts: true for the development key alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Turns a token into a principal, or refuses it."""
+
+    keys: tuple[Key, ...]
+    issuer: str
+    audience: str
+    leeway_seconds: int
+
+    def principal(self, token: object) -> Principal:
+        """Return whom `token` speaks for.
+
+        Raises:
+            AppError: `unauthenticated`, in one sentence that says which rule failed.
+        """
+        if not isinstance(token, str) or len(token) > 8192:
+            raise _refused("auth.token must be an access token")
+        try:
+            kid = jwt.get_unverified_header(token).get("kid")
+            key = next((k for k in self.keys if k.kid == kid), None)
+            if key is None:
+                raise _refused("the token is signed with an unknown key")
+            claims = jwt.decode(
+                token,
+                key.public,
+                algorithms=[ALGORITHM],
+                issuer=self.issuer,
+                audience=self.audience,
+                leeway=self.leeway_seconds,
+                options={"require": _REQUIRED},
+            )
+            return _principal(claims, key)
+        except jwt.ExpiredSignatureError as error:
+            raise _refused("the token has expired; sign in again") from error
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
+            raise _refused("the token is not valid") from error
+
+
+def _principal(claims: dict[str, Any], key: Key) -> Principal:
+    roles = frozenset(Role(role) for role in claims["roles"])
+    child_id = claims.get("child_id")
+    children = claims.get("children", []) if key.grants else []
+    if not isinstance(children, list) or not all(isinstance(c, str) for c in children):
+        raise ValueError("children must be a list of ids")
+    if child_id is not None and not isinstance(child_id, str):
+        raise ValueError("child_id must be an id")
+    if Role.CHILD in roles and child_id is None:
+        raise ValueError("a child's token names its child")
+    return Principal(
+        user_id=str(claims["sub"]),
+        sign_in=str(claims["sid"]),
+        roles=roles,
+        expires_at=int(claims["exp"]),
+        child_id=child_id,
+        granted=frozenset(children),
+    )
+
+
+def _refused(reason: str) -> AppError:
+    return AppError(ErrorCode.UNAUTHENTICATED, f"Not signed in: {reason}.")
+
+
+def create_dev_key(path: Path) -> None:
+    """Write a fresh private key to `path`, readable by its owner only; keep one that is there."""
+    if path.exists():
+        return
+    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 - Path.open takes no mode bits
+        file.write(pem)
+
+
+def _private(path: Path) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError(f"{path} does not hold an elliptic-curve key")
+    return key
+
+
+def load_dev_key(path: Path) -> Key:
+    """Read the public half of the development key at `path`."""
+    return Key(kid=DEV_KID, public=_private(path).public_key(), grants=True)
+
+
+def mint(
+    key_path: Path,
+    *,
+    sub: str,
+    roles: Iterable[Role | str],
+    children: Iterable[str] = (),
+    child_id: str | None = None,
+    ttl_s: int = 3600,
+    clock: Clock,
+    issuer: str = "gemgem",
+    audience: str = "gemgem",
+) -> str:
+    """Return an access token signed with the development key.
+
+    Args:
+        key_path: PEM file of the private key.
+        sub: the user the token speaks for.
+        roles: the user's roles.
+        children: ids the token grants access to, or `*` for all.
+        child_id: the one child of a device token.
+        ttl_s: seconds until it ends.
+    """
+    now = clock.time_us() // 1_000_000
+    claims: dict[str, Any] = {
+        "iss": issuer,
+        "aud": audience,
+        "sub": sub,
+        "sid": uuid.uuid4().hex,
+        "roles": [Role(role).value for role in roles],
+        "tv": 1,
+        "jti": uuid.uuid4().hex,
+        "iat": now,
+        "exp": now + ttl_s,
+        "children": list(children),
+    }
+    if child_id is not None:
+        claims["child_id"] = child_id
+    return jwt.encode(claims, _private(key_path), algorithm=ALGORITHM, headers={"kid": DEV_KID})

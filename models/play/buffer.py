@@ -1,0 +1,172 @@
+"""The play-record stream, writing end: open a session, append to it, hold a child."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from models.play import scripts
+from models.play.keys import PlayKeys
+from models.play.records import Item
+
+MAX_ITEMS = 500
+"""Items in one call of the append script; Lua's `unpack` takes about 8000 values."""
+
+
+class Taken(StrEnum):
+    """What became of an append."""
+
+    TAKEN = "taken"
+    FENCED = "fenced"
+    MOVED = "moved"
+    SEALED = "sealed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Items of one session, in the order of its messages, taken whole or not at all.
+
+    `first` and `last` are the numbers of the messages covered; a seal without a message of the
+    client has `last == first - 1`.
+    """
+
+    session_id: str
+    token: int
+    first: int
+    last: int
+    seal: bool
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Redis's answer to one append: what became of it, and the session's `last` now."""
+
+    taken: Taken
+    last: int
+
+
+class PlayBuffer:
+    """Appends play to the streams. Every method either has Redis's answer or raises its error.
+
+    Raises:
+        redis.exceptions.RedisError, OSError, TimeoutError: nothing is known of the write; the
+            same call may be made again.
+    """
+
+    def __init__(self, redis: Redis, keys: PlayKeys, ttl_seconds: int) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._ttl = ttl_seconds
+        self._append = redis.register_script(scripts.APPEND)
+        self._open = redis.register_script(scripts.OPEN)
+        self._hold = redis.register_script(scripts.HOLD)
+        self._release = redis.register_script(scripts.RELEASE)
+
+    async def claim_opening(self, user_id: str, client_key: str, session_id: str) -> str:
+        """Return the session of this `client_key`: `session_id` if the key is new."""
+        key = self._keys.opening(user_id, client_key)
+        known = await self._redis.set(key, session_id, nx=True, get=True, ex=self._ttl)
+        return session_id if known is None else _text(known)
+
+    async def open(self, session_id: str, token: int, item: Item) -> bool:
+        """Make the session's marks and append its document; False if they are there already."""
+        stream = self._keys.stream(self._keys.shard_of(session_id))
+        made = await self._open(
+            keys=[stream, self._keys.session(session_id)],
+            args=[token, self._ttl, item.field(), item.blob()],
+        )
+        return bool(made)
+
+    async def hold_child(self, child_id: str, session_id: str, lease_ms: int) -> bool:
+        """Take or renew the child's place for this session; False if another session has it."""
+        key = self._keys.child(child_id)
+        return bool(await self._hold(keys=[key], args=[session_id, lease_ms]))
+
+    async def child_holder(self, child_id: str) -> str:
+        """Return the session that has the child's place, or an empty string."""
+        return _text(await self._redis.get(self._keys.child(child_id)) or "")
+
+    async def release_child(self, child_id: str, session_id: str) -> None:
+        """Give the child's place back."""
+        await self._release(keys=[self._keys.child(child_id)], args=[session_id])
+
+    async def append(self, appends: Sequence[Append]) -> list[Answer]:
+        """Append for many sessions in one round trip, one atomic script a shard.
+
+        At most one `Append` a session. Answers are in the order of `appends`.
+        """
+        calls = self._calls(appends)
+        try:
+            replies = await self._run(calls)
+        except NoScriptError:
+            # The scripts were flushed. A shard before the failing one may have been done: its
+            # groups then answer `moved` with `last` at their end, which the caller knows to read.
+            await self._redis.script_load(scripts.APPEND)
+            replies = await self._run(calls)
+        answers: list[Answer | None] = [None] * len(appends)
+        for (places, _, _), reply in zip(calls, replies, strict=True):
+            for n, place in enumerate(places):
+                answers[place] = Answer(Taken(_text(reply[2 * n])), int(reply[2 * n + 1]))
+        return [answer for answer in answers if answer is not None]
+
+    async def read_stored(self, session_ids: Sequence[str]) -> dict[str, int]:
+        """Return the `stored` mark of the sessions Redis knows."""
+        pipe = self._redis.pipeline(transaction=False)
+        for session_id in session_ids:
+            pipe.hget(self._keys.session(session_id), "stored")
+        marks = await pipe.execute()
+        return {
+            session_id: int(mark)
+            for session_id, mark in zip(session_ids, marks, strict=True)
+            if mark is not None
+        }
+
+    async def _run(self, calls: "list[_Call]") -> list[Any]:
+        pipe = self._redis.pipeline(transaction=False)
+        for _, keys, args in calls:
+            pipe.evalsha(self._append.sha, len(keys), *keys, *args)
+        replies: list[Any] = await pipe.execute()
+        return replies
+
+    def _calls(self, appends: Sequence[Append]) -> "list[_Call]":
+        shards: dict[int, list[int]] = defaultdict(list)
+        for place, append in enumerate(appends):
+            shards[self._keys.shard_of(append.session_id)].append(place)
+        calls: list[_Call] = []
+        for shard, places in shards.items():
+            part: list[int] = []
+            items = 0
+            for place in places:
+                count = len(appends[place].items)
+                if part and items + count > MAX_ITEMS:
+                    calls.append(self._call(shard, part, appends))
+                    part, items = [], 0
+                part.append(place)
+                items += count
+            calls.append(self._call(shard, part, appends))
+        return calls
+
+    def _call(self, shard: int, places: list[int], appends: Sequence[Append]) -> "_Call":
+        keys = [self._keys.stream(shard)]
+        args: list[str | int | bytes] = [self._ttl]
+        for place in places:
+            append = appends[place]
+            keys.append(self._keys.session(append.session_id))
+            args += (append.token, append.first, append.last, int(append.seal), len(append.items))
+            for item in append.items:
+                args += (item.field(), item.blob())
+        return places, keys, args
+
+
+_Call = tuple[list[int], list[str], list[str | int | bytes]]
+"""One call of the append script: places in the caller's list, keys, arguments."""
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

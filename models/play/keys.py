@@ -1,0 +1,59 @@
+"""Names of the play keys in Redis. The keys of one session share the hash tag of its shard."""
+
+import zlib
+from dataclasses import dataclass
+
+GROUP = "flush"
+"""Consumer group that carries the streams to MongoDB."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayKeys:
+    """Key names under one prefix, spread over a fixed number of shards."""
+
+    prefix: str
+    shards: int
+
+    def shard_of(self, session_id: str) -> int:
+        """Return the shard of a session; every process computes the same."""
+        return zlib.crc32(session_id.encode()) % self.shards
+
+    def stream(self, shard: int) -> str:
+        """The shard's stream of play records."""
+        return f"{self.prefix}:{{{shard}}}:stream"
+
+    def lease(self, shard: int) -> str:
+        """Which consumer works the shard's stream now."""
+        return f"{self.prefix}:{{{shard}}}:lease"
+
+    def session(self, session_id: str) -> str:
+        """The session's marks: token, last, stored, state."""
+        return f"{self.prefix}:{{{self.shard_of(session_id)}}}:session:{session_id}"
+
+    def stored(self, shard: int) -> str:
+        """Channel on which the flusher tells what is stored."""
+        return f"{self.prefix}:stored:{shard}"
+
+    def opening(self, user_id: str, client_key: str) -> str:
+        """The session that a client's `client_key` opened."""
+        return f"{self.prefix}:opening:{user_id}:{client_key}"
+
+    def child(self, child_id: str) -> str:
+        """The session a child plays now, held by a lease of its worker."""
+        return f"{self.prefix}:child:{child_id}"
+
+    def feed(self, session_id: str) -> str:
+        """Channel of a session's feed, used while somebody on another worker watches."""
+        return f"{self.prefix}:feed:{session_id}"
+
+    def node(self, node: str) -> str:
+        """Channel on which a worker is asked for a feed."""
+        return f"{self.prefix}:node:{node}"
+
+    def nodes(self) -> str:
+        """Sorted set of the workers, by the Unix time at which their entry lapses."""
+        return f"{self.prefix}:nodes"
+
+    def live(self, node: str) -> str:
+        """The live list of one worker."""
+        return f"{self.prefix}:live:{node}"

@@ -1,0 +1,136 @@
+"""Play records in MongoDB: the only place that queries them."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from models.db import BulkWriteError, Database
+from models.play.records import COLLECTIONS, Item, Kind
+
+_DUPLICATE_KEY = 11000
+
+INDEXES: dict[str, tuple[list[tuple[str, int]], ...]] = {
+    "sessions": ([("child_id", 1), ("opened_at", -1)],),
+    "frame_chunks": ([("session_id", 1), ("seq0", 1)],),
+    "play_events": ([("session_id", 1), ("seq", 1)],),
+    "play_records": ([("session_id", 1), ("set_no", 1)], [("child_id", 1), ("started_at", -1)]),
+    "therapy_results": ([("child_id", 1), ("ended_at", -1)],),
+    "dead_letters": ([("at", -1)],),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An item MongoDB refused for its own fault, and why."""
+
+    item: Item
+    reason: str
+
+
+class PlayRepo:
+    """Reads and writes play records.
+
+    Raises:
+        models.db.DatabaseError: the database did not answer as it should; see `UNREACHABLE`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def ensure_indexes(self) -> None:
+        """Make the indexes the queries below use; those that exist are left alone."""
+        for name, keys in INDEXES.items():
+            for key in keys:
+                await self._db[name].create_index(key)
+
+    async def store(self, items: Sequence[Item]) -> list[Failure]:
+        """Write documents once each, in any order; return those that were refused.
+
+        A document that is there already is left as it is: what an item holds was settled when
+        it was appended, so a second delivery is the same.
+        """
+        groups: dict[Kind, list[Item]] = defaultdict(list)
+        for item in items:
+            groups[item.kind].append(item)
+        failures: list[Failure] = []
+        for kind, group in groups.items():
+            try:
+                await self._db[COLLECTIONS[kind]].insert_many(
+                    [item.document for item in group], ordered=False
+                )
+            except BulkWriteError as error:
+                details = error.details or {}
+                if details.get("writeConcernErrors"):
+                    raise
+                failures += [
+                    Failure(group[fault["index"]], str(fault.get("errmsg", "refused"))[:300])
+                    for fault in details.get("writeErrors", [])
+                    if fault.get("code") != _DUPLICATE_KEY
+                ]
+        return failures
+
+    async def bury(self, field: bytes, blob: bytes, reason: str, at: datetime) -> None:
+        """Put an item that cannot be stored among the dead letters, with its reason."""
+        letter = {"_id": field, "blob": blob, "reason": reason, "at": at}
+        await self._db["dead_letters"].replace_one({"_id": field}, letter, upsert=True)
+
+    async def find_session(self, session_id: str) -> dict[str, Any] | None:
+        """Return the session as it was opened."""
+        return await self._one("sessions", {"_id": session_id})
+
+    async def find_result(self, session_id: str) -> dict[str, Any] | None:
+        """Return the TherapyResult of a sealed session."""
+        return await self._one("therapy_results", {"_id": session_id})
+
+    async def list_results(self, child_id: str, limit: int) -> list[dict[str, Any]]:
+        """Return the newest TherapyResults of a child, newest first."""
+        cursor = self._db["therapy_results"].find({"child_id": child_id})
+        found: list[dict[str, Any]] = await cursor.sort("ended_at", -1).to_list(limit)
+        return found
+
+    async def list_records(self, session_id: str) -> list[dict[str, Any]]:
+        """Return the PlayRecords of a session, by set number."""
+        return [d async for d in self._sorted("play_records", session_id, "set_no")]
+
+    async def find_dead(self, session_id: str) -> int:
+        """Return how many items of a session lie among the dead letters."""
+        pattern = {"_id": {"$type": "binData"}}
+        letters = self._db["dead_letters"].find(pattern, {"_id": 1})
+        marker = f"|{session_id}|".encode()
+        return sum([marker in bytes(letter["_id"]) async for letter in letters])
+
+    async def list_session_ids(self) -> list[str]:
+        """Return the ids of all sessions, in the order they were opened."""
+        cursor = self._db["sessions"].find({}, {"_id": 1}).sort("opened_at", 1)
+        return [document["_id"] async for document in cursor]
+
+    async def iter_frames(self, session_id: str) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield (seq, bytes) of every stored `frames` message of a session, by seq."""
+        async for chunk in self._sorted("frame_chunks", session_id, "seq0"):
+            for n, message in enumerate(chunk["messages"]):
+                yield chunk["seq0"] + n, bytes(message)
+
+    async def iter_events(self, session_id: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield every other numbered message of a session, by seq."""
+        async for event in self._sorted("play_events", session_id, "seq"):
+            yield event
+
+    def _sorted(self, name: str, session_id: str, key: str) -> AsyncIterator[dict[str, Any]]:
+        cursor: AsyncIterator[dict[str, Any]] = (
+            self._db[name].find({"session_id": session_id}).sort(key, 1)
+        )
+        return cursor
+
+    async def _one(self, name: str, query: dict[str, str]) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = await self._db[name].find_one(query)
+        return found
+
+
+def marks_of(items: Iterable[Item]) -> dict[str, int]:
+    """Return the highest message number that `items` cover, for each session."""
+    marks: dict[str, int] = {}
+    for item in items:
+        marks[item.session_id] = max(item.last, marks.get(item.session_id, -1))
+    return marks

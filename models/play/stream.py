@@ -1,0 +1,109 @@
+"""The play-record stream, reading end: hold a shard, read, claim, settle."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgpack
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from models.play import scripts
+from models.play.keys import GROUP, PlayKeys
+
+Fields = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEntry:
+    """An entry of a shard's stream: its id and its items' (field, blob) pairs, in order."""
+
+    id: bytes
+    fields: Fields
+
+
+class PlayStream:
+    """Reads the streams as one consumer of the group; at most one consumer holds a shard.
+
+    Raises:
+        redis.exceptions.RedisError, OSError, TimeoutError: from every method.
+    """
+
+    def __init__(self, redis: Redis, keys: PlayKeys, consumer: str) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._consumer = consumer
+        self._hold = redis.register_script(scripts.HOLD)
+        self._release = redis.register_script(scripts.RELEASE)
+        self._settle = redis.register_script(scripts.SETTLE)
+
+    @property
+    def shards(self) -> int:
+        """How many streams there are."""
+        return self._keys.shards
+
+    async def hold(self, shard: int, lease_ms: int) -> bool | None:
+        """Take or renew the shard: True if it is newly ours, False if still, None if not."""
+        taken = await self._hold(keys=[self._keys.lease(shard)], args=[self._consumer, lease_ms])
+        return None if taken == 0 else taken == 2
+
+    async def release(self, shard: int) -> None:
+        """Let another consumer have the shard."""
+        await self._release(keys=[self._keys.lease(shard)], args=[self._consumer])
+
+    async def ensure_group(self, shard: int) -> None:
+        """Make the consumer group if it is not there; it starts at the stream's beginning."""
+        try:
+            await self._redis.xgroup_create(self._keys.stream(shard), GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    async def claim(self, shard: int, count: int) -> list[StreamEntry]:
+        """Take over what others read and never settled. Only for the holder of the shard."""
+        stream = self._keys.stream(shard)
+        taken: list[StreamEntry] = []
+        start: bytes | str = "0-0"
+        while True:
+            start, entries, _ = await self._redis.xautoclaim(
+                stream, GROUP, self._consumer, min_idle_time=0, start_id=start, count=count
+            )
+            taken += _entries(entries)
+            if start in (b"0-0", "0-0"):
+                return taken
+
+    async def read(self, shards: Sequence[int], count: int) -> dict[int, list[StreamEntry]]:
+        """Return new entries of several shards, at most `count` each, in one round trip."""
+        pipe = self._redis.pipeline(transaction=False)
+        for shard in shards:
+            pipe.xreadgroup(GROUP, self._consumer, {self._keys.stream(shard): ">"}, count=count)
+        found: dict[int, list[StreamEntry]] = {}
+        for shard, reply in zip(shards, await pipe.execute(), strict=True):
+            streams = list(reply.values()) if isinstance(reply, dict) else [s[1] for s in reply]
+            entries = _entries(streams[0]) if streams else []
+            if entries:
+                found[shard] = entries
+        return found
+
+    async def settle(self, shard: int, ids: Sequence[bytes], marks: Mapping[str, int]) -> None:
+        """Acknowledge and delete entries, raise `stored` of their sessions, and tell the owners."""
+        sessions = [self._keys.session(session_id) for session_id in marks]
+        await self._settle(
+            keys=[self._keys.stream(shard), *sessions],
+            args=[
+                GROUP,
+                self._keys.stored(shard),
+                msgpack.packb(dict(marks)),
+                len(ids),
+                *ids,
+                *marks.values(),
+            ],
+        )
+
+
+def _entries(raw: Sequence[tuple[bytes, object]]) -> list[StreamEntry]:
+    """Read redis-py's entries; the fields of an entry are kept in their order."""
+    out = []
+    for entry_id, fields in raw:
+        pairs = list(fields.items()) if isinstance(fields, dict) else []
+        out.append(StreamEntry(entry_id, pairs))
+    return out

@@ -1,0 +1,162 @@
+"""The whole composition, readable from top to bottom."""
+
+import secrets
+from pathlib import Path
+
+from aiohttp import web
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from config.clock import Clock, SystemClock
+from config.settings import Settings
+from config.version import VERSION
+from handlers.deps import Deps
+from handlers.live.game import GameNamespace
+from handlers.live.watch import WatchNamespace
+from handlers.rest.pages import add_pages
+from handlers.rest.results import add_results
+from jobs.alarms import Alarms
+from jobs.flush import Flusher
+from jobs.runner import Runner
+from models.accounts.tokens import Verifier, load_dev_key
+from models.bus import Bus
+from models.db import Mongo
+from models.play.buffer import PlayBuffer
+from models.play.keys import PlayKeys
+from models.play.repo import PlayRepo
+from models.play.stream import PlayStream
+from server.lifespan import Parts, attach
+from server.middleware import guard
+from server.realtime import Realtime
+from server.telemetry import Health, add_telemetry
+from sessions.appender import Appender
+from sessions.catalogue import catalogue
+from sessions.directory import Directory
+from sessions.engine import Engine
+from sessions.feed import FeedHub
+from sessions.registry import Registry
+from sessions.relay import Relay
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class ConfigurationError(Exception):
+    """The settings do not say what the process needs. The message says what to do."""
+
+
+def build_app(settings: Settings, clock: Clock | None = None) -> web.Application:
+    """Return the application; nothing is connected or started before it runs.
+
+    Raises:
+        ConfigurationError: a store is not named, or no key to verify tokens with.
+    """
+    if settings.mongo_url is None or settings.redis_url is None:
+        raise ConfigurationError(
+            "Set GEMGEM_MONGO_URL and GEMGEM_REDIS_URL, or start with `serve --embedded`."
+        )
+    if settings.dev_key is None:
+        raise ConfigurationError(
+            "No key to verify tokens with: set GEMGEM_DEV_KEY to a PEM file, or start with "
+            "`serve --embedded`, which makes one."
+        )
+    clock = clock or SystemClock()
+    node = settings.node or f"n-{secrets.token_hex(4)}"
+    store = settings.store
+
+    redis = Redis.from_url(
+        settings.redis_url.get_secret_value(),
+        socket_timeout=store.redis_timeout_ms / 1000,
+        socket_connect_timeout=store.redis_timeout_ms / 1000,
+        retry=Retry(NoBackoff(), 1),
+        protocol=2,
+    )
+    mongo = Mongo(
+        settings.mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver
+    )
+    keys = PlayKeys(store.redis_prefix, store.shards)
+    repo = PlayRepo(mongo.database)
+    buffer = PlayBuffer(redis, keys, store.session_ttl_seconds)
+    bus = Bus(redis)
+
+    hub = FeedHub()
+    engine = Engine(catalogue=catalogue(), hub=hub, clock=clock, limits=settings.live)
+    appender = Appender(engine=engine, buffer=buffer, bus=bus, keys=keys, clock=clock)
+    relay = Relay(node=node, engine=engine, hub=hub, bus=bus, keys=keys, clock=clock)
+    directory = Directory(
+        node=node,
+        engine=engine,
+        redis=redis,
+        keys=keys,
+        clock=clock,
+        every_ms=settings.live.directory_ms,
+    )
+    registry = Registry(
+        node=node,
+        engine=engine,
+        buffer=buffer,
+        clock=clock,
+        limits=settings.live,
+        new_id=lambda: f"s_{secrets.token_urlsafe(15)}",
+    )
+
+    runner = Runner(clock)
+    alarms = Alarms(settings.discord_webhook)
+    flusher = Flusher(
+        stream=PlayStream(redis, keys, node),
+        repo=repo,
+        clock=clock,
+        settings=store,
+        alarm=alarms.raise_alarm,
+    )
+    health = Health(redis, mongo, runner, clock)
+
+    token = settings.token
+    verifier = Verifier(
+        (load_dev_key(settings.dev_key),), token.issuer, token.audience, token.leeway_seconds
+    )
+    deps = Deps(
+        settings=settings,
+        version=VERSION,
+        node=node,
+        clock=clock,
+        verifier=verifier,
+        engine=engine,
+        registry=registry,
+        relay=relay,
+        directory=directory,
+        repo=repo,
+    )
+
+    app = web.Application(middlewares=[guard], client_max_size=settings.http.body_bytes)
+    realtime = Realtime(settings.http, settings.socket)
+    game, watch = GameNamespace(deps, realtime), WatchNamespace(deps, realtime)
+    realtime.add(game)
+    realtime.add(watch)
+    realtime.attach(app)
+    add_telemetry(app, health)
+    add_results(app, deps)
+    add_pages(app, ROOT)
+
+    attach(
+        app,
+            Parts(
+                redis=redis,
+                mongo=mongo,
+                repo=repo,
+                bus=bus,
+                engine=engine,
+                appender=appender,
+                relay=relay,
+                registry=registry,
+                directory=directory,
+                flusher=flusher,
+                alarms=alarms,
+                runner=runner,
+                health=health,
+                realtime=realtime,
+                game=game,
+                watch=watch,
+            ),
+    )
+    return app

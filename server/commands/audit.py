@@ -1,0 +1,84 @@
+"""`gemgem audit`: compare a client's ledger with what MongoDB holds."""
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from config.settings import load_settings
+from models.db import DatabaseError, Mongo
+from models.play.repo import PlayRepo
+from server.simulation.audit import Finding, Report, audit
+
+_COUNTS = ("sent", "buffered", "stored", "found", "lost", "duplicated", "altered", "out_of_order")
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command."""
+    parser = commands.add_parser("audit", help="compare a simulation's ledger with MongoDB")
+    parser.add_argument("--ledger", type=Path, required=True, help="file written by simulate")
+    parser.add_argument("--json", action="store_true", help="print one JSON line instead")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Audit; 0 if nothing is lost, duplicated, altered or out of order, 1 otherwise."""
+    settings = load_settings()
+    if settings.mongo_url is None:
+        print("audit: set GEMGEM_MONGO_URL to the database to look into", file=sys.stderr)
+        return 2
+    try:
+        report = asyncio.run(
+            _audit(
+                args.ledger, settings.mongo_url.get_secret_value(), settings.store.mongo_database
+            )
+        )
+    except OSError as error:
+        print(f"audit: {args.ledger}: {error.strerror}", file=sys.stderr)
+        return 2
+    except ValueError as error:
+        print(f"audit: {args.ledger}: {error}", file=sys.stderr)
+        return 2
+    except DatabaseError as error:
+        print(f"audit: MongoDB does not answer: {type(error).__name__}", file=sys.stderr)
+        return 2
+    if args.json:
+        print(json.dumps(report.as_json()))
+    else:
+        Console().print(table_of(report))
+    return 0 if report.total.clean and report.sessions else 1
+
+
+async def _audit(ledger: Path, url: str, database: str) -> Report:
+    mongo = Mongo(url, database)
+    try:
+        return await audit(ledger, PlayRepo(mongo.database))
+    finally:
+        await mongo.close()
+
+
+def table_of(report: Report) -> Table:
+    """Return the findings by session, and their sum, as a table."""
+    table = Table(title="ledger against MongoDB, messages", show_footer=True)
+    total = report.total
+    table.add_column("session", footer=f"{len(report.sessions)} sessions")
+    for name in _COUNTS:
+        table.add_column(
+            name.replace("_", " "), justify="right", footer=_cell(name, getattr(total, name))
+        )
+    for session_id, finding in report.sessions.items():
+        table.add_row(session_id, *_cells(finding))
+    return table
+
+
+def _cells(finding: Finding) -> list[str]:
+    return [_cell(name, getattr(finding, name)) for name in _COUNTS]
+
+
+def _cell(name: str, count: int) -> str:
+    good = name in ("sent", "buffered", "stored", "found") or count == 0
+    return str(count) if good else f"[bold red]{count}[/]"

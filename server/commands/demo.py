@@ -1,0 +1,138 @@
+"""`gemgem demo`: databases, server, children and a watcher, on one laptop with one command."""
+
+import argparse
+import json
+import sys
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from config.clock import SystemClock
+from config.settings import Settings, load_settings
+from models.accounts.records import Role
+from models.accounts.tokens import create_dev_key, mint
+from models.db import Mongo
+from models.play.repo import PlayRepo
+from server.commands.simulate import add_manner, count, manner_of, positive
+from server.embedded import EmbeddedError, embedded
+from server.simulation.audit import Finding, audit
+from server.simulation.crowd import TOKEN_S, Crowd, Script
+from server.simulation.screen import interrupts, play, run_loop
+from server.simulation.served import ServerError, free_port, serving
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command."""
+    parser = commands.add_parser("demo", help="everything at once, on this machine alone")
+    parser.add_argument("--children", type=count, default=5)
+    parser.add_argument("--seconds", type=positive, help="how long (default: until Ctrl-C)")
+    parser.add_argument("--port", type=int, help="port of the server and its page")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed plays the same motions")
+    add_manner(parser, motions="mix")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Play the demonstration; 0 if nothing was lost, doubled or altered, and all re-scores."""
+    try:
+        return run_loop(_demo(args))
+    except (EmbeddedError, ServerError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, TimeoutError):
+        return 130
+
+
+async def _demo(args: argparse.Namespace) -> int:
+    settings = load_settings()
+    clock = SystemClock()
+    console = Console(stderr=True)
+    host = "127.0.0.1"
+    port = free_port(host, args.port, settings.http.port)
+    async with AsyncExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gemgem-demo-")))
+        console.print("gemgem: starting MongoDB, Valkey and the server …", highlight=False)
+        servers = await stack.enter_async_context(
+            embedded(
+                mongo_url=_secret(settings, "mongo_url"), redis_url=_secret(settings, "redis_url")
+            )
+        )
+        key = settings.dev_key or home / "dev-key.pem"
+        create_dev_key(key)
+        (home / "server").mkdir()
+        url = await stack.enter_async_context(
+            serving(
+                home / "server",
+                host,
+                port,
+                {
+                    "GEMGEM_MONGO_URL": servers.mongo_url,
+                    "GEMGEM_REDIS_URL": servers.redis_url,
+                    "GEMGEM_DEV_KEY": str(key),
+                },
+            )
+        )
+        token = mint(
+            key,
+            sub="demo-viewer",
+            roles=[Role.THERAPIST],
+            children=["*"],
+            ttl_s=TOKEN_S,
+            clock=clock,
+        )
+        # In the fragment: browsers send it in no request, and the page clears it.
+        address = f"{url}/console#token={token}"
+        console.print(f"gemgem: watch the children at {address}", highlight=False, soft_wrap=True)
+        ledger = home / "ledger.jsonl"
+        crowd = Crowd(
+            Script(
+                url=url,
+                key=key,
+                children=args.children,
+                seconds=args.seconds,
+                seed=args.seed,
+                manner=manner_of(args),
+                watchers=1,
+                watch_all=True,
+                ledger=ledger,
+                time_reps=False,
+            ),
+            clock,
+        )
+        with interrupts(crowd.stop):
+            await play(crowd, console, clock, "gemgem demo", f"{url}/console")
+        mongo = Mongo(servers.mongo_url, settings.store.mongo_database)
+        stack.push_async_callback(mongo.close)
+        repo = PlayRepo(mongo.database)
+        finding = (await audit(ledger, repo)).total
+        equal = await _all_rescore(crowd.sessions, repo)
+        for words in crowd.faults:
+            console.print(f"[red]error[/] {words}", highlight=False)
+        line = _line(crowd, finding, equal)
+    print(json.dumps(line), flush=True)
+    return 0 if finding.clean and equal and not crowd.errors and crowd.sessions else 1
+
+
+def _line(crowd: Crowd, finding: Finding, equal: bool) -> dict[str, Any]:
+    report = crowd.report()
+    return {
+        "sent": report["sent"],
+        "buffered": report["buffered"],
+        "stored": report["stored"],
+        "reps_true": report["reps_true"],
+        "reps_scored": report["reps_scored"],
+        "lost": finding.lost,
+        "duplicated": finding.duplicated,
+        "altered": finding.altered + finding.out_of_order,
+        "rescored_equal": equal,
+        "ack_p99_ms": report["ack_p99_ms"],
+        "feed_p99_ms": report["feed_p99_ms"],
+    }
+
+
+def _secret(settings: Settings, name: str) -> str | None:
+    value = getattr(settings, name)
+    return None if value is None else str(value.get_secret_value())

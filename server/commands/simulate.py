@@ -1,0 +1,143 @@
+"""`gemgem simulate`: play simulated children against a running server."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from config.clock import SystemClock
+from config.settings import load_settings
+from models.catalog.library import motion_library
+from server.simulation.crowd import Crowd, Script
+from server.simulation.performance import Manner
+from server.simulation.screen import interrupts, play, run_loop
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command."""
+    parser = commands.add_parser("simulate", help="play simulated children against a server")
+    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the server")
+    parser.add_argument("--children", type=count, default=5)
+    parser.add_argument("--seconds", type=positive, help="how long (default: until Ctrl-C)")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed plays the same motions")
+    parser.add_argument("--key", type=Path, help="development key (default: GEMGEM_DEV_KEY)")
+    parser.add_argument("--ledger", type=Path, help="write what was sent and acknowledged here")
+    parser.add_argument("--json", action="store_true", help="print one JSON line at the end")
+    parser.add_argument("--watchers", type=_count_or_none, default=0)
+    add_manner(parser)
+    parser.set_defaults(run=run)
+
+
+def add_manner(parser: argparse.ArgumentParser, motions: str = "fist") -> None:
+    """Add the options that say how the children play; `motions` unless they say."""
+    play_options = parser.add_argument_group("how they play")
+    play_options.add_argument(
+        "--motion", type=_motions, default=motions, help="a motion, a comma list, or `mix`"
+    )
+    play_options.add_argument("--fps", type=positive, default=30.0)
+    play_options.add_argument("--frames-per-message", type=count, default=2)
+    play_options.add_argument("--rom", type=_share, help="excursion, 0.3-1 (default: varied)")
+    play_options.add_argument("--noise", type=_amount, default=1.0, help="landmark noise, mm")
+    play_options.add_argument("--tremor", type=_amount, help="tremor, degrees (default: varied)")
+    play_options.add_argument("--dropout", type=_amount, default=0.0, help="lost hands, 1/s")
+
+
+def manner_of(args: argparse.Namespace) -> Manner:
+    """Return how the children play, from the options of `add_manner`."""
+    return Manner(
+        motions=args.motion,
+        fps=args.fps,
+        frames_per_message=args.frames_per_message,
+        rom=args.rom,
+        noise_mm=args.noise,
+        tremor_deg=args.tremor,
+        dropout=args.dropout,
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Simulate; 0 if nothing went wrong, 1 if something did, 2 if it could not begin."""
+    key = args.key or load_settings().dev_key
+    if key is None or not key.is_file():
+        print(
+            "simulate: no development key; give --key or set GEMGEM_DEV_KEY to the path that "
+            "`gemgem serve --embedded` prints",
+            file=sys.stderr,
+        )
+        return 2
+    return run_loop(_simulate(args, key))
+
+
+async def _simulate(args: argparse.Namespace, key: Path) -> int:
+    clock = SystemClock()
+    crowd = Crowd(
+        Script(
+            url=args.url,
+            key=key,
+            children=args.children,
+            seconds=args.seconds,
+            seed=args.seed,
+            manner=manner_of(args),
+            watchers=args.watchers,
+            ledger=args.ledger,
+        ),
+        clock,
+    )
+    console = Console(stderr=True)
+    with interrupts(crowd.stop):
+        await play(crowd, console, clock, f"gemgem simulate · {args.children} children")
+    report = crowd.report()
+    for words in crowd.faults:
+        console.print(f"[red]error[/] {words}", highlight=False)
+    if args.json:
+        print(json.dumps(report))
+    else:
+        console.print_json(data=report)
+    return 1 if report["errors"] else 0
+
+
+def _motions(text: str) -> tuple[str, ...]:
+    known = motion_library().latest
+    names = tuple(known) if text == "mix" else tuple(text.split(","))
+    for name in names:
+        if name not in known:
+            raise argparse.ArgumentTypeError(
+                f"no motion is called {name!r}; there are {', '.join(known)}, and `mix`"
+            )
+    return names
+
+
+def count(text: str) -> int:
+    """Read a number of children or watchers."""
+    number = int(text)
+    if not 1 <= number <= 5000:
+        raise argparse.ArgumentTypeError("must be between 1 and 5000")
+    return number
+
+
+def _count_or_none(text: str) -> int:
+    return 0 if text == "0" else count(text)
+
+
+def positive(text: str) -> float:
+    """Read a number above 0."""
+    number = float(text)
+    if not 0 < number < 1e7:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return number
+
+
+def _amount(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < 1e4:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return number
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0.1 <= number <= 1:
+        raise argparse.ArgumentTypeError("must be between 0.1 and 1")
+    return number

@@ -1,0 +1,126 @@
+"""Start and stop: what runs from when, and in which order it ends."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from redis.asyncio import Redis
+
+from handlers.live.game import GameNamespace
+from handlers.live.watch import WatchNamespace
+from jobs.alarms import Alarms
+from jobs.flush import Flusher
+from jobs.runner import Runner
+from models.bus import Bus
+from models.db import Mongo
+from models.play.repo import PlayRepo
+from server.realtime import Realtime
+from server.telemetry import Health
+from sessions.appender import Appender
+from sessions.catalogue import catalogue
+from sessions.directory import Directory
+from sessions.engine import Engine
+from sessions.registry import Registry
+from sessions.relay import Relay
+
+log = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 5.0
+DRAIN_SECONDS = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is started and stopped."""
+
+    redis: Redis
+    mongo: Mongo
+    repo: PlayRepo
+    bus: Bus
+    engine: Engine
+    appender: Appender
+    relay: Relay
+    registry: Registry
+    directory: Directory
+    flusher: Flusher
+    alarms: Alarms
+    runner: Runner
+    health: Health
+    realtime: Realtime
+    game: GameNamespace
+    watch: WatchNamespace
+
+
+def attach(app: web.Application, parts: Parts) -> None:
+    """Let the application start and stop its parts."""
+
+    async def run(_: web.Application) -> AsyncIterator[None]:
+        await _start(parts)
+        yield
+        await _stop(parts)
+
+    async def leave(_: web.Application) -> None:
+        await _leave(parts)
+
+    app.cleanup_ctx.append(run)
+    # Before the server waits for its connections to end: ours would never end by themselves.
+    app.on_shutdown.append(leave)
+
+
+async def _start(p: Parts) -> None:
+    catalogue().warm()
+    await p.appender.start()
+    await p.relay.start()
+    for name, job in (
+        ("bus listening", p.bus.run_listening),
+        ("bus publishing", p.bus.run_publishing),
+        ("engine", p.engine.run),
+        ("appender", p.appender.run),
+        ("stored marks", p.appender.run_refresh),
+        ("relay", p.relay.run),
+        ("places", p.registry.run),
+        ("directory", p.directory.run),
+        ("flush", p.flusher.run),
+        ("alarms", p.alarms.run),
+        ("health", p.health.run),
+        ("game expiry", p.game.run),
+        ("watch expiry", p.watch.run),
+        ("live lists", p.watch.run_lists),
+    ):
+        await p.runner.start(name, job)
+
+
+async def _leave(p: Parts) -> None:
+    """Tell the players, seal what they play, and close their connections."""
+    p.health.draining = True
+    for connection in [*p.game.connections.values(), *p.watch.connections.values()]:
+        connection.send("draining", {"retry_after_ms": 1000})
+    for session in p.engine.open_sessions():
+        session.abandon()
+        p.engine.touch(session)
+    await _within(SETTLE_SECONDS, p.appender.settle(), "appending what is left")
+    await p.realtime.close_all()
+
+
+async def _stop(p: Parts) -> None:
+    """Let what was appended be stored, then let go of the stores."""
+    await p.game.close()
+    await p.watch.close()
+    await p.runner.close()
+    await _within(DRAIN_SECONDS, p.flusher.drain(DRAIN_SECONDS), "flushing what is left")
+    await _within(1.0, p.directory.withdraw(), "leaving the directory")
+    await p.alarms.close()
+    await p.mongo.close()
+    await p.redis.aclose()
+
+
+async def _within(seconds: float, step: Coroutine[Any, Any, None], what: str) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await step
+    except Exception as error:
+        # Nothing acknowledged is lost by it: what is in Redis is flushed by the next worker.
+        log.warning("%s did not finish: %s: %s", what, type(error).__name__, error)

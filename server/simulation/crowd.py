@@ -1,0 +1,245 @@
+"""A crowd of simulated children and watchers against a running server, and what it measured."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from config.clock import Clock
+from models.accounts.records import Role
+from models.accounts.tokens import mint
+from models.children.access import alias_of
+from server.simulation.board import Row, Totals
+from server.simulation.child import Casting, Child, Stage
+from server.simulation.latency import Latencies
+from server.simulation.ledger import Ledger
+from server.simulation.line import LineLostError, RefusedError
+from server.simulation.performance import Manner, cast
+from server.simulation.player import Tally
+from server.simulation.reptimes import Take, rep_latencies
+from server.simulation.watcher import Sightings, Views, Watcher
+
+log = logging.getLogger(__name__)
+
+TOKEN_S = 12 * 3600
+"""Life of the tokens minted here: longer than anybody watches a demo."""
+STAGGER_S = 1.0
+"""The children start evenly spread over this time."""
+RETRY_S = 2.0
+"""A child whose session failed begins a new one after this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What a crowd is asked to do."""
+
+    url: str
+    key: Path
+    """PEM file of the development key that mints every account's token."""
+    children: int
+    seconds: float | None
+    """How long repetitions are begun; None plays until `Crowd.stop`."""
+    seed: int
+    manner: Manner
+    watchers: int = 0
+    watch_all: bool = False
+    """Every watcher watches every session; otherwise watcher w has child w mod N."""
+    ledger: Path | None = None
+    time_reps: bool = True
+
+
+class Crowd:
+    """Plays a script. `run` returns when everybody has left."""
+
+    def __init__(self, script: Script, clock: Clock) -> None:
+        self.rows = [Row(alias="") for _ in range(script.children)]
+        self.tally = Tally()
+        self.views = Views()
+        self.sessions: list[str] = []
+        """Ids of all sessions opened, in order."""
+        self.errors = 0
+        self.faults: deque[str] = deque(maxlen=20)
+        """The last errors in words."""
+        self._script = script
+        self._clock = clock
+        self._stop = asyncio.Event()
+        self._children: list[Child] = []
+        self._watchers: list[Watcher] = []
+        self._takes: list[Take] | None = [] if script.time_reps else None
+        self._began = clock.monotonic()
+
+    def stop(self) -> None:
+        """Let every child finish the repetition at hand, close its session and leave."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Play until the script is over or `stop` was called."""
+        script = self._script
+        async with self._resources() as (stage, http):
+            await self._seat_watchers(http, stage.sightings)
+            try:
+                self._began = self._clock.monotonic()
+                if script.seconds is not None:
+                    stage.ends_at = self._began + script.seconds
+                async with asyncio.TaskGroup() as group:
+                    for n in range(script.children):
+                        child = Child(n, self._cast(n), stage, self.rows[n])
+                        self._children.append(child)
+                        delay = STAGGER_S * n / script.children
+                        group.create_task(self._keep_playing(child, delay, stage))
+            finally:
+                for watcher in self._watchers:
+                    await watcher.disconnect()
+
+    def totals(self, title: str, address: str | None = None) -> Totals:
+        """Return what stands at the top of the live table."""
+        return Totals(
+            title=title,
+            address=address,
+            sessions=sum(child.playing for child in self._children),
+            seconds=self._clock.monotonic() - self._began,
+            sent=self.tally.sent,
+            buffered=self.tally.buffered,
+            stored=self.tally.stored,
+            reps_true=sum(row.reps_true for row in self.rows),
+            reps_scored=sum(row.reps_scored for row in self.rows),
+            errors=self.errors,
+            ack=self.tally.events_ack,
+            feed=self.views.latency,
+        )
+
+    def report(self) -> dict[str, Any]:
+        """Return what was measured, once `run` has returned."""
+        tally, views = self.tally, self.views
+        reps = rep_latencies(self._takes) if self._takes else Latencies()
+        grades = [grade for child in self._children for grade in child.grades]
+        return {
+            "children": self._script.children,
+            "sessions": len(self.sessions),
+            "sent": tally.sent,
+            "buffered": tally.buffered,
+            "stored": tally.stored,
+            "frames": tally.frames,
+            "reps_true": sum(child.reps_true for child in self._children),
+            "reps_scored": sum(child.reps_scored for child in self._children),
+            "ack_p50_ms": tally.events_ack.percentile_ms(0.5),
+            "ack_p99_ms": tally.events_ack.percentile_ms(0.99),
+            "frames_ack_p50_ms": tally.frames_ack.percentile_ms(0.5),
+            "frames_ack_p99_ms": tally.frames_ack.percentile_ms(0.99),
+            "rep_p99_ms": reps.percentile_ms(0.99),
+            "feed_p99_ms": views.latency.percentile_ms(0.99),
+            "feeds": views.feeds,
+            "feed_missed": views.missed,
+            "feed_altered": views.altered + views.disordered,
+            "refused": tally.refused,
+            "gaps": tally.gaps,
+            "errors": self.errors,
+            "grade_mean": round(sum(grades) / len(grades), 1) if grades else None,
+        }
+
+    @contextlib.asynccontextmanager
+    async def _resources(self) -> AsyncIterator[tuple[Stage, aiohttp.ClientSession]]:
+        script = self._script
+        with contextlib.ExitStack() as stack:
+            executor = stack.enter_context(ThreadPoolExecutor(1, "rehearsal"))
+            ledger = (
+                stack.enter_context(Ledger(script.ledger, self._clock)) if script.ledger else None
+            )
+            connector = aiohttp.TCPConnector(limit=0)
+            async with aiohttp.ClientSession(connector=connector) as http:
+                stage = Stage(
+                    url=script.url,
+                    manner=script.manner,
+                    clock=self._clock,
+                    tally=self.tally,
+                    stop=self._stop,
+                    executor=executor,
+                    http=http,
+                    ledger=ledger,
+                    sightings=Sightings() if script.watchers else None,
+                    watch=self._watch if script.watchers else None,
+                    takes=self._takes,
+                    sessions=self.sessions,
+                )
+                yield stage, http
+
+    def _cast(self, n: int) -> Casting:
+        # Ids are of this run alone: a child has one session, and runs may overlap.
+        run = f"{time.time_ns() // 1_000_000:x}"
+        child_id = f"sim-{run}-{n}"
+        self.rows[n].alias = alias_of(child_id)
+        token = mint(
+            self._script.key,
+            sub=f"guardian-{child_id}",
+            roles=[Role.GUARDIAN],
+            children=[child_id],
+            ttl_s=TOKEN_S,
+            clock=self._clock,
+        )
+        seed = self._script.seed * 100_003 + n
+        return Casting(child_id, token, cast(self._script.manner, seed), seed)
+
+    async def _keep_playing(self, child: Child, delay: float, stage: Stage) -> None:
+        """Play; after a failure count it and begin anew, as a child would."""
+        await asyncio.sleep(delay)
+        while True:
+            try:
+                await child.play()
+            except (RefusedError, LineLostError) as failure:
+                self._fault(f"{child.row.alias}: {failure}")
+                child.row.state = "failed"
+            else:
+                return
+            try:
+                async with asyncio.timeout(RETRY_S):
+                    await stage.stop.wait()
+            except TimeoutError:
+                continue
+
+    async def _seat_watchers(
+        self, http: aiohttp.ClientSession, sightings: Sightings | None
+    ) -> None:
+        if sightings is None:
+            return
+        for n in range(self._script.watchers):
+            token = mint(
+                self._script.key,
+                sub=f"therapist-{n}",
+                roles=[Role.THERAPIST],
+                children=["*"],
+                ttl_s=TOKEN_S,
+                clock=self._clock,
+            )
+            watcher = Watcher(
+                self._script.url,
+                token,
+                clock=self._clock,
+                sightings=sightings,
+                views=self.views,
+                http=http,
+            )
+            self._watchers.append(watcher)
+            await watcher.connect()
+
+    async def _watch(self, session_id: str, n: int) -> None:
+        """Let the watchers of child `n` join the session it has just opened."""
+        for w, watcher in enumerate(self._watchers):
+            if not self._script.watch_all and w % self._script.children != n:
+                continue
+            try:
+                await watcher.join(session_id)
+            except (RefusedError, LineLostError) as failure:
+                self._fault(f"watcher {w}: {failure}")
+
+    def _fault(self, words: str) -> None:
+        self.errors += 1
+        self.faults.append(words)
+        log.warning("%s", words)

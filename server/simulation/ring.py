@@ -1,0 +1,101 @@
+"""What a client has sent and may have to send again: numbered messages, kept until stored."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    """One numbered message of a session, and what goes out beside its seq."""
+
+    seq: int
+    event: str
+    body: bytes | dict[str, Any]
+    answer: asyncio.Future[dict[str, Any]] | None = None
+    """Where the callback's answer goes; None for frames, which have no callback."""
+    sent_at: float | None = None
+    """Monotonic seconds of its first sending; None while it waits in the ring."""
+    buffered_at: float | None = None
+    """Monotonic seconds when the first word of `buffered` came, by `ack` or by its own answer."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nobody waits for an answer of its own."""
+        return self.answer is None or self.answer.done()
+
+
+class Ring:
+    """The unacknowledged messages of one session in the order of their seq, without holes.
+
+    Three positions divide the numbers: below `start` everything is stored and forgotten, below
+    `cursor` it has been handed to the socket, below `end` it waits its turn. A hole on the server's
+    side moves the cursor back; sending goes on from there in order.
+    """
+
+    def __init__(self) -> None:
+        self._messages: deque[Message] = deque()
+        self.start = 0
+        self.cursor = 0
+        self.buffered = -1
+        self.stored = -1
+
+    @property
+    def end(self) -> int:
+        """The next seq to be given out."""
+        return self.start + len(self._messages)
+
+    @property
+    def unbuffered(self) -> int:
+        """How many messages wait for `buffered`."""
+        return self.end - 1 - self.buffered
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self._messages)
+
+    def append(
+        self,
+        event: str,
+        body: bytes | dict[str, Any],
+        answer: asyncio.Future[dict[str, Any]] | None = None,
+    ) -> Message:
+        """Give the next seq to a message and keep it."""
+        message = Message(self.end, event, body, answer)
+        self._messages.append(message)
+        return message
+
+    def next_unsent(self) -> Message | None:
+        """Return the message at the cursor and move on; None at the end."""
+        if self.cursor >= self.end:
+            return None
+        message = self._messages[self.cursor - self.start]
+        self.cursor += 1
+        return message
+
+    def rewind(self, expected: int) -> bool:
+        """Set the cursor back to `expected`; False if that is not in the ring any more."""
+        if not self.start <= expected <= self.end:
+            return False
+        self.cursor = min(self.cursor, expected)
+        return True
+
+    def acknowledge(self, buffered: int, stored: int) -> list[Message]:
+        """Move both marks and forget what is stored; return the messages newly buffered.
+
+        A message that still waits for its own answer stays: asking again is how it gets one.
+        """
+        last = min(buffered, self.end - 1)
+        first = max(self.buffered + 1, self.start)
+        fresh = [self._messages[seq - self.start] for seq in range(first, last + 1)]
+        self.buffered = max(self.buffered, last)
+        self.stored = max(self.stored, min(stored, last))
+        while self._messages and self.start <= self.stored and self._messages[0].settled:
+            self._messages.popleft()
+            self.start += 1
+        self.cursor = max(self.cursor, self.start)
+        return fresh

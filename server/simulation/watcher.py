@@ -1,0 +1,177 @@
+"""The reference client of `/watch`, and how it measures what it sees against what was sent."""
+
+import struct
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from config.clock import Clock
+from server.simulation.latency import Latencies
+from server.simulation.line import Line
+
+HEADER = struct.Struct("<HBBHHQIHH")
+"""Head of a frame message: magic, version, space, n, record size, t0, seq0, width, height."""
+_RECORD = struct.Struct("<IHB")
+"""What names a record: dt after t0, dseq after seq0, side."""
+
+Picture = tuple[int, int, int]
+"""What names one hand of one picture: capture time in microseconds, frame counter, side."""
+
+
+def pictures(payload: bytes) -> Iterator[tuple[Picture, bytes]]:
+    """Yield each record of a frame message: its name, and its bytes after the name."""
+    _, _, _, n, size, t0, seq0, _, _ = HEADER.unpack_from(payload)
+    for start in range(HEADER.size, HEADER.size + n * size, size):
+        dt, dseq, side = _RECORD.unpack_from(payload, start)
+        yield (t0 + dt, seq0 + dseq, side), payload[start + _RECORD.size : start + size]
+
+
+class Sightings:
+    """What was sent lately, so that a watcher in the same process can recognise it.
+
+    Holds the last `keep` records of each session; older ones are unknown.
+    """
+
+    def __init__(self, keep: int = 512) -> None:
+        self._keep = keep
+        self._sent: dict[str, OrderedDict[Picture, tuple[float, bytes]]] = {}
+
+    def note(self, session_id: str, payload: bytes, at: float) -> None:
+        """Remember a frame message handed to the socket at `at`, monotonic seconds."""
+        sent = self._sent.setdefault(session_id, OrderedDict())
+        for name, content in pictures(payload):
+            sent[name] = (at, content)
+        while len(sent) > self._keep:
+            sent.popitem(last=False)
+
+    def find(self, session_id: str, name: Picture) -> tuple[float, bytes] | None:
+        """Return when a record was sent and its bytes; None if it is not known."""
+        sent = self._sent.get(session_id)
+        return None if sent is None else sent.get(name)
+
+    def forget(self, session_id: str) -> None:
+        """Drop a session that has ended."""
+        self._sent.pop(session_id, None)
+
+
+@dataclass(slots=True)
+class Views:
+    """What one or many watchers have seen."""
+
+    feeds: int = 0
+    frames: int = 0
+    missed: int = 0
+    """Offsets that never came: thinned, or lost."""
+    disordered: int = 0
+    """Feeds whose offset did not rise."""
+    altered: int = 0
+    """Records whose bytes are not those sent."""
+    unknown: int = 0
+    """Records nobody is known to have sent, or sent too long ago."""
+    snapshots: int = 0
+    ended: int = 0
+    latency: Latencies = field(default_factory=Latencies)
+    """From handing a frame message to the player's socket to its receipt here."""
+
+
+class Watcher:
+    """One connection to `/watch`; joins sessions and checks every feed."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        clock: Clock,
+        sightings: Sightings,
+        views: Views | None = None,
+        http: aiohttp.ClientSession | None = None,
+    ) -> None:
+        """Prepare a watcher; nothing is sent before `connect`.
+
+        Args:
+            sightings: filled by the players of this process.
+            views: where to count; a new one by default.
+        """
+        self._clock = clock
+        self._sightings = sightings
+        self.views = Views() if views is None else views
+        self.results: OrderedDict[str, dict[str, Any] | None] = OrderedDict()
+        """What `ended` said of the last sessions."""
+        self.reps: dict[str, int] = {}
+        """`rep` events seen in the feed of each joined session."""
+        self._offsets: dict[str, int] = {}
+        self.line = Line(url, token, "/watch", http)
+        self.line.on("feed", self._on_feed)
+        self.line.on("snapshot", self._on_snapshot)
+        self.line.on("ended", self._on_ended)
+
+    async def connect(self) -> dict[str, Any]:
+        """Connect and return the content of `welcome`; errors as `Line.connect`."""
+        return await self.line.connect()
+
+    async def disconnect(self) -> None:
+        """Leave; safe at any time and twice."""
+        await self.line.disconnect()
+
+    async def list_live(self) -> dict[str, Any]:
+        """Return the sessions live now; `live` events follow once a second."""
+        return await self.line.call("live:list", {})
+
+    async def join(self, session_id: str, max_fps: int = 30) -> dict[str, Any]:
+        """Join a session; return its snapshot. Its `feed` is checked from here on."""
+        body = {"session_id": session_id, "max_fps": max_fps}
+        answer = await self.line.call("watch:join", body)
+        # A feed may have overtaken the answer: it knows better.
+        self._offsets[session_id] = max(answer["offset"], self._offsets.get(session_id, -1))
+        self.reps.setdefault(session_id, 0)
+        self.views.snapshots += 1
+        return answer
+
+    async def leave(self, session_id: str) -> None:
+        """Stop watching a session."""
+        await self.line.call("watch:leave", {"session_id": session_id})
+        self._offsets.pop(session_id, None)
+
+    def _on_feed(
+        self, session_id: str, offset: int, payload: bytes, seen: dict[str, Any] | None = None
+    ) -> None:
+        now = self._clock.monotonic()
+        views = self.views
+        views.feeds += 1
+        last = self._offsets.get(session_id)
+        if last is not None:
+            if offset <= last:
+                views.disordered += 1
+            else:
+                views.missed += offset - last - 1
+        self._offsets[session_id] = offset
+        if seen and "rep" in seen:
+            self.reps[session_id] = self.reps.get(session_id, 0) + 1
+        sent_at: float | None = None
+        for name, content in pictures(payload) if payload else ():
+            views.frames += 1
+            sent = self._sightings.find(session_id, name)
+            if sent is None:
+                views.unknown += 1
+                continue
+            sent_at = sent[0]
+            views.altered += content != sent[1]
+        if sent_at is not None:
+            views.latency.add(now - sent_at)
+
+    def _on_snapshot(self, content: dict[str, Any]) -> None:
+        self.views.snapshots += 1
+        self._offsets[content["session_id"]] = content["offset"]
+
+    def _on_ended(self, content: dict[str, Any]) -> None:
+        session_id = content["session_id"]
+        self.views.ended += 1
+        self._offsets.pop(session_id, None)
+        self.reps.pop(session_id, None)
+        self.results[session_id] = content.get("result")
+        while len(self.results) > 64:
+            self.results.popitem(last=False)

@@ -1,0 +1,115 @@
+"""Carries what the sessions hold to the stream, all due ones in one round trip, and marks them."""
+
+import asyncio
+import logging
+
+import msgpack
+from redis.exceptions import RedisError
+
+from config import metrics
+from config.clock import Clock
+from models.bus import Bus
+from models.errors import AppError, ErrorCode
+from models.play.buffer import Answer, Append, PlayBuffer, Taken
+from models.play.keys import PlayKeys
+from sessions.engine import Engine
+from sessions.session import Session
+
+log = logging.getLogger(__name__)
+
+BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+REFRESH_S = 5.0
+"""How often the stored marks are read from Redis: what was said while it was away is lost."""
+
+
+class Appender:
+    """One loop, one append in flight, so a session's messages can only arrive in order."""
+
+    def __init__(
+        self, *, engine: Engine, buffer: PlayBuffer, bus: Bus, keys: PlayKeys, clock: Clock
+    ) -> None:
+        self._engine = engine
+        self._buffer = buffer
+        self._bus = bus
+        self._keys = keys
+        self._clock = clock
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._held: list[tuple[Session, Append]] = []
+
+    async def start(self) -> None:
+        """Listen to what the flushers have stored."""
+        for shard in range(self._keys.shards):
+            await self._bus.subscribe(self._keys.stored(shard), self._heard)
+
+    async def run(self) -> None:
+        """Append for ever. What an earlier run left without an answer is sent again first."""
+        while True:
+            if not self._held:
+                self._idle.set()
+                await self._engine.due.wait()
+            self._engine.due.clear()
+            self._idle.clear()
+            time_us = self._clock.time_us()
+            self._held += [(s, s.cut(time_us)) for s in self._engine.take_due()]
+            if self._held:
+                await self._land()
+
+    async def settle(self) -> None:
+        """Wait until nothing is left to append."""
+        while self._held or self._engine.due.is_set() or self._engine.unsettled():
+            await self._idle.wait()
+            await asyncio.sleep(0.01)
+
+    async def _land(self) -> None:
+        attempts = 0
+        while True:
+            try:
+                with metrics.APPEND.time():
+                    answers = await self._buffer.append([append for _, append in self._held])
+                break
+            except (RedisError, OSError, TimeoutError) as error:
+                # Not known whether it was written: the same append is sent again. If it was,
+                # the script answers `moved` with `last` at the append's end.
+                metrics.APPEND_ERRORS.inc()
+                if attempts == 0:
+                    log.warning("Redis does not take appends (%s); trying again", error)
+                await asyncio.sleep(BACKOFF_S[min(attempts, len(BACKOFF_S) - 1)])
+                attempts += 1
+        held, self._held = self._held, []
+        for (session, append), answer in zip(held, answers, strict=True):
+            self._apply(session, append, answer)
+
+    def _apply(self, session: Session, append: Append, answer: Answer) -> None:
+        done = answer.taken is Taken.TAKEN or (
+            answer.taken in (Taken.MOVED, Taken.SEALED) and answer.last == append.last
+        )
+        if done:
+            session.landed()
+            self._engine.mark(session)
+            return
+        log.warning("session %s: append refused as %s", session.id, answer.taken)
+        code = ErrorCode.SUPERSEDED if answer.taken is Taken.FENCED else ErrorCode.INTERNAL
+        event = "superseded" if answer.taken is Taken.FENCED else "closed"
+        error = AppError(code, "This connection no longer holds the session; open it again.")
+        if session.player is not None:
+            session.player.end(event, error)
+        self._engine.remove(session)
+
+    def _heard(self, raw: bytes) -> None:
+        for session_id, stored in msgpack.unpackb(raw).items():
+            self._store(session_id, stored)
+
+    def _store(self, session_id: str, stored: int) -> None:
+        session = self._engine.sessions.get(session_id)
+        if session is not None and stored > session.stored:
+            session.stored = stored
+            self._engine.mark(session)
+
+    async def run_refresh(self) -> None:
+        """Read the stored marks of the sessions that lag, now and then."""
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            lagging = [s.id for s in self._engine.sessions.values() if s.stored < s.buffered]
+            for session_id, stored in (await self._buffer.read_stored(lagging)).items():
+                self._store(session_id, stored)

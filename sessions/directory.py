@@ -1,0 +1,73 @@
+"""What is live on every worker: each publishes its own list, with a short life."""
+
+import asyncio
+from typing import Any
+
+import msgpack
+from redis.asyncio import Redis
+
+from config.clock import Clock
+from models.play.keys import PlayKeys
+from sessions.engine import Engine
+
+NODE_LEASE_S = 5
+
+
+class Directory:
+    """What is live on every worker: each publishes its own list with a short life."""
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        engine: Engine,
+        redis: Redis,
+        keys: PlayKeys,
+        clock: Clock,
+        every_ms: int,
+    ) -> None:
+        self._node = node
+        self._engine = engine
+        self._redis = redis
+        self._keys = keys
+        self._clock = clock
+        self._every = every_ms / 1000
+
+    async def run(self) -> None:
+        """Publish this worker's list for ever."""
+        while True:
+            await self._publish()
+            await asyncio.sleep(self._every)
+
+    async def withdraw(self) -> None:
+        """Take this worker's list away: it stops."""
+        await self._redis.zrem(self._keys.nodes(), self._node)
+        await self._redis.delete(self._keys.live(self._node))
+
+    async def _publish(self) -> None:
+        mine = [self._engine.summary(s) for s in self._engine.open_sessions()]
+        pipe = self._redis.pipeline(transaction=False)
+        until = self._clock.time_us() / 1e6 + NODE_LEASE_S
+        pipe.zadd(self._keys.nodes(), {self._node: until})
+        pipe.set(self._keys.live(self._node), msgpack.packb(mine), ex=NODE_LEASE_S)
+        await pipe.execute()
+
+    async def read(self) -> dict[str, dict[str, Any]]:
+        """Return the summaries of all live sessions by id, each with its `node`.
+
+        This worker's own are read from memory, so a session is found as soon as it is open.
+        """
+        now = self._clock.time_us() / 1e6
+        names = await self._redis.zrangebyscore(self._keys.nodes(), now, "+inf")
+        nodes = [name.decode() for name in names if isinstance(name, bytes)]
+        others = [n for n in nodes if n != self._node]
+        live = {
+            s.id: {**self._engine.summary(s), "node": self._node}
+            for s in self._engine.open_sessions()
+        }
+        if others:
+            lists = await self._redis.mget([self._keys.live(n) for n in others])
+            for node, packed in zip(others, lists, strict=True):
+                for summary in msgpack.unpackb(packed) if packed else []:
+                    live.setdefault(summary["session_id"], {**summary, "node": node})
+        return live

@@ -1,0 +1,458 @@
+"""The live engine: one tick drains all inboxes, scores all hands at once, and tells everybody.
+
+Order inside a tick: frames of every session up to its next control event are scored as one
+batch; then the control events; and so on until every inbox is empty. What a session's score
+depends on is therefore its own messages in their order, never the batching.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from config import metrics
+from config.clock import Clock
+from config.settings import LiveSettings
+from models.errors import AppError, ErrorCode, internal_error
+from models.play.records import Item, event_item, record_item, result_item
+from sessions.catalogue import Catalogue
+from sessions.feed import FeedHub, Joined, Sink
+from sessions.frames import FrameError, FrameMessage, decode
+from sessions.scoring.batch import Batch, Peak, Rep
+from sessions.session import TRANSITIONS, Message, Session, State
+from sessions.sets import OpenSet, plan_of, record_of, result_of, settle_context, start_answer
+from sessions.words import ADVICE
+
+log = logging.getLogger(__name__)
+
+ROUNDS_S = 0.1
+"""How often late answers and finished sessions are looked for."""
+
+
+@dataclass(slots=True)
+class _Done:
+    """What handling a control event gave."""
+
+    answer: dict[str, Any] = field(default_factory=dict)
+    context: dict[str, Any] | None = None
+    extra: list[Item] = field(default_factory=list)
+    error: AppError | None = None
+
+
+class Engine:
+    """Owns the sessions of this worker and the batch they are scored in."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        hub: FeedHub,
+        clock: Clock,
+        limits: LiveSettings,
+    ) -> None:
+        self.sessions: dict[str, Session] = {}
+        self.due = asyncio.Event()
+        """Set when an append may be due; the appender clears it."""
+        self._catalogue = catalogue
+        self._hub = hub
+        self._clock = clock
+        self._limits = limits
+        self._batch = Batch()
+        self._touched: dict[str, Session] = {}
+        self._waiting: dict[str, Session] = {}
+        self._marked: dict[str, Session] = {}
+        self._rounds_at = 0.0
+
+    # -- sessions
+
+    def add(self, session: Session) -> None:
+        """Take a session over."""
+        self.sessions[session.id] = session
+        metrics.SESSIONS.set(len(self.sessions))
+
+    def remove(self, session: Session) -> None:
+        """Forget a session that is sealed, or lost to another owner."""
+        if session.set is not None:
+            self._batch.close(session.set.slot)
+            session.set = None
+        self.sessions.pop(session.id, None)
+        for group in (self._touched, self._waiting, self._marked):
+            group.pop(session.id, None)
+        metrics.SESSIONS.set(len(self.sessions))
+
+    def touch(self, session: Session) -> None:
+        """Say that a session has something in its inbox."""
+        self._touched[session.id] = session
+
+    def open_sessions(self) -> Iterable[Session]:
+        """The sessions that are not sealed."""
+        return [s for s in self.sessions.values() if s.state is not State.SEALED]
+
+    # -- the tick
+
+    async def run(self) -> None:
+        """Tick for ever."""
+        period = self._limits.tick_ms / 1000
+        loop = asyncio.get_running_loop()
+        next_at = loop.time() + period
+        while True:
+            await asyncio.sleep(next_at - loop.time())
+            now = loop.time()
+            metrics.LOOP_LAG.set(max(0.0, now - next_at))
+            next_at = max(next_at + period, now)
+            self.tick()
+
+    def tick(self) -> None:
+        """Do everything that is due now; never waits."""
+        now = self._clock.monotonic()
+        if self._touched:
+            with metrics.TICK.time():
+                active, self._touched = list(self._touched.values()), {}
+                self._waiting.update((session.id, session) for session in active)
+                while active:
+                    self._score(active, now)
+                    active = [session for session in active if self._control(session)]
+        if any(session.due(now) for session in self._waiting.values()):
+            self.due.set()
+        for session in list(self._marked.values()):
+            self._tell_marks(session, now)
+        if now - self._rounds_at >= ROUNDS_S:
+            self._rounds_at = now
+            for session in list(self.sessions.values()):
+                session.expire_replies(now)
+                self._let_go(session, now)
+        self._hub.pulse(now)
+
+    def take_due(self) -> list[Session]:
+        """Return the sessions whose append may start; what they hold is the caller's to cut."""
+        now = self._clock.monotonic()
+        due = [session for session in self._waiting.values() if session.due(now)]
+        for session in due:
+            del self._waiting[session.id]
+        return due
+
+    def unsettled(self) -> bool:
+        """Whether a session still holds something that is not in Redis."""
+        return any(s.buffered < s.cursor - 1 or s.inbox for s in self.sessions.values())
+
+    def mark(self, session: Session) -> None:
+        """Say that a mark of the session moved, or that it has more to append."""
+        session.settle_outcomes()
+        self._marked[session.id] = session
+        self._waiting[session.id] = session
+
+    def _score(self, active: list[Session], now: float) -> None:
+        work: list[tuple[int, FrameMessage]] = []
+        owners: list[Session] = []
+        feeds: list[tuple[Session, bytes, int | None]] = []
+        for session in active:
+            inbox = session.inbox
+            while inbox and inbox[0].event == "frames":
+                message = inbox.popleft()
+                decoded = self._decode(session, message, now)
+                if decoded is None:
+                    continue
+                place = None
+                if session.set is not None and not session.paused:
+                    place = len(work)
+                    work.append((session.set.slot, decoded))
+                    owners.append(session)
+                if self._hub.watched(session.id):
+                    feeds.append((session, message.payload, place))
+        told: dict[int, list[dict[str, Any]]] = {}
+        if work:
+            for mark in self._batch.step(work):
+                owner = owners[mark.work_index]
+                told.setdefault(mark.work_index, []).append(self._tell_mark(owner, mark))
+            for session in dict.fromkeys(owners):
+                self._tell_score(session, now)
+        for session, payload, place in feeds:
+            extras = told.get(place, []) if place is not None else []
+            self._hub.publish(session.id, payload, extras, self._score_now(session))
+
+    def _decode(self, session: Session, message: Message, now: float) -> FrameMessage | None:
+        error = message.error
+        if error is None:
+            try:
+                decoded = decode(message.payload, session.opened.space)
+            except FrameError as fault:
+                error = AppError(ErrorCode(fault.code), f"frames: {fault}")
+            else:
+                session.keep_frames(message, now)
+                session.recent.append(message.payload)
+                return decoded
+        self._void(session, message, error)
+        return None
+
+    def _void(self, session: Session, message: Message, error: AppError) -> None:
+        """Keep the place of a malformed message, so that nobody waits behind it."""
+        time_us = self._clock.time_us()
+        item = event_item(
+            session.id, message.seq, "void", None, time_us=time_us, code=error.code.value
+        )
+        session.keep_items([item], message.seq + 1, time_us)
+        session.resolve(message.seq, error)
+        metrics.MESSAGES_REFUSED.labels(error.code).inc()
+        if message.seq not in session.outcomes:
+            session.send("refused", {"seq": message.seq, **error.body()})
+
+    def _control(self, session: Session) -> bool:
+        """Handle the control events at the head of an inbox; True if frames come after them."""
+        while session.inbox and session.inbox[0].event != "frames":
+            message = session.inbox.popleft()
+            if message.error is not None:
+                self._void(session, message, message.error)
+            elif message.event == "abandon":
+                self._seal(session, None, [], message.seq, self._clock.time_us())
+            else:
+                self._handle(session, message)
+        return bool(session.inbox)
+
+    def _handle(self, session: Session, message: Message) -> None:
+        time_us = self._clock.time_us()
+        done = _Done()
+        try:
+            state = TRANSITIONS.get((session.state, message.event))
+            if state is None:
+                raise AppError(
+                    ErrorCode.CONFLICT,
+                    f"{message.event} does not fit: the session is {session.state.value}.",
+                )
+            if message.event != "session:close":
+                done = self._act(session, message, time_us)
+                session.state = state
+        except AppError as refused:
+            done.error = refused
+        except Exception:
+            log.exception("session %s: %s failed", session.id, message.event)
+            done.error = internal_error()
+        item = event_item(
+            session.id,
+            message.seq,
+            message.event,
+            message.payload,
+            time_us=time_us,
+            context=done.context,
+            code=done.error.code.value if done.error else None,
+        )
+        if done.error is not None:
+            metrics.MESSAGES_REFUSED.labels(done.error.code).inc()
+        elif message.event == "session:close":
+            done.answer = self._seal(session, message.payload, [item], message.seq + 1, time_us)
+            session.resolve(message.seq, done.answer)
+            return
+        session.keep_items([item, *done.extra], message.seq + 1, time_us)
+        session.resolve(message.seq, done.error or done.answer)
+        if done.error is None and message.event in ("set:start", "set:end"):
+            self._hub.refresh(session.id, lambda offset: self._joined(session, offset))
+
+    def _act(self, session: Session, message: Message, time_us: int) -> "_Done":
+        payload: dict[str, Any] = message.payload
+        if message.event == "set:start":
+            context = self._start(session, payload, time_us)
+            return _Done(start_answer(payload, context), context)
+        if message.event == "set:end":
+            self._check_open(session, payload)
+            record = self._end(session, unfinished=False)
+            return _Done({"record": record}, extra=[record_item(session.id, message.seq, record)])
+        session.paused = payload["paused"]
+        return _Done()
+
+    def _start(self, session: Session, start: dict[str, Any], time_us: int) -> dict[str, Any]:
+        if start["set_no"] <= session.last_set_no:
+            raise AppError(
+                ErrorCode.CONFLICT, "set:start: `set_no` must be higher than any before it."
+            )
+        space = session.opened.space
+        context = settle_context(self._catalogue, start, space, time_us)
+        plan = plan_of(self._catalogue, start, context, space, session.opened.fps)
+        session.set = OpenSet(start, context, self._batch.open(plan))
+        session.last_set_no = start["set_no"]
+        return context
+
+    def _check_open(self, session: Session, payload: dict[str, Any]) -> None:
+        if session.set is None or session.set.set_no != payload["set_no"]:
+            raise AppError(ErrorCode.CONFLICT, "set:end: this `set_no` is not the open set.")
+
+    def _end(self, session: Session, *, unfinished: bool) -> dict[str, Any]:
+        open_set = session.set
+        if open_set is None:
+            raise AppError(ErrorCode.CONFLICT, "No set is open.")
+        session.set = None
+        measures = self._batch.close(open_set.slot, unfinished=unfinished)
+        for verdict, count in measures["verdicts"].items():
+            metrics.FRAMES.labels(verdict).inc(count)
+        record = record_of(
+            self._catalogue,
+            session.opened.document,
+            open_set.start,
+            open_set.context,
+            measures,
+            unfinished=unfinished,
+        )
+        session.records.append(record)
+        return record
+
+    def _seal(
+        self,
+        session: Session,
+        closing: dict[str, Any] | None,
+        items: list[Item],
+        next_seq: int,
+        time_us: int,
+    ) -> dict[str, Any]:
+        last = next_seq - 1
+        if session.set is not None:
+            items.append(record_item(session.id, last, self._end(session, unfinished=True)))
+        result = result_of(
+            session.opened.document, session.records, closing, messages=next_seq, time_us=time_us
+        )
+        session.keep_items([*items, result_item(session.id, last, result)], next_seq, time_us)
+        session.seal()
+        session.state = State.SEALED
+        session.sealed_at = self._clock.monotonic()
+        session.result = result
+        metrics.SESSIONS_SEALED.labels(result["sealed"]).inc()
+        self._hub.end(session.id, result)
+        return result
+
+    # -- what is told
+
+    def _tell_mark(self, session: Session, mark: Peak | Rep) -> dict[str, Any]:
+        open_set = session.set
+        set_no = open_set.set_no if open_set is not None else 0
+        if isinstance(mark, Peak):
+            body = {"set_no": set_no, "rep_no": mark.rep_no, "t_us": mark.t_us, "z": mark.z}
+            session.send("peak", body)
+            return {"peak": body}
+        body = {"set_no": set_no, "rep_no": mark.rep_no, "class": mark.cls, **mark.values}
+        metrics.REPS.labels(mark.cls).inc()
+        if open_set is not None:
+            open_set.reps.append(body)
+        session.send("rep", body)
+        return {"rep": body}
+
+    def _tell_score(self, session: Session, now: float) -> None:
+        if (now - session.scored_at) * 1000 < self._limits.score_ms or session.set is None:
+            return
+        session.scored_at = now
+        score = self._score_now(session)
+        if score is not None:
+            session.send("score", score)
+        advice = self._batch.advice(session.set.slot)
+        if advice != session.advised:
+            session.advised = advice
+            if advice is not None:
+                session.send("advice", {"code": advice, "text": ADVICE[advice]})
+
+    def _score_now(self, session: Session) -> dict[str, Any] | None:
+        if session.set is None:
+            return None
+        live = self._batch.live(session.set.slot)
+        if live is None:
+            return None
+        return {
+            "set_no": session.set.set_no,
+            "t_us": live.t_us,
+            "z": live.z,
+            "sim": live.sim,
+            "quality": live.quality,
+            "full": live.full,
+            "partial": live.partial,
+        }
+
+    def watch(self, session_id: str, sink: Sink) -> Joined:
+        """Let `sink` see a session from now on.
+
+        Raises:
+            AppError: `not_found` when this worker does not hold the session, or it is sealed.
+        """
+        session = self.sessions.get(session_id)
+        if session is None or session.state is State.SEALED:
+            raise AppError(ErrorCode.NOT_FOUND, "There is no such live session.")
+        return self._joined(session, self._hub.join(session_id, sink))
+
+    def _joined(self, session: Session, offset: int) -> Joined:
+        return Joined(session.id, self.snapshot(session), session.token, offset)
+
+    def snapshot(self, session: Session) -> dict[str, Any]:
+        """Return what a joining watcher is shown at once."""
+        open_set = session.set
+        shown = None
+        if open_set is not None:
+            shown = {
+                **{k: open_set.start[k] for k in ("set_no", "motion", "side", "asked_reps")},
+                "anchors": open_set.context["anchors"],
+                "goal": open_set.context["goal"],
+            }
+        score = self._score_now(session)
+        return {
+            "session_id": session.id,
+            "alias": session.opened.alias,
+            "state": session.state.value,
+            "set": shown,
+            "reps": list(open_set.reps) if open_set is not None else [],
+            "score": score,
+            "quality": score["quality"] if score is not None else None,
+            "frames": _last_hands(session.recent),
+            "trace": [list(p) for p in self._batch.trace(open_set.slot)] if open_set else [],
+            "records": [
+                {
+                    "set_no": r["set_no"],
+                    "motion": r["motion"]["id"],
+                    "grade": r["grade"],
+                    "stars": r["stars"],
+                    "full": r["metrics"]["reps_full"],
+                    "partial": r["metrics"]["reps_partial"],
+                }
+                for r in session.records
+            ],
+            "time_us": self._clock.time_us(),
+        }
+
+    def summary(self, session: Session) -> dict[str, Any]:
+        """Return the session's line in a live list."""
+        start = session.set.start if session.set is not None else {}
+        score = self._score_now(session) or {}
+        return {
+            "session_id": session.id,
+            "child_id": session.opened.child_id,
+            "alias": session.opened.alias,
+            "kind": session.opened.kind,
+            "motion": start.get("motion"),
+            "side": start.get("side"),
+            "set_no": start.get("set_no"),
+            "asked_reps": start.get("asked_reps"),
+            "full": score.get("full", 0),
+            "partial": score.get("partial", 0),
+            "quality": score.get("quality"),
+            "started_us": session.opened.document["opened_us"],
+            "state": session.state.value,
+        }
+
+    def _tell_marks(self, session: Session, now: float) -> None:
+        if (now - session.told_at) * 1000 < self._limits.ack_ms:
+            return
+        del self._marked[session.id]
+        marks = (session.buffered, session.stored)
+        if marks != session.told:
+            session.told, session.told_at = marks, now
+            session.send("ack", {"buffered": marks[0], "stored": marks[1]})
+
+    def _let_go(self, session: Session, now: float) -> None:
+        if session.sealed_at is None or session.stored < session.cursor - 1:
+            return
+        if session.player is None or now - session.sealed_at > self._limits.linger_seconds:
+            self.remove(session)
+
+
+def _last_hands(recent: Iterable[bytes]) -> dict[str, bytes | None]:
+    """Return the newest message that shows each hand."""
+    hands: dict[str, bytes | None] = {"left": None, "right": None}
+    for payload in recent:
+        sides = decode(payload, None).records["side"]
+        for code, side in enumerate(("left", "right")):
+            if (sides == code).any():
+                hands[side] = payload
+    return hands

@@ -1,0 +1,203 @@
+"""The feed: what watchers see of a session. Derived, may be thinned, the newest wins."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from config import metrics
+from sessions.frames import records_in
+
+RESNAPSHOT_S = 1.0
+"""A reader that was thinned for longer than this gets a fresh snapshot when it is back."""
+
+
+@dataclass(slots=True, eq=False)
+class FeedItem:
+    """One step of a feed. `frames` is a frame message as it came, empty when none belongs."""
+
+    session_id: str
+    offset: int
+    frames: bytes
+    extra: dict[str, Any]
+    wire: Any = None
+    """The item as the edge encoded it, shared by all its readers."""
+
+    @property
+    def telling(self) -> bool:
+        """Whether it tells a peak or a repetition, which are never thinned."""
+        return "rep" in self.extra or "peak" in self.extra
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What a watcher starts from: the snapshot, the owner's token, the offset it stands at."""
+
+    session_id: str
+    snapshot: dict[str, Any]
+    epoch: int
+    offset: int
+
+
+class Sink(Protocol):
+    """A reader of one session's feed. None of these may wait."""
+
+    def feed(self, item: FeedItem) -> None:
+        """Take the next item."""
+        ...
+
+    def snapshot(self, joined: Joined) -> None:
+        """Take a fresh start."""
+        ...
+
+    def ended(self, session_id: str, result: dict[str, Any]) -> None:
+        """The session is sealed; nothing more comes."""
+        ...
+
+    def pulse(self, now: float) -> None:
+        """A tick has passed: what was held back may be sent."""
+        ...
+
+
+@dataclass(slots=True)
+class _Feed:
+    offset: int = 0
+    sinks: list[Sink] = field(default_factory=list)
+
+
+class FeedHub:
+    """The feeds of the sessions this worker holds, made only while somebody watches."""
+
+    def __init__(self) -> None:
+        self._feeds: dict[str, _Feed] = {}
+
+    def watched(self, session_id: str) -> bool:
+        """Tell whether somebody watches the session."""
+        return session_id in self._feeds
+
+    def readers(self, session_id: str) -> int:
+        """Return how many sinks a session has."""
+        feed = self._feeds.get(session_id)
+        return len(feed.sinks) if feed else 0
+
+    def join(self, session_id: str, sink: Sink) -> int:
+        """Add a reader; return the offset after which its items start."""
+        feed = self._feeds.setdefault(session_id, _Feed())
+        if sink not in feed.sinks:
+            feed.sinks.append(sink)
+        return feed.offset
+
+    def leave(self, session_id: str, sink: Sink) -> None:
+        """Take a reader away; the feed ends with its last one."""
+        feed = self._feeds.get(session_id)
+        if feed is not None and sink in feed.sinks:
+            feed.sinks.remove(sink)
+            if not feed.sinks:
+                del self._feeds[session_id]
+
+    def publish(
+        self,
+        session_id: str,
+        frames: bytes,
+        told: list[dict[str, Any]],
+        score: dict[str, Any] | None,
+    ) -> None:
+        """Send a frame message with the peaks and repetitions it completed."""
+        feed = self._feeds.get(session_id)
+        if feed is None:
+            return
+        first: dict[str, Any] = {} if score is None else {"score": score}
+        extras = [{**first, **told[0]}, *told[1:]] if told else [first]
+        for n, extra in enumerate(extras):
+            feed.offset += 1
+            item = FeedItem(session_id, feed.offset, frames if n == 0 else b"", extra)
+            for sink in list(feed.sinks):
+                sink.feed(item)
+
+    def refresh(self, session_id: str, joined: Callable[[int], Joined]) -> None:
+        """Send everybody a fresh snapshot, for instance when a set began."""
+        feed = self._feeds.get(session_id)
+        if feed is not None:
+            start = joined(feed.offset)
+            for sink in list(feed.sinks):
+                sink.snapshot(start)
+
+    def end(self, session_id: str, result: dict[str, Any]) -> None:
+        """Tell everybody that the session is sealed, and forget its feed."""
+        feed = self._feeds.pop(session_id, None)
+        if feed is not None:
+            for sink in feed.sinks:
+                sink.ended(session_id, result)
+
+    def pulse(self, now: float) -> None:
+        """Let readers send what they held back."""
+        for feed in list(self._feeds.values()):
+            for sink in list(feed.sinks):
+                sink.pulse(now)
+
+
+class Thinner:
+    """Keeps one reader's feed to what it can take: the newest frame, and every repetition.
+
+    Args:
+        send: passes an item on.
+        backlog: how many packets wait for this reader now.
+        limit: packets waiting at which frames are held back.
+        max_fps: highest rate of frame messages, 1/s.
+        renew: asks for a fresh snapshot.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[FeedItem], None],
+        backlog: Callable[[], int],
+        limit: int,
+        max_fps: float,
+        renew: Callable[[], None],
+    ) -> None:
+        self._send = send
+        self._backlog = backlog
+        self._limit = limit
+        self._gap = 1.0 / max_fps
+        self._renew = renew
+        self._held: FeedItem | None = None
+        self._next_at = 0.0
+        self._choked_since: float | None = None
+        self._now = 0.0
+
+    def offer(self, item: FeedItem) -> None:
+        """Send the item, hold it back in place of an older one, or strip its frames."""
+        ready = self._backlog() < self._limit and self._now >= self._next_at
+        if ready:
+            self._drop_held()
+            self._pass(item)
+        elif item.telling:
+            self._drop_held()  # its offset is lower: sent later it would go back
+            self._send(FeedItem(item.session_id, item.offset, b"", item.extra))
+        else:
+            self._drop_held()
+            self._held = item
+
+    def pulse(self, now: float) -> None:
+        """Send what was held back when the reader is free again."""
+        self._now = now
+        choked = self._backlog() >= self._limit
+        if choked:
+            self._choked_since = self._choked_since or now
+            return
+        if self._choked_since is not None and now - self._choked_since > RESNAPSHOT_S:
+            self._renew()
+        self._choked_since = None
+        if self._held is not None and now >= self._next_at:
+            held, self._held = self._held, None
+            self._pass(held)
+
+    def _pass(self, item: FeedItem) -> None:
+        # The next slot is counted from this one, so that a rate of 30 is not halved by jitter.
+        gap = self._gap * max(1, records_in(item.frames))
+        self._next_at = max(self._next_at + gap, self._now - gap)
+        self._send(item)
+
+    def _drop_held(self) -> None:
+        if self._held is not None:
+            self._held = None
+            metrics.FEED_THINNED.inc()

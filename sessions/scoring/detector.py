@@ -1,0 +1,120 @@
+"""Repetition detector: the reversals of each hand's signal that exceed its threshold."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sessions.scoring.state import EXT, FALLING, IDLE, NEVER, PEAK, RISING, VALLEY, State
+
+
+class Reversal(NamedTuple):
+    """A valley or a peak of the signal."""
+
+    us: int
+    """Capture time, microseconds."""
+    x: float
+    z: float
+    n: int
+    """Frames with a signal before this one, in the set."""
+
+
+class Cycle(NamedTuple):
+    """A repetition from valley to valley; `column` is the frame that confirmed the second."""
+
+    column: int
+    start: Reversal
+    peak: Reversal
+    end: Reversal
+
+
+def reversal(state: State, row: int, slot: int) -> Reversal:
+    """One row of a slot's reversals."""
+    return Reversal(
+        int(state.rev_us[row, slot]),
+        float(state.rev_x[row, slot]),
+        float(state.rev_z[row, slot]),
+        int(state.rev_n[row, slot]),
+    )
+
+
+def advance(
+    state: State,
+    slots: NDArray[np.intp],
+    z: NDArray[np.float32],
+    x: NDArray[np.float32],
+    t_us: NDArray[np.int64],
+) -> tuple[list[int], list[Cycle]]:
+    """One frame of each slot.
+
+    Args:
+        slots: (B,) different slots; their `frames` do not count this frame yet.
+        z: (B,) signal between the anchors.
+        x: (B,) the same in native units.
+        t_us: (B,) capture times.
+
+    Returns:
+        Positions in `slots` at which a peak was found, and the repetitions closed.
+    """
+    phase = state.phase[slots]
+    gap = z - state.rev_z[EXT, slots]
+    delta = state.tuning[3, slots]
+    falling, rising = phase == FALLING, phase == RISING
+    up = falling & (gap >= delta)
+    down = rising & (-gap >= delta)
+    moved = (phase == IDLE) | (falling & (gap < 0)) | (rising & (gap > 0)) | up | down
+    cycles: list[Cycle] = []
+    peaks: list[int] = []
+    turned = up | down
+    if turned.any():
+        for i in np.flatnonzero(up).tolist():
+            slot = int(slots[i])
+            if state.pending[slot]:
+                start, peak = reversal(state, VALLEY, slot), reversal(state, PEAK, slot)
+                cycles.append(Cycle(i, start, peak, reversal(state, EXT, slot)))
+                state.pending[slot] = False
+                state.settle_at[slot] = NEVER
+            _keep(state, VALLEY, slot)
+        for i in np.flatnonzero(down).tolist():
+            slot = int(slots[i])
+            _keep(state, PEAK, slot)
+            state.pending[slot] = True
+            state.rep_no[slot] += 1
+            # From here on the ring may overwrite the start of the movement; look before it does.
+            state.settle_at[slot] = state.rev_n[VALLEY, slot] + state.ring_len[slot]
+            peaks.append(i)
+        phase[up] = RISING
+        phase[down] = FALLING
+    phase[phase == IDLE] = FALLING
+    state.phase[slots] = phase
+    if not moved.all():
+        slots, z, x, t_us = slots[moved], z[moved], x[moved], t_us[moved]
+    state.rev_z[EXT, slots] = z
+    state.rev_x[EXT, slots] = x
+    state.rev_us[EXT, slots] = t_us
+    state.rev_n[EXT, slots] = state.frames[slots]
+    return peaks, cycles
+
+
+def last_cycle(state: State, slot: int) -> Cycle | None:
+    """The repetition that the end of the set closes, if its peak was left far enough."""
+    if not state.pending[slot]:
+        return None
+    start, peak = reversal(state, VALLEY, slot), reversal(state, PEAK, slot)
+    end = reversal(state, EXT, slot)
+    if peak.z - end.z < max(float(state.tuning[3, slot]), 0.5 * (peak.z - start.z)):
+        return None
+    return Cycle(-1, start, peak, end)
+
+
+def forget(state: State, slot: int) -> None:
+    """Begin anew after a gap."""
+    state.phase[slot] = IDLE
+    state.pending[slot] = False
+    state.settle_at[slot] = NEVER
+
+
+def _keep(state: State, row: int, slot: int) -> None:
+    """Note the running extreme as a valley or a peak."""
+    for values in (state.rev_z, state.rev_x, state.rev_us, state.rev_n):
+        values[row, slot] = values[EXT, slot]

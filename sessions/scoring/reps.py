@@ -1,0 +1,159 @@
+"""Repetition stage: what one closed cycle of the signal measures, in float64."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sessions.scoring.detector import Cycle, Reversal
+from sessions.scoring.features import FINGERS
+from sessions.scoring.plan import SetPlan
+from sessions.scoring.shape import Series, offset, onset, resampled, shape_score
+from sessions.scoring.smoothness import RATE, log_jerk, sparc, speed
+
+MARGIN_S: Final = 4.0 / RATE
+"""The slope needs so much signal before and after the repetition."""
+_HOLE_US: Final = 200_000
+"""A longer pause inside makes interpolated speeds an invention."""
+_HALF_MIN: Final = 5
+_COVER_MIN: Final = 0.8
+
+MEASURED: Final = (
+    *("t_on", "t_off", "duration", "dwell", "peak_speed", "mean_speed", "sparc", "ldlj"),
+    *("shape", "finger_rom"),
+)
+"""What `measure` finds; all None for a repetition of which too little is known."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """Frames of a hand still held, oldest first."""
+
+    us: NDArray[np.int64]
+    """(n,) capture times."""
+    x: Series
+    """(n,) primary signal."""
+    channels: Series
+    """(n, c) `tam` of the four fingers, then the features of the shape."""
+
+
+def measure(
+    past: Past, cycle: Cycle, sign: float, guide: Series | None, scale: Series
+) -> dict[str, Any]:
+    """Times, speeds, smoothness, shape and finger excursions of a repetition.
+
+    Args:
+        past: reaches back to the start of the movement, else the times are None.
+        cycle: from the detector.
+        sign: +1 if x grows towards the target, else -1.
+        guide: (64, s) the guide's shape, or None.
+        scale: (s,) degrees per unit of the shape's features.
+
+    Returns:
+        `MEASURED`; times in seconds since the start valley.
+    """
+    out: dict[str, Any] = dict.fromkeys(MEASURED)
+    begin, end = cycle.start.us, cycle.end.us
+    near = past.us >= begin - _HOLE_US
+    us, channels = past.us[near], past.channels[near]
+    t = (us - begin) / 1e6
+    u = sign * past.x[near]
+    first, peak, last = np.searchsorted(us, (begin, cycle.peak.us, end)).tolist()
+    if peak >= len(us) or us[peak] != cycle.peak.us:
+        return out
+    out["finger_rom"] = {
+        finger: float(np.ptp(channels[first : last + 1, f])) for f, finger in enumerate(FINGERS)
+    }
+    tops = sign * cycle.peak.x
+    lows = sign * cycle.start.x, sign * cycle.end.x
+    on = onset(t, u, first, peak, lows[0] + 0.1 * (tops - lows[0]))
+    off = offset(t, u, peak, lows[1] + 0.1 * (tops - lows[1]))
+    if on is None or off is None:
+        return out
+    out["t_on"], out["t_off"], out["duration"] = on, off, off - on
+    level = tops - 0.1 * (tops - max(lows))
+    out["dwell"] = _time_above(t[first : last + 1], u[first : last + 1], level)
+    if np.diff(us).max(initial=0) > _HOLE_US:
+        return out
+    grid = np.arange(int((end - begin) / 1e6 * RATE + 8.0 + 1e-6) + 1) / RATE - MARGIN_S
+    grid = grid[(grid >= t[0]) & (grid <= t[-1])]
+    v = speed(np.interp(grid, t, u))
+    at = grid[4 : 4 + len(v)]
+    moving = v[(at >= on) & (at <= off)]
+    if moving.size:
+        out["peak_speed"], out["mean_speed"] = float(moving.max()), float(moving.mean())
+    middle = (cycle.peak.us - begin) / 1e6
+    halves = [v[(at >= on) & (at <= middle)], v[(at >= middle) & (at <= off)]]
+    for name, formula in (("sparc", sparc), ("ldlj", log_jerk)):
+        values = [formula(half) for half in halves if len(half) >= _HALF_MIN]
+        known = [value for value in values if value is not None]
+        if known:
+            out[name] = sum(known) / len(known)
+    if guide is not None:
+        shape = channels[:, len(FINGERS) : len(FINGERS) + len(scale)] * scale
+        out["shape"] = shape_score(resampled(t, shape, on, off), guide)
+    return out
+
+
+def _time_above(t: Series, u: Series, level: float) -> float:
+    """Seconds that the polyline (t, u) spends at or above a level."""
+    over = u - level
+    a, b, step = over[:-1], over[1:], np.diff(t)
+    size = np.abs(a) + np.abs(b)
+    share = np.where(
+        (a >= 0) == (b >= 0),
+        (a >= 0).astype(np.float64),
+        np.maximum(a, b) / np.where(size > 0.0, size, 1.0),
+    )
+    return float((share * step).sum())
+
+
+def judged(plan: SetPlan, cycle: Cycle, measured: dict[str, Any]) -> tuple[str, str | None]:
+    """Class of a closed repetition, and why where it is rejected."""
+    motion = plan.motion
+    whole = (cycle.end.us - cycle.start.us) / 1e6
+    if whole < motion.t_min:
+        return "rejected", "too_short"
+    if measured["duration"] is None or measured["duration"] > motion.t_max:
+        return "rejected", "too_long"
+    if cycle.end.n - cycle.start.n < _COVER_MIN * whole * plan.fps:
+        return "rejected", "missing_frames"
+    return ("full" if cycle.peak.z >= motion.full_at else "partial"), None
+
+
+def entry(rep_no: int, cls: str, reason: str | None, peak: Reversal) -> dict[str, Any]:
+    """A repetition as it is stored, its measures still to be filled in."""
+    out: dict[str, Any] = {"rep_no": rep_no, "class": cls}
+    if reason is not None:
+        out["reason"] = reason
+    out["t_us"] = peak.us
+    out["amplitude"] = None
+    out["completeness"] = 100.0 * min(max(peak.z, 0.0), 1.25)
+    out |= dict.fromkeys(MEASURED)
+    out["timing_error"] = None
+    return out
+
+
+def matched_peak(
+    since_us: int, period_us: int, phases: tuple[float, ...], after: int
+) -> tuple[int, float] | None:
+    """The guide peak that a peak of the hand answers: the nearest not used yet.
+
+    Args:
+        since_us: time of the hand's peak since the guide's start.
+        period_us: one guide cycle.
+        phases: of the peaks in a cycle, 0..1, rising.
+        after: lowest number of a guide peak that is still free.
+
+    Returns:
+        Its number and the hand's delay in seconds; None if none is free within half a cycle.
+    """
+    best: tuple[int, float] | None = None
+    cycle = since_us // period_us
+    for number in range(max((cycle - 1) * len(phases), after, 0), (cycle + 2) * len(phases)):
+        turn, place = divmod(number, len(phases))
+        late = (since_us - turn * period_us) - phases[place] * period_us
+        if abs(late) <= 0.5 * period_us and (best is None or abs(late) < abs(best[1]) * 1e6):
+            best = number, late / 1e6
+    return best

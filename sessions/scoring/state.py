@@ -1,0 +1,285 @@
+"""What is remembered of every live hand between two ticks: a struct of arrays with one slot a hand.
+
+All of it lies in arrays with a slot axis (and a short list of finished repetitions elsewhere), so a
+slot can be cleared, copied or stored without knowing what its numbers mean.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sessions.scoring.plan import FEATURES, GUIDE_PHASES, Motion, SetPlan
+from sessions.scoring.verdicts import VERDICTS
+
+EXT, VALLEY, PEAK = range(3)
+"""Rows of the reversal arrays: running extreme, last valley, the peak that waits for one."""
+IDLE, FALLING, RISING = range(3)
+NEVER: Final = 1 << 62
+"""A count of frames that is not reached."""
+
+JOINTS: Final = (
+    *((f"thumb_{joint}", row) for row, joint in enumerate(("cmc", "mcp", "ip"))),
+    *(
+        (f"{finger}_{joint}", first + i)
+        for i, finger in enumerate(("index", "middle", "ring", "little"))
+        for joint, first in (("mcp", 15), ("pip", 23), ("dip", 27))
+    ),
+)
+"""Joints whose range of motion is kept, with the feature that is their angle."""
+ANGLE_MIN: Final = -60
+ANGLE_BINS: Final = 240
+"""Bins of 1 degree from `ANGLE_MIN`; what lies outside counts in the outermost one."""
+
+_SPAN_S: Final = 10.0
+"""The ring holds at least so much of the past: a watcher's plot, the longest usual repetition."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compiled:
+    """A motion rearranged for the frame stage."""
+
+    motion: Motion
+    used: NDArray[np.intp]
+    """(u,) features with a weight in the live similarity."""
+    weights: NDArray[np.float32]
+    """(u, 1, 1)"""
+    guide: NDArray[np.float32]
+    """(u, phases)"""
+    channels: NDArray[np.intp]
+    """(c,) features that the repetition stage reads: the four `tam`, then the shape's."""
+    uses_roll: bool
+
+
+def compiled(motion: Motion) -> Compiled:
+    """Rearrange a motion.
+
+    Raises:
+        ValueError: its arrays do not have the shapes that the plan promises.
+    """
+    if motion.primary.shape != (FEATURES,) or motion.guide_weights.shape != (FEATURES,):
+        raise ValueError(f"motion {motion.id}: weights are not {FEATURES} long")
+    if motion.guide.shape != (GUIDE_PHASES, FEATURES):
+        raise ValueError(f"motion {motion.id}: the guide is not {GUIDE_PHASES} x {FEATURES}")
+    used = np.flatnonzero(motion.guide_weights)
+    return Compiled(
+        motion,
+        used,
+        motion.guide_weights[used].astype(np.float32).reshape(-1, 1, 1),
+        np.ascontiguousarray(motion.guide[:, used].T, np.float32),
+        np.concatenate((np.arange(39, 43), motion.shape_features)).astype(np.intp),
+        bool(motion.primary[37] or motion.guide_weights[37]),
+    )
+
+
+def ring_length(plan: SetPlan) -> int:
+    """Frames kept of a hand: the longest repetition and a second, at the nominal rate."""
+    fps = min(max(plan.fps, 1.0), 120.0)
+    return int(np.ceil((max(plan.motion.t_max, _SPAN_S) + 1.0) * fps))
+
+
+_I8, _I32, _I64 = np.int8, np.int32, np.int64
+_F32, _F64 = np.float32, np.float64
+# name: (dtype, axes before the slot, axes after it). Values read by the batched arithmetic have the
+# slot last, so that a gather yields the layout of the batch; rows of one hand have it first.
+_FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
+    "weights": (_F32, (FEATURES,), ()),
+    "tuning": (_F32, (4,), ()),
+    "anchors": (_F32, (2,), ()),
+    "motion": (_I32, (), ()),
+    "side": (np.uint8, (), ()),
+    "image": (np.bool_, (), ()),
+    "uses_roll": (np.bool_, (), ()),
+    "guide_t0": (_I64, (), ()),
+    "guide_period": (_I64, (), ()),
+    "ring_len": (_I64, (), ()),
+    "begun": (np.bool_, (), ()),
+    "last_us": (_I64, (), ()),
+    "counter": (_I64, (), ()),
+    "scale": (_F32, (), ()),
+    "jumps": (_I8, (), ()),
+    "lm": (_F32, (), (63,)),
+    "run": (_I64, (), ()),
+    "frozen": (_I64, (), ()),
+    "filtered": (_F32, (2, 3, 5, 4), ()),
+    "roll": (_F32, (), ()),
+    "turns": (_F32, (), ()),
+    "roll_known": (np.bool_, (), ()),
+    "phase": (_I8, (), ()),
+    "pending": (np.bool_, (), ()),
+    "rep_no": (_I64, (), ()),
+    "settle_at": (_I64, (), ()),
+    "rev_z": (_F32, (3,), ()),
+    "rev_x": (_F32, (3,), ()),
+    "rev_us": (_I64, (3,), ()),
+    "rev_n": (_I64, (3,), ()),
+    "frames": (_I64, (), ()),
+    "signal_us": (_I64, (), ()),
+    "z": (_F32, (), ()),
+    "sim": (_F32, (), ()),
+    "seen": (np.bool_, (), ()),
+    "first_seen": (_I64, (), ()),
+    "last_seen": (_I64, (), ()),
+    "first_us": (_I64, (), ()),
+    "gap_us": (_I64, (), ()),
+    "counts": (_I64, (len(VERDICTS),), ()),
+    "score_sum": (_I64, (), ()),
+    "x_min": (_F32, (), ()),
+    "x_max": (_F32, (), ()),
+    "x_sum": (_F64, (), ()),
+    "sim_sum": (_F64, (), ()),
+    "curled": (_I64, (), ()),
+    "palmar": (_I64, (), ()),
+    "bone_sum": (_F64, (), (12,)),
+    "bone_sq": (_F64, (), (12,)),
+    "guide_at": (_I64, (), ()),
+    "hist": (np.uint32, (), (len(JOINTS), ANGLE_BINS)),
+}
+
+
+class State:
+    """Arrays of `capacity` slots; what each holds is said where it is written."""
+
+    weights: NDArray[np.float32]
+    tuning: NDArray[np.float32]
+    """f_min, beta, f_d, delta."""
+    anchors: NDArray[np.float32]
+    """rest, target - rest."""
+    motion: NDArray[np.int32]
+    side: NDArray[np.uint8]
+    image: NDArray[np.bool_]
+    uses_roll: NDArray[np.bool_]
+    guide_t0: NDArray[np.int64]
+    guide_period: NDArray[np.int64]
+    ring_len: NDArray[np.int64]
+    begun: NDArray[np.bool_]
+    """Some frame was accepted: the next five describe the last one."""
+    last_us: NDArray[np.int64]
+    counter: NDArray[np.int64]
+    scale: NDArray[np.float32]
+    jumps: NDArray[np.int8]
+    lm: NDArray[np.float32]
+    """(slots, 63)"""
+    run: NDArray[np.int64]
+    """Accepted frames in a row with the landmarks of the last one."""
+    frozen: NDArray[np.int64]
+    filtered: NDArray[np.float32]
+    """(2, 3, 5, 4, slots) filtered landmarks, filtered speeds."""
+    roll: NDArray[np.float32]
+    turns: NDArray[np.float32]
+    """Whole turns that unwrap `roll`."""
+    roll_known: NDArray[np.bool_]
+    phase: NDArray[np.int8]
+    pending: NDArray[np.bool_]
+    rep_no: NDArray[np.int64]
+    settle_at: NDArray[np.int64]
+    """The count of frames at which the ring would lose the pending repetition."""
+    rev_z: NDArray[np.float32]
+    """(3, slots), as the next three."""
+    rev_x: NDArray[np.float32]
+    rev_us: NDArray[np.int64]
+    rev_n: NDArray[np.int64]
+    frames: NDArray[np.int64]
+    """Frames with a signal so far; the ring's next position is this modulo its length."""
+    signal_us: NDArray[np.int64]
+    z: NDArray[np.float32]
+    sim: NDArray[np.float32]
+    seen: NDArray[np.bool_]
+    first_seen: NDArray[np.int64]
+    last_seen: NDArray[np.int64]
+    first_us: NDArray[np.int64]
+    gap_us: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    """(verdicts, slots)"""
+    score_sum: NDArray[np.int64]
+    x_min: NDArray[np.float32]
+    x_max: NDArray[np.float32]
+    x_sum: NDArray[np.float64]
+    sim_sum: NDArray[np.float64]
+    curled: NDArray[np.int64]
+    palmar: NDArray[np.int64]
+    bone_sum: NDArray[np.float64]
+    bone_sq: NDArray[np.float64]
+    guide_at: NDArray[np.int64]
+    """The next guide peak that no repetition was matched with."""
+    hist: NDArray[np.uint32]
+    ring_us: NDArray[np.int64]
+    """(slots, length), as the next two: the last frames with a signal."""
+    ring_x: NDArray[np.float32]
+    ring_z: NDArray[np.float32]
+    ring_f: NDArray[np.float32]
+    """(slots, length, channels)"""
+    channels: NDArray[np.intp]
+    """(slots, channels) the features in `ring_f`; spare channels repeat feature 0."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        for name, (dtype, before, after) in _FIELDS.items():
+            setattr(self, name, np.zeros((*before, capacity, *after), dtype))
+        self._rings(0, 0)
+
+    def _rings(self, length: int, width: int) -> None:
+        n = self.capacity
+        self.ring_us = np.zeros((n, length), np.int64)
+        self.ring_x = np.zeros((n, length), np.float32)
+        self.ring_z = np.zeros((n, length), np.float32)
+        self.ring_f = np.zeros((n, length, width), np.float32)
+        self.channels = np.zeros((n, width), np.intp)
+
+    def grow(self, capacity: int, length: int, width: int) -> None:
+        """Make room for more slots, longer rings or more channels; nothing shrinks."""
+        old = dict(vars(self))
+        kept = self.capacity
+        self.capacity = max(capacity, kept)
+        for name, (dtype, before, after) in _FIELDS.items():
+            new = np.zeros((*before, self.capacity, *after), dtype)
+            new[(slice(None),) * len(before) + (slice(kept),)] = old[name]
+            setattr(self, name, new)
+        self._rings(
+            max(length, self.ring_us.shape[1]),
+            max(width, self.ring_f.shape[2]),
+        )
+        for name in ("ring_us", "ring_x", "ring_z", "ring_f", "channels"):
+            was = old[name]
+            getattr(self, name)[tuple(slice(size) for size in was.shape)] = was
+
+    def clear(self, slot: int) -> None:
+        """Set every value of a slot to zero, the rings left as they are: `frames` guards them."""
+        for name, (_, before, _) in _FIELDS.items():
+            getattr(self, name)[(slice(None),) * len(before) + (slot,)] = 0
+        self.channels[slot] = 0
+
+    def assign(self, slot: int, plan: SetPlan, number: int, motion: Compiled) -> None:
+        """Prepare a slot for a set; `number` is the motion's place in the batch's list."""
+        length, width = ring_length(plan), len(motion.channels)
+        if length > self.ring_us.shape[1] or width > self.ring_f.shape[2]:
+            self.grow(self.capacity, length, width)
+        self.clear(slot)
+        self.weights[:, slot] = plan.motion.primary
+        self.tuning[:, slot] = (
+            plan.motion.f_min,
+            plan.motion.beta,
+            plan.motion.f_d,
+            plan.motion.delta,
+        )
+        self.motion[slot] = number
+        self.side[slot] = 0 if plan.side == "left" else 1
+        self.image[slot] = plan.space == "image"
+        self.uses_roll[slot] = motion.uses_roll
+        self.guide_t0[slot] = min(max(plan.guide_t0_us, 0), NEVER)
+        self.guide_period[slot] = min(max(plan.guide_period_us, 1), 1 << 40)
+        self.ring_len[slot] = length
+        self.settle_at[slot] = NEVER
+        self.channels[slot, :width] = motion.channels
+
+    def nbytes(self) -> int:
+        """Bytes held for each slot."""
+        held = (value for value in vars(self).values() if isinstance(value, np.ndarray))
+        return sum(value.nbytes for value in held) // self.capacity
+
+    def recent(self, slot: int, count: int) -> NDArray[np.intp]:
+        """Ring positions of the last `count` frames of a slot that are still held, oldest first."""
+        n, length = int(self.frames[slot]), int(self.ring_len[slot])
+        first = max(n - min(count, length), 0)
+        return np.arange(first, n) % length

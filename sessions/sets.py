@@ -1,0 +1,197 @@
+"""One set of a session: what the server adds at its start, and the record at its end.
+
+Live scoring and re-scoring both come through here, so they cannot differ.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.errors import AppError, ErrorCode
+from models.grading.rules import session_grade
+from sessions.catalogue import Catalogue
+from sessions.record import play_record
+from sessions.scoring.plan import SetPlan, Space
+
+
+@dataclass(slots=True)
+class OpenSet:
+    """The set being played."""
+
+    start: dict[str, Any]
+    context: dict[str, Any]
+    slot: int
+    reps: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def set_no(self) -> int:
+        """The client's number of the set."""
+        number: int = self.start["set_no"]
+        return number
+
+
+def settle_context(
+    catalogue: Catalogue, start: Mapping[str, Any], space: Space, time_us: int
+) -> dict[str, Any]:
+    """Return what the server adds to `set:start`; it is stored with it and fixes the score.
+
+    Args:
+        start: the payload of `set:start`.
+        space: coordinate space of the session.
+        time_us: the server's Unix time, microseconds.
+
+    Raises:
+        AppError: `invalid` when the motion is not in the library.
+    """
+    entry = catalogue.motion(start["motion"])
+    if entry is None:
+        raise AppError(
+            ErrorCode.INVALID,
+            "set:start: `motion` is not in the library; `session:open` answers the list.",
+        )
+    anchors = entry.definition.default_anchors(space)
+    model = entry.model
+    return {
+        "time_us": time_us,
+        "anchors": {"rest": anchors.rest, "target": anchors.target, "source": "default"},
+        "goal": None,
+        "guide_period_us": entry.compiled.period_us,
+        "motion": {
+            "id": entry.compiled.id,
+            "version": entry.compiled.version,
+            "sha256": entry.compiled.sha256,
+        },
+        "model": {"id": model.id, "version": model.version, "sha256": model.sha256},
+        "age_band": None,
+        "role": None,
+    }
+
+
+def plan_of(
+    catalogue: Catalogue,
+    start: Mapping[str, Any],
+    context: Mapping[str, Any],
+    space: Space,
+    fps: float,
+) -> SetPlan:
+    """Return the scoring plan that a stored `set:start` and its context fix.
+
+    Raises:
+        AppError: `not_found` when the library no longer holds the motion as it was.
+    """
+    entry = catalogue.motion(start["motion"], context["motion"]["version"])
+    if entry is None or entry.compiled.sha256 != context["motion"]["sha256"]:
+        raise AppError(
+            ErrorCode.NOT_FOUND, "The library does not hold the motion this set was played with."
+        )
+    return SetPlan(
+        motion=entry.compiled,
+        side=start["side"],
+        space=space,
+        fps=fps,
+        guide_t0_us=start["guide_t0_us"],
+        guide_period_us=context["guide_period_us"],
+        rest=context["anchors"]["rest"],
+        target=context["anchors"]["target"],
+    )
+
+
+def start_answer(start: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answer to `set:start`."""
+    return {
+        "set_no": start["set_no"],
+        "anchors": context["anchors"],
+        "goal": context["goal"],
+        "guide_period_us": context["guide_period_us"],
+        "model": {key: context["model"][key] for key in ("id", "version")},
+    }
+
+
+def record_of(
+    catalogue: Catalogue,
+    opened: Mapping[str, Any],
+    start: Mapping[str, Any],
+    context: Mapping[str, Any],
+    measures: Mapping[str, Any],
+    *,
+    unfinished: bool,
+) -> dict[str, Any]:
+    """Return the PlayRecord of a set from its start, its context and what was measured.
+
+    Args:
+        opened: the session's document: `_id`, `child_id`, `space`, `fps`.
+        measures: what `Batch.close` gave.
+        unfinished: the session ended while the set was open.
+
+    Raises:
+        AppError: `not_found` when the grading model is not in the library.
+    """
+    model = catalogue.model(context["model"]["id"], context["model"]["version"])
+    if model is None:
+        raise AppError(ErrorCode.NOT_FOUND, "The library does not hold this grading model.")
+    record = play_record(
+        session_id=opened["_id"],
+        set_no=start["set_no"],
+        start=start,
+        context=context,
+        measures=measures,
+        model=model,
+        unfinished=unfinished,
+    )
+    return {**record, "child_id": opened["child_id"], "started_us": context["time_us"]}
+
+
+def result_of(
+    opened: Mapping[str, Any],
+    records: list[dict[str, Any]],
+    closing: Mapping[str, Any] | None,
+    *,
+    messages: int,
+    time_us: int,
+) -> dict[str, Any]:
+    """Return the TherapyResult of a session from its PlayRecords.
+
+    Args:
+        closing: the payload of `session:close`; None for an abandoned session.
+        messages: how many numbered messages the session has.
+        time_us: the server's Unix time at the seal, microseconds.
+    """
+    sets = [
+        {
+            "set_no": record["set_no"],
+            "motion": record["motion"]["id"],
+            "side": record["side"],
+            "asked_reps": record["asked_reps"],
+            "reps_full": record["metrics"]["reps_full"],
+            "reps_partial": record["metrics"]["reps_partial"],
+            "grade": record["grade"],
+            "stars": record["stars"],
+            "quality": record["quality"]["q"],
+            "unfinished": record["unfinished"],
+        }
+        for record in records
+    ]
+    said = closing or {}
+    return {
+        "session_id": opened["_id"],
+        "child_id": opened["child_id"],
+        "kind": opened["kind"],
+        "schedule_id": opened["schedule_id"],
+        "sealed": "closed" if closing is not None else "abandoned",
+        "reason": said.get("reason"),
+        "pain": said.get("pain"),
+        "effort": said.get("effort"),
+        "note": said.get("note"),
+        "opened_us": opened["opened_us"],
+        "ended_us": time_us,
+        "messages": messages,
+        "incomplete": False,
+        "sets": sets,
+        "totals": {
+            "sets": len(sets),
+            "reps_full": sum(s["reps_full"] for s in sets),
+            "reps_partial": sum(s["reps_partial"] for s in sets),
+            "asked_reps": sum(s["asked_reps"] for s in sets),
+        },
+        "grade": session_grade((s["grade"], s["asked_reps"]) for s in sets),
+    }

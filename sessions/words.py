@@ -1,0 +1,17 @@
+"""Short texts a child or guardian reads while playing, in Korean and English."""
+
+ADVICE: dict[str, dict[str, str]] = {
+    "hand_missing": {
+        "ko": "손이 보이지 않아요. 손을 화면 안으로 넣어 주세요.",
+        "en": "I cannot see the hand. Bring it into the picture.",
+    },
+    "chirality_inverted": {
+        "ko": "왼손과 오른손이 바뀐 것 같아요. 카메라 설정을 확인해 주세요.",
+        "en": "Left and right seem to be swapped. Please check the camera setting.",
+    },
+    "poor_tracking": {
+        "ko": "손이 잘 보이지 않아요. 조금 더 밝은 곳에서 해 볼까요?",
+        "en": "The hand is hard to see. A brighter place may help.",
+    },
+}
+"""By code of the event `advice`."""
