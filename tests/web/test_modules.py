@@ -1,4 +1,4 @@
-"""The page's modules, run by Node.js: arithmetic by their own tests, frames against the server's."""
+"""The page's modules in Node.js: arithmetic by their own tests, frames against the server's."""
 
 import json
 import subprocess
