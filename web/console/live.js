@@ -128,7 +128,7 @@ export class Live {
       this.link = this.sessions.size || this.watched ? "lost" : "connecting"; // the client tries again by itself
       this.changed();
     } else {
-      this.refuse({ code: error.data?.code ?? "unauthenticated", message: error.message });
+      this.refuse(error.data?.code ? error.data : { code: "unauthenticated" });
     }
   }
 
