@@ -1,7 +1,7 @@
 """Settings: one frozen tree, read once from `config/defaults.toml` and the environment."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import (
@@ -93,7 +93,7 @@ class StoreSettings(_Section):
     """Redis and MongoDB: names and waiting times."""
 
     mongo_database: str
-    mongo_driver: Annotated[str, Field(pattern="^(motor|pymongo)$")]
+    mongo_driver: Literal["motor", "pymongo"]
     redis_prefix: str
     shards: Positive
     """Streams the play records are spread over; fixed while streams hold anything."""

@@ -71,9 +71,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
         retry=Retry(NoBackoff(), 1),
         protocol=2,
     )
-    mongo = Mongo(
-        settings.mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver
-    )
+    mongo = Mongo(settings.mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver)
     keys = PlayKeys(store.redis_prefix, store.shards)
     repo = PlayRepo(mongo.database)
     buffer = PlayBuffer(redis, keys, store.session_ttl_seconds)
@@ -140,23 +138,23 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
 
     attach(
         app,
-            Parts(
-                redis=redis,
-                mongo=mongo,
-                repo=repo,
-                bus=bus,
-                engine=engine,
-                appender=appender,
-                relay=relay,
-                registry=registry,
-                directory=directory,
-                flusher=flusher,
-                alarms=alarms,
-                runner=runner,
-                health=health,
-                realtime=realtime,
-                game=game,
-                watch=watch,
-            ),
+        Parts(
+            redis=redis,
+            mongo=mongo,
+            repo=repo,
+            bus=bus,
+            engine=engine,
+            appender=appender,
+            relay=relay,
+            registry=registry,
+            directory=directory,
+            flusher=flusher,
+            alarms=alarms,
+            runner=runner,
+            health=health,
+            realtime=realtime,
+            game=game,
+            watch=watch,
+        ),
     )
     return app

@@ -26,7 +26,11 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        response = _error(request, AppError(_CODES.get(error.status, ErrorCode.INVALID), error.reason), error.status)
+        response = _error(
+            request,
+            AppError(_CODES.get(error.status, ErrorCode.INVALID), error.reason),
+            error.status,
+        )
     except Exception as error:
         known = as_app_error(error, f"{request.method} {request.path}")
         response = _error(request, known, known.status)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from models.errors import AppError, ErrorCode
+from models.play.repo import PlayRepo
 from sessions.catalogue import Catalogue
 from sessions.frames import decode
 from sessions.record import canonical
@@ -87,3 +89,30 @@ def compare(
     left = {r["set_no"]: {k: v for k, v in r.items() if k not in ENVELOPE} for r in stored}
     right = {r["set_no"]: r for r in again}
     return [Comparison(n, left.get(n), right.get(n)) for n in sorted(left.keys() | right.keys())]
+
+
+async def stored_messages(
+    repo: PlayRepo, session_id: str
+) -> list[tuple[int, bytes | Mapping[str, Any]]]:
+    """Return all stored messages of a session in order: `frames` as bytes, others as events."""
+    messages: list[tuple[int, bytes | Mapping[str, Any]]] = [
+        frame async for frame in repo.iter_frames(session_id)
+    ]
+    messages += [(event["seq"], event) async for event in repo.iter_events(session_id)]
+    return sorted(messages, key=lambda message: message[0])
+
+
+async def rescore_session(
+    repo: PlayRepo, catalogue: Catalogue, session_id: str
+) -> list[Comparison]:
+    """Score a stored session again and pair the outcome with its stored records.
+
+    Raises:
+        AppError: `not_found`: there is no such stored session, or the catalogue no longer holds
+            what it was played with.
+    """
+    opened = await repo.find_session(session_id)
+    if opened is None:
+        raise AppError(ErrorCode.NOT_FOUND, f"No session {session_id} is stored.")
+    again = rescore(catalogue, opened, await stored_messages(repo, session_id))
+    return compare(await repo.list_records(session_id), again)

@@ -12,7 +12,8 @@ from config.settings import load_settings
 from models.catalog.library import motion_library
 from server.simulation.crowd import Crowd, Script
 from server.simulation.performance import Manner
-from server.simulation.screen import interrupts, play, run_loop
+from server.loop import run_loop
+from server.simulation.screen import interrupts, play
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -6,7 +6,6 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
-import uvloop
 from rich.console import Console
 from rich.live import Live
 
@@ -18,12 +17,6 @@ TABLE_S = 0.5
 """Between two drawings of the live table, seconds."""
 LINE_S = 5.0
 """Between two lines where there is no terminal, seconds."""
-
-
-def run_loop(main: Coroutine[Any, Any, int]) -> int:
-    """Run a coroutine on a fast event loop; return its exit status."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
 
 
 async def play(

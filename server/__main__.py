@@ -1,0 +1,27 @@
+"""`gemgem`, or `python -m server COMMAND`."""
+
+import argparse
+import sys
+
+from config.version import VERSION
+from server.commands import audit, demo, rescore, serve, simulate, token
+
+COMMANDS = (serve, token, demo, simulate, audit, rescore)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="gemgem", description="Backend for game-based hand rehabilitation of children."
+    )
+    parser.add_argument("--version", action="version", version=f"gemgem {VERSION}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add(commands)
+    args = parser.parse_args(argv)
+    status: int = args.run(args)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

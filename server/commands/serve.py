@@ -1,0 +1,130 @@
+"""`gemgem serve`: the server itself."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import shlex
+import signal
+import sys
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from pydantic import SecretStr, ValidationError
+
+from config.logs import configure_logs
+from config.settings import Settings, load_settings
+from models.accounts.tokens import create_dev_key
+from server.app import ConfigurationError, build_app
+from server.embedded import EmbeddedError, embedded
+from server.loop import run_loop
+
+log = logging.getLogger(__name__)
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command."""
+    parser = commands.add_parser("serve", help="run the server")
+    parser.add_argument(
+        "--embedded",
+        action="store_true",
+        help="start a MongoDB and a Valkey of its own where no URL is set, and make a key",
+    )
+    parser.add_argument("--data", type=Path, help="directory of --embedded's data (default: none)")
+    parser.add_argument("--host", help="address to listen on")
+    parser.add_argument("--port", type=int, help="port to listen on")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM; 0 when everything was put away in order."""
+    try:
+        settings = _settings(args)
+        configure_logs(settings.log_level)
+        return run_loop(_serve(args, settings))
+    except ValidationError as error:
+        for fault in error.errors(include_input=False, include_url=False):
+            name = ".".join(str(part) for part in fault["loc"])
+            print(f"serve: setting {name}: {fault['msg']}", file=sys.stderr)
+    except (ConfigurationError, EmbeddedError) as error:
+        print(f"serve: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"serve: {error.strerror or error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return 2
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    settings = load_settings()
+    given = {k: v for k, v in (("host", args.host), ("port", args.port)) if v is not None}
+    http = type(settings.http).model_validate({**settings.http.model_dump(), **given})
+    return settings.model_copy(update={"http": http})
+
+
+async def _serve(args: argparse.Namespace, settings: Settings) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        if args.embedded:
+            settings = await _embed(stack, args.data, settings)
+        runner = web.AppRunner(
+            build_app(settings),
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=2.0,
+        )
+        stack.push_async_callback(runner.cleanup)
+        await runner.setup()
+        site = web.TCPSite(runner, settings.http.host, settings.http.port, backlog=1024)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        log.info("serving on http://%s:%s", host, port)
+        if args.embedded:
+            _export(settings, f"http://{host}:{port}")
+        await stopping.wait()
+        log.info("stopping")
+        # A second signal ends the process at once; nothing acknowledged is lost by it.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+    return 0
+
+
+async def _embed(stack: AsyncExitStack, data: Path | None, settings: Settings) -> Settings:
+    servers = await stack.enter_async_context(
+        embedded(data, mongo_url=_url(settings.mongo_url), redis_url=_url(settings.redis_url))
+    )
+    if data is None:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gemgem-key-")))
+    else:
+        home = data.resolve()
+    key = settings.dev_key or home / "dev-key.pem"
+    create_dev_key(key)
+    update: dict[str, Any] = {
+        "mongo_url": SecretStr(servers.mongo_url),
+        "redis_url": SecretStr(servers.redis_url),
+        "dev_key": key,
+    }
+    return settings.model_copy(update=update)
+
+
+def _export(settings: Settings, url: str) -> None:
+    """Print what the other commands need to find this server, ready for `eval`."""
+    values = {
+        "GEMGEM_MONGO_URL": _url(settings.mongo_url),
+        "GEMGEM_REDIS_URL": _url(settings.redis_url),
+        "GEMGEM_DEV_KEY": str(settings.dev_key),
+        "GEMGEM_URL": url,
+    }
+    with contextlib.suppress(BrokenPipeError):
+        for name, value in values.items():
+            print(f"export {name}={shlex.quote(value or '')}", flush=True)
+
+
+def _url(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
