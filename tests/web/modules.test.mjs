@@ -43,9 +43,9 @@ test("a hand out of view fades and goes, and no picture is drawn from the future
   playout.push([record(1000, 1)], 0);
   playout.push([record(1033, 0, { absent: true })], 33);
   assert.equal(playout.pose("right", 1050).presence, 1);
-  const fading = playout.pose("right", 1300).presence;
+  const fading = playout.pose("right", 1600).presence;
   assert.ok(fading > 0 && fading < 1, String(fading));
-  assert.equal(playout.pose("right", 1501), null);
+  assert.equal(playout.pose("right", 1801), null);
   assert.equal(playout.pose("left", 1000), null);
 });
 
