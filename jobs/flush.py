@@ -1,6 +1,7 @@
 """The flush: play records from the streams to MongoDB, each once, nothing dropped in silence."""
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -46,6 +47,8 @@ class Flusher:
         self._hold_at = 0.0
         self._left: dict[int, list[StreamEntry]] = {}
         self._attempts: Counter[bytes] = Counter()
+        self._dead: set[bytes] = set()
+        """Items buried already whose entry waits for its other items."""
 
     async def run(self) -> None:
         """Flush for ever."""
@@ -104,6 +107,8 @@ class Flusher:
         blobs: dict[str, tuple[bytes, bytes]] = {}
         for entry in entries:
             for field, blob in entry.fields:
+                if field in self._dead:
+                    continue
                 try:
                     item = read_item(field, blob)
                 except UnknownSchemaError as error:
@@ -112,7 +117,7 @@ class Flusher:
                     self._held.discard(shard)
                     return
                 except ValueError as error:
-                    await self._bury(field, blob, str(error))
+                    await self._bury(field, blob, f"{type(error).__name__}: {error}")
                     continue
                 items.append(item)
                 blobs[item.document["_id"]] = (field, blob)
@@ -131,15 +136,29 @@ class Flusher:
                 retry = True
                 continue
             await self._bury(field, blob, failure.reason)
+            items.remove(failure.item)
         if retry:
             self._left[shard] = entries
             return
-        await self._stream.settle(shard, [entry.id for entry in entries], marks_of(items))
+        marks = marks_of([*items, *self._passed(entries)])
+        await self._stream.settle(shard, [entry.id for entry in entries], marks)
+        self._dead.difference_update(field for entry in entries for field, _ in entry.fields)
         metrics.FLUSHED.inc(len(items))
+
+    def _passed(self, entries: list[StreamEntry]) -> list[Item]:
+        """The buried items of these entries as far as they can be read: the marks pass them."""
+        passed = []
+        for entry in entries:
+            for field, blob in entry.fields:
+                if field in self._dead:
+                    with contextlib.suppress(ValueError, UnknownSchemaError):
+                        passed.append(read_item(field, blob))
+        return passed
 
     async def _bury(self, field: bytes, blob: bytes, reason: str) -> None:
         await self._repo.bury(field, blob, reason, self._clock.now())
         self._attempts.pop(field, None)
+        self._dead.add(field)
         metrics.DEAD_LETTERS.inc()
         log.error("dead letter %s: %s", field.decode("utf-8", "replace"), reason)
         self._alarm(f"A play record could not be stored: {reason}")

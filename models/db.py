@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from bson.codec_options import CodecOptions
+from bson.errors import BSONError
 from pymongo import WriteConcern
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
     ConnectionFailure,
+    DocumentTooLarge,
     NotPrimaryError,
     PyMongoError,
     WTimeoutError,
@@ -27,7 +29,10 @@ DatabaseError = PyMongoError
 UNREACHABLE = (AutoReconnect, ConnectionFailure, NotPrimaryError, WTimeoutError)
 """The database's own errors: the document is not at fault, the same call may be made again."""
 
-__all__ = ["UNREACHABLE", "BulkWriteError", "Database", "DatabaseError", "Mongo"]
+UNENCODABLE = (BSONError, DocumentTooLarge, OverflowError)
+"""The document cannot be written as BSON: its own fault, found before anything is sent."""
+
+__all__ = ["UNENCODABLE", "UNREACHABLE", "BulkWriteError", "Database", "DatabaseError", "Mongo"]
 
 
 class Mongo:

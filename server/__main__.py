@@ -4,9 +4,9 @@ import argparse
 import sys
 
 from config.version import VERSION
-from server.commands import audit, demo, rescore, serve, simulate, token
+from server.commands import access_token, audit, demo, rescore, serve, simulate
 
-COMMANDS = (serve, token, demo, simulate, audit, rescore)
+COMMANDS = (serve, access_token, demo, simulate, audit, rescore)
 
 
 def main(argv: list[str] | None = None) -> int:

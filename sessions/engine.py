@@ -19,10 +19,11 @@ from models.play.records import Item, event_item, record_item, result_item
 from sessions.catalogue import Catalogue
 from sessions.feed import FeedHub, Joined, Sink
 from sessions.frames import FrameError, FrameMessage, decode
-from sessions.scoring.batch import Batch, Peak, Rep
+from sessions.scoring.batch import Batch
+from sessions.scoring.marks import Mark, Peak
 from sessions.session import TRANSITIONS, Message, Session, State
 from sessions.sets import OpenSet, plan_of, record_of, result_of, settle_context, start_answer
-from sessions.words import ADVICE
+from sessions.words import ADVICE, advice_code
 
 log = logging.getLogger(__name__)
 
@@ -319,13 +320,13 @@ class Engine:
 
     # -- what is told
 
-    def _tell_mark(self, session: Session, mark: Peak | Rep) -> dict[str, Any]:
+    def _tell_mark(self, session: Session, mark: Mark) -> dict[str, Any]:
         open_set = session.set
         set_no = open_set.set_no if open_set is not None else 0
         if isinstance(mark, Peak):
-            body = {"set_no": set_no, "rep_no": mark.rep_no, "t_us": mark.t_us, "z": mark.z}
-            session.send("peak", body)
-            return {"peak": body}
+            peak = {"set_no": set_no, "rep_no": mark.rep_no, "t_us": mark.t_us, "z": mark.z}
+            session.send("peak", peak)
+            return {"peak": peak}
         body = {"set_no": set_no, "rep_no": mark.rep_no, "class": mark.cls, **mark.values}
         metrics.REPS.labels(mark.cls).inc()
         if open_set is not None:
@@ -340,7 +341,7 @@ class Engine:
         score = self._score_now(session)
         if score is not None:
             session.send("score", score)
-        advice = self._batch.advice(session.set.slot)
+        advice = advice_code(self._batch.advice(session.set.slot))
         if advice != session.advised:
             session.advised = advice
             if advice is not None:

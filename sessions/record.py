@@ -8,13 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from config.version import VERSION
 from models.canonical import canonical_json
 from models.catalog.library import motion_library
 from models.grading.records import GradingModel
 from models.grading.rules import Grade, grade
-
-VERSION: Final = "0.1.0"
-"""Version of this code, as in pyproject.toml; part of every record."""
 
 _COUNTED: Final = ("full", "partial")
 _OWN_PLACE: Final = frozenset({"anchors", "goal", "guide_period_us", "age_band", "model", "motion"})

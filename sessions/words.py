@@ -1,5 +1,7 @@
 """Short texts a child or guardian reads while playing, in Korean and English."""
 
+from sessions.scoring.marks import Advice
+
 ADVICE: dict[str, dict[str, str]] = {
     "hand_missing": {
         "ko": "손이 보이지 않아요. 손을 화면 안으로 넣어 주세요.",
@@ -15,3 +17,15 @@ ADVICE: dict[str, dict[str, str]] = {
     },
 }
 """By code of the event `advice`."""
+
+POOR = 0.5
+"""Share of valid frames of the last second below which tracking is called poor."""
+
+
+def advice_code(advice: Advice) -> str | None:
+    """Return the code to show for the tracking of a hand; None when all is well."""
+    if advice.hand_missing:
+        return "hand_missing"
+    if advice.chirality_inverted:
+        return "chirality_inverted"
+    return "poor_tracking" if advice.valid < POOR else None

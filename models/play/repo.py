@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from models.db import BulkWriteError, Database
+from models.db import UNENCODABLE, BulkWriteError, Database
 from models.play.records import COLLECTIONS, Item, Kind
 
 _DUPLICATE_KEY = 11000
@@ -57,19 +57,31 @@ class PlayRepo:
         failures: list[Failure] = []
         for kind, group in groups.items():
             try:
-                await self._db[COLLECTIONS[kind]].insert_many(
-                    [item.document for item in group], ordered=False
-                )
-            except BulkWriteError as error:
-                details = error.details or {}
-                if details.get("writeConcernErrors"):
-                    raise
-                failures += [
-                    Failure(group[fault["index"]], str(fault.get("errmsg", "refused"))[:300])
-                    for fault in details.get("writeErrors", [])
-                    if fault.get("code") != _DUPLICATE_KEY
-                ]
+                failures += await self._insert(kind, group)
+            except UNENCODABLE:
+                # One document that cannot be encoded takes the whole call down: find it.
+                for item in group:
+                    try:
+                        failures += await self._insert(kind, [item])
+                    except UNENCODABLE as error:
+                        failures.append(Failure(item, f"{type(error).__name__}: {error}"))
         return failures
+
+    async def _insert(self, kind: Kind, group: Sequence[Item]) -> list[Failure]:
+        try:
+            await self._db[COLLECTIONS[kind]].insert_many(
+                [item.document for item in group], ordered=False
+            )
+        except BulkWriteError as error:
+            details = error.details or {}
+            if details.get("writeConcernErrors"):
+                raise
+            return [
+                Failure(group[fault["index"]], str(fault.get("errmsg", "refused"))[:300])
+                for fault in details.get("writeErrors", [])
+                if fault.get("code") != _DUPLICATE_KEY
+            ]
+        return []
 
     async def bury(self, field: bytes, blob: bytes, reason: str, at: datetime) -> None:
         """Put an item that cannot be stored among the dead letters, with its reason."""
@@ -94,7 +106,7 @@ class PlayRepo:
         """Return the PlayRecords of a session, by set number."""
         return [d async for d in self._sorted("play_records", session_id, "set_no")]
 
-    async def find_dead(self, session_id: str) -> int:
+    async def count_dead(self, session_id: str) -> int:
         """Return how many items of a session lie among the dead letters."""
         pattern = {"_id": {"$type": "binData"}}
         letters = self._db["dead_letters"].find(pattern, {"_id": 1})

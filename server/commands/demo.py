@@ -19,9 +19,9 @@ from models.db import Mongo
 from models.play.repo import PlayRepo
 from server.commands.simulate import add_manner, count, manner_of, positive
 from server.embedded import EmbeddedError, embedded
+from server.loop import run_loop
 from server.simulation.audit import Finding, audit
 from server.simulation.crowd import TOKEN_S, Crowd, Script
-from server.loop import run_loop
 from server.simulation.screen import interrupts, play
 from server.simulation.served import ServerError, free_port, serving
 from sessions.catalogue import catalogue

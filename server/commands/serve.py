@@ -102,7 +102,7 @@ async def _embed(stack: AsyncExitStack, data: Path | None, settings: Settings) -
     if data is None:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gemgem-key-")))
     else:
-        home = data.resolve()
+        home = Path.cwd() / data
     key = settings.dev_key or home / "dev-key.pem"
     create_dev_key(key)
     update: dict[str, Any] = {

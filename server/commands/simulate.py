@@ -10,9 +10,9 @@ from rich.console import Console
 from config.clock import SystemClock
 from config.settings import load_settings
 from models.catalog.library import motion_library
+from server.loop import run_loop
 from server.simulation.crowd import Crowd, Script
 from server.simulation.performance import Manner
-from server.loop import run_loop
 from server.simulation.screen import interrupts, play
 
 

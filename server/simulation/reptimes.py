@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sessions.scoring.batch import Batch, Rep
-
 from server.simulation.latency import Latencies
 from sessions.frames import decode
+from sessions.scoring.batch import Batch
+from sessions.scoring.marks import Rep
 from sessions.scoring.plan import SetPlan
 
 KEPT_SETS = 400

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import fmean, median, stdev
 from typing import Any, Final
 
@@ -82,8 +83,7 @@ def metrics(reps: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for name in CLASSES
     }
     valid = [rep for rep in reps if rep["class"] in ("full", "partial")]
-    peaks = [rep["t_us"] / 1e6 for rep in valid]
-    spaces = [b - a for a, b in zip(peaks, peaks[1:], strict=False)]
+    spaces = [(b["t_us"] - a["t_us"]) / 1e6 for a, b in pairwise(valid)]
     amplitudes = [rep["amplitude"] for rep in valid]
     out["rate"] = len(spaces) / sum(spaces) if spaces else None
     out["rhythm_cv"] = _cv(spaces) if len(valid) >= 4 else None

@@ -96,7 +96,7 @@ def warped_distance(a: Series, b: Series) -> float:
     # One short row at a time: plain floats beat arrays of 13.
     above = [inf] * (2 * BAND + 2)
     above[BAND] = 0.0
-    for i, row in enumerate(cost.tolist()):
+    for row in cost.tolist():
         here = [inf] * (2 * BAND + 2)
         left = inf
         for k, local in enumerate(row):

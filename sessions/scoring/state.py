@@ -94,6 +94,7 @@ _FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "guide_t0": (_I64, (), ()),
     "guide_period": (_I64, (), ()),
     "ring_len": (_I64, (), ()),
+    "pause_us": (_I64, (), ()),
     "begun": (np.bool_, (), ()),
     "last_us": (_I64, (), ()),
     "counter": (_I64, (), ()),
@@ -153,6 +154,8 @@ class State:
     guide_t0: NDArray[np.int64]
     guide_period: NDArray[np.int64]
     ring_len: NDArray[np.int64]
+    pause_us: NDArray[np.int64]
+    """Two nominal frames: a longer pause counts as a gap."""
     begun: NDArray[np.bool_]
     """Some frame was accepted: the next five describe the last one."""
     last_us: NDArray[np.int64]
@@ -270,7 +273,9 @@ class State:
         self.guide_t0[slot] = min(max(plan.guide_t0_us, 0), NEVER)
         self.guide_period[slot] = min(max(plan.guide_period_us, 1), 1 << 40)
         self.ring_len[slot] = length
+        self.pause_us[slot] = int(np.ceil(2e6 / max(plan.fps, 1.0)))
         self.settle_at[slot] = NEVER
+        self.x_min[slot], self.x_max[slot] = np.inf, -np.inf
         self.channels[slot, :width] = motion.channels
 
     def nbytes(self) -> int:

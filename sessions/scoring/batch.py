@@ -1,0 +1,263 @@
+"""The batch: every live hand in one struct of arrays, advanced a tick at a time."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sessions.frames import FrameMessage
+from sessions.scoring import sets
+from sessions.scoring.book import Book
+from sessions.scoring.detector import advance, forget, last_cycle, reversal
+from sessions.scoring.intake import Columns, columns_of, in_rounds
+from sessions.scoring.marks import Advice, Live, Mark, Peak, Rep
+from sessions.scoring.plan import Motion, SetPlan
+from sessions.scoring.result import set_result
+from sessions.scoring.stage import Signals, Tick, accumulate, admit, examine, signals
+from sessions.scoring.state import EXT, PEAK, Compiled, State, compiled
+from sessions.scoring.verdicts import ACCEPTED_GAP, OTHER_HAND
+
+TRACE_US = 10_000_000
+_SECOND_US = 1_000_000
+_MISSING_US = 1_000_000
+KINDS = ("reps", "tap")
+
+
+class Batch:
+    """Scores all sets of a process. Owned by one task; nothing here waits or looks at a clock."""
+
+    def __init__(self, capacity: int = 64) -> None:
+        self._state = State(max(capacity, 1))
+        self._books: list[Book | None] = [None] * self._state.capacity
+        self._free = list(range(self._state.capacity - 1, -1, -1))
+        self._motions: list[Compiled] = []
+        self._users: dict[Motion, list[int]] = {}
+        """Place in `_motions` and number of open sets of each motion in use."""
+
+    def open(self, plan: SetPlan) -> int:
+        """Begin a set.
+
+        Returns:
+            Its slot, free for another set once closed.
+
+        Raises:
+            ValueError: the plan's motion is of a kind without repetitions, or its anchors or
+                arrays make no sense.
+        """
+        if plan.motion.kind not in KINDS:
+            raise ValueError(f"motion {plan.motion.id}: kind {plan.motion.kind} has no repetitions")
+        if not (math.isfinite(plan.fps) and plan.fps > 0.0):
+            raise ValueError("fps is not a positive number")
+        _check_anchors(plan.rest, plan.target)
+        number = self._enrol(plan.motion)
+        if not self._free:
+            kept = self._state.capacity
+            self._state.grow(2 * kept, 0, 0)
+            self._books += [None] * kept
+            self._free = list(range(2 * kept - 1, kept - 1, -1))
+        slot = self._free.pop()
+        self._state.assign(slot, plan, number, self._motions[number])
+        self._state.anchors[:, slot] = plan.rest, plan.target - plan.rest
+        self._books[slot] = Book(plan, slot)
+        return slot
+
+    def step(self, work: Sequence[tuple[int, FrameMessage]]) -> list[Mark]:
+        """Score one tick's messages.
+
+        Args:
+            work: slot and message, in order of arrival; several messages of a slot are allowed.
+
+        Returns:
+            What happened, in the order of the records that made it happen. For each slot it is a
+            function of the slot's own records in their order, however they were cut into messages
+            and ticks.
+        """
+        return self.feed(columns_of(work)) if work else []
+
+    def feed(self, columns: Columns) -> list[Mark]:
+        """Score records that did not come as messages."""
+        state = self._state
+        if not len(columns):
+            return []
+        for slot in set(columns.slot.tolist()):
+            self._book(slot)
+        self._note_seen(columns)
+        own = columns.side == state.side[columns.slot]
+        arrival = np.flatnonzero(own)
+        if arrival.size < len(columns):
+            np.add.at(state.counts, (OTHER_HAND, columns.slot[~own]), 1)
+            if not arrival.size:
+                return []
+        order, bounds = in_rounds(columns.slot[arrival])
+        arrival = arrival[order]
+        tick = examine(state, columns.take(arrival), bounds)
+        admit(state, tick)
+        seen = signals(state, self._motions, tick)
+        accumulate(state, tick, seen)
+        marks: list[tuple[int, Mark]] = []
+        for at in tick.rounds():
+            if at.size:
+                marks += [(int(arrival[i]), mark) for i, mark in self._advance(tick, seen, at)]
+        # Two marks of one record keep their order: sorting is stable.
+        marks.sort(key=lambda pair: pair[0])
+        return [mark for _, mark in marks]
+
+    def live(self, slot: int) -> Live | None:
+        """The set at its latest accepted frame; None before there is one."""
+        book, state = self._book(slot), self._state
+        if not state.frames[slot]:
+            return None
+        has_guide = bool(len(self._motions[int(state.motion[slot])].used))
+        return Live(
+            int(state.signal_us[slot]),
+            float(state.z[slot]),
+            float(state.sim[slot]) if has_guide else None,
+            self._valid_share(slot, book),
+            book.counts["full"],
+            book.counts["partial"],
+        )
+
+    def advice(self, slot: int) -> Advice:
+        """How well the hand is tracked now, as far as records tell; silence is not seen here."""
+        book, state = self._book(slot), self._state
+        since = state.last_us[slot] if state.begun[slot] else state.first_seen[slot]
+        return Advice(
+            self._valid_share(slot, book),
+            bool(state.last_seen[slot] - since >= _MISSING_US),
+            sets.inverted(int(state.curled[slot]), int(state.palmar[slot])),
+        )
+
+    def trace(self, slot: int) -> list[tuple[int, float]]:
+        """Capture time and z of the frames of the last 10 s, oldest first."""
+        self._book(slot)
+        state = self._state
+        at = state.recent(slot, int(state.ring_len[slot]))
+        at = at[state.ring_us[slot, at] > state.signal_us[slot] - TRACE_US]
+        times, values = state.ring_us[slot, at].tolist(), state.ring_z[slot, at].tolist()
+        return list(zip(times, values, strict=True))
+
+    def retarget(self, slot: int, rest: float, target: float) -> None:
+        """Move the anchors for the frames to come.
+
+        Raises:
+            ValueError: the anchors are equal, not finite, or turn the direction of the motion.
+        """
+        book, state = self._book(slot), self._state
+        _check_anchors(rest, target)
+        if (target > rest) != (book.plan.target > book.plan.rest):
+            raise ValueError("the anchors turn the direction of the motion")
+        state.anchors[:, slot] = rest, target - rest
+        book.plan = replace(book.plan, rest=rest, target=target)
+        # The running extreme is compared with values on the new scale from now on.
+        anchor, span = state.anchors[:, slot]
+        state.rev_z[EXT, slot] = (state.rev_x[EXT, slot] - anchor) / span
+
+    def close(self, slot: int, *, unfinished: bool = False) -> dict[str, Any]:
+        """End a set.
+
+        Args:
+            unfinished: the set was cut off rather than ended; only noted as a flag.
+
+        Returns:
+            Its measures in plain JSON types; what is not known is None.
+        """
+        book, state = self._book(slot), self._state
+        cycle = last_cycle(state, slot)
+        if cycle is not None:
+            book.close(state, int(state.rep_no[slot]), cycle)
+        result = set_result(state, slot, book, unfinished=unfinished)
+        self._books[slot] = None
+        self._free.append(slot)
+        users = self._users[book.plan.motion]
+        users[1] -= 1
+        if not users[1]:
+            del self._users[book.plan.motion]
+        return result
+
+    def bytes_per_hand(self) -> int:
+        """Memory held for each slot, bytes."""
+        return self._state.nbytes()
+
+    def _book(self, slot: int) -> Book:
+        book = self._books[slot] if 0 <= slot < len(self._books) else None
+        if book is None:
+            raise ValueError(f"slot {slot} has no open set")
+        return book
+
+    def _enrol(self, motion: Motion) -> int:
+        users = self._users.get(motion)
+        if users is not None:
+            users[1] += 1
+            return users[0]
+        ready = compiled(motion)
+        taken = {number for number, _ in self._users.values()}
+        number = next(i for i in range(len(taken) + 1) if i not in taken)
+        self._motions[number : number + 1] = [ready]
+        self._users[motion] = [number, 1]
+        return number
+
+    def _note_seen(self, columns: Columns) -> None:
+        """Keep the time span of each set's records, whatever becomes of them."""
+        state, slot = self._state, columns.slot
+        new = ~state.seen[slot]
+        if new.any():
+            # Of several first records of a slot the one assigned last stays: go backwards.
+            first = np.flatnonzero(new)[::-1]
+            state.first_seen[slot[first]] = columns.t_us[first]
+            state.seen[slot] = True
+        np.maximum.at(state.last_seen, slot, columns.t_us)
+
+    def _advance(self, tick: Tick, seen: Signals, at: NDArray[np.intp]) -> list[tuple[int, Mark]]:
+        """One round: rings, detector, repetitions; marks with the record that made them."""
+        state, columns = self._state, tick.columns
+        marks: list[tuple[int, Mark]] = []
+        for i in at[tick.code[at] == ACCEPTED_GAP].tolist():
+            slot = int(columns.slot[i])
+            if state.pending[slot]:
+                rep = self._book(slot).interrupt(state, int(state.rep_no[slot]))
+                marks.append((i, _rep_mark(slot, int(columns.work[i]), rep)))
+            forget(state, slot)
+        at = at[seen.known[at]]
+        slots, t_us, x, z = columns.slot[at], columns.t_us[at], seen.x[at], seen.z[at]
+        here = state.frames[slots] % state.ring_len[slots]
+        state.ring_us[slots, here] = t_us
+        state.ring_x[slots, here] = x
+        state.ring_z[slots, here] = z
+        state.ring_f[slots, here] = seen.features[state.channels[slots], at[:, None]]
+        state.signal_us[slots] = t_us
+        state.z[slots] = z
+        state.sim[slots] = seen.sim[at]
+        peaks, cycles = advance(state, slots, z, x, t_us)
+        state.frames[slots] += 1
+        for p in peaks:
+            i, slot = int(at[p]), int(slots[p])
+            top, rep_no = reversal(state, PEAK, slot), int(state.rep_no[slot])
+            marks.append((i, Peak(slot, int(columns.work[i]), rep_no, top.us, top.z)))
+        for cycle in cycles:
+            i, slot = int(at[cycle.column]), int(slots[cycle.column])
+            rep = self._book(slot).close(state, int(state.rep_no[slot]), cycle)
+            marks.append((i, _rep_mark(slot, int(columns.work[i]), rep)))
+        for slot in slots[state.frames[slots] >= state.settle_at[slots]].tolist():
+            self._book(slot).settle(state)
+        return marks
+
+    def _valid_share(self, slot: int, book: Book) -> float:
+        """Accepted frames of the last second by those the nominal rate promises."""
+        state, fps = self._state, book.plan.fps
+        now = int(state.last_seen[slot])
+        at = state.recent(slot, math.ceil(2.0 * fps))
+        valid = int((state.ring_us[slot, at] > now - _SECOND_US).sum())
+        elapsed = min((now - int(state.first_seen[slot])) / 1e6, 1.0)
+        return min(valid / max(fps * elapsed, 1.0), 1.0)
+
+
+def _check_anchors(rest: float, target: float) -> None:
+    if not (math.isfinite(rest) and math.isfinite(target)) or np.float32(target - rest) == 0.0:
+        raise ValueError("the anchors are not two different finite numbers")
+
+
+def _rep_mark(slot: int, work_index: int, rep: dict[str, Any]) -> Rep:
+    return Rep(slot, work_index, rep["rep_no"], rep["class"], rep)

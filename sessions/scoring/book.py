@@ -1,0 +1,111 @@
+"""The repetitions of one set: closing, judging and keeping them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sessions.scoring.detector import Cycle, reversal
+from sessions.scoring.plan import SetPlan
+from sessions.scoring.reps import Past, entry, judged, matched_peak, measure
+from sessions.scoring.sets import SPAN_REPS
+from sessions.scoring.shape import Series, guide_shape
+from sessions.scoring.state import EXT, NEVER, PEAK, VALLEY, State
+
+AHEAD = 8
+"""Frames before the start of a movement that its slope needs, with some to spare."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """What was measured of a repetition while its frames were at hand."""
+
+    values: dict[str, Any]
+    x: Series
+
+
+class Book:
+    """Finished repetitions of the hand in one slot, and what is needed to close the next."""
+
+    def __init__(self, plan: SetPlan, slot: int) -> None:
+        self.plan = plan
+        self.slot = slot
+        self.reps: list[dict[str, Any]] = []
+        self.spans: list[Series] = []
+        """x during the first valid repetitions."""
+        self.counts: dict[str, int] = {"full": 0, "partial": 0}
+        self._settled: _Found | None = None
+        self._sign = 1.0 if plan.target > plan.rest else -1.0
+        self._guide = guide_shape(plan.motion, self._sign)
+        self._scale: Series = plan.motion.shape_scale.astype(np.float64)
+
+    def settle(self, state: State) -> None:
+        """Measure the pending repetition while the ring still holds its start.
+
+        A child may rest for minutes before the next repetition confirms that the last one ended.
+        Called when the start valley is about to leave the ring; often the movement began much
+        later, then this only notes until when the ring will do.
+        """
+        slot = self.slot
+        start, peak = reversal(state, VALLEY, slot), reversal(state, PEAK, slot)
+        past = self._past(state)
+        oldest = int(state.frames[slot]) - len(past.us)
+        level = self._sign * (start.x + 0.1 * (peak.x - start.x))
+        below = np.flatnonzero(self._sign * past.x[: max(peak.n - oldest, 0)] <= level)
+        state.settle_at[slot] = NEVER
+        if not below.size:
+            return
+        needed = oldest + int(below[-1]) - AHEAD
+        if needed > oldest:
+            state.settle_at[slot] = needed + int(state.ring_len[slot])
+        else:
+            self._settled = self._measured(past, Cycle(-1, start, peak, reversal(state, EXT, slot)))
+
+    def close(self, state: State, rep_no: int, cycle: Cycle) -> dict[str, Any]:
+        """Measure, judge and keep a repetition."""
+        start, peak, end = cycle.start, cycle.peak, cycle.end
+        found = self._settled or self._measured(self._past(state), cycle)
+        self._settled = None
+        cls, reason = judged(self.plan, cycle, found.values)
+        rep = entry(rep_no, cls, reason, peak)
+        rep["amplitude"] = self._sign * (peak.x - 0.5 * (start.x + end.x))
+        rep |= found.values
+        origin = int(state.guide_t0[self.slot])
+        for key in ("t_on", "t_off"):
+            if rep[key] is not None:
+                rep[key] += (start.us - origin) / 1e6
+        if reason is None:
+            self.counts[cls] += 1
+            rep["timing_error"] = self._timing(state, peak.us - origin)
+            if len(self.spans) < SPAN_REPS:
+                self.spans.append(found.x)
+        self.reps.append(rep)
+        return rep
+
+    def interrupt(self, state: State, rep_no: int) -> dict[str, Any]:
+        """Keep a repetition that a gap cut off; only its peak is known."""
+        self._settled = None
+        rep = entry(rep_no, "interrupted", "gap", reversal(state, PEAK, self.slot))
+        self.reps.append(rep)
+        return rep
+
+    def _past(self, state: State) -> Past:
+        at = state.recent(self.slot, int(state.ring_len[self.slot]))
+        return Past(
+            state.ring_us[self.slot, at],
+            state.ring_x[self.slot, at].astype(np.float64),
+            state.ring_f[self.slot, at].astype(np.float64),
+        )
+
+    def _measured(self, past: Past, cycle: Cycle) -> _Found:
+        inside = (past.us >= cycle.start.us) & (past.us <= cycle.end.us)
+        values = measure(past, cycle, self._sign, self._guide, self._scale)
+        return _Found(values, past.x[inside])
+
+    def _timing(self, state: State, since_us: int) -> float | None:
+        period, phases = int(state.guide_period[self.slot]), self.plan.motion.guide_peaks
+        match = matched_peak(since_us, period, phases, int(state.guide_at[self.slot]))
+        if match is None:
+            return None
+        state.guide_at[self.slot] = min(match[0] + 1, NEVER)
+        return match[1]

@@ -1,0 +1,60 @@
+"""What the scoring tells while a set runs."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+RepClass = Literal["full", "partial", "rejected", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """A peak of the signal was passed: the instant feedback of the game."""
+
+    slot: int
+    work_index: int
+    """The message, in the tick's work, whose record showed it."""
+    rep_no: int
+    """Peaks of the set, counted from 1."""
+    t_us: int
+    """Capture time of the peak."""
+    z: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rep:
+    """A repetition closed, or was interrupted by a gap."""
+
+    slot: int
+    work_index: int
+    rep_no: int
+    cls: RepClass
+    values: dict[str, Any]
+    """As in the set's `reps`; not to be changed."""
+
+
+Mark = Peak | Rep
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A set at its latest accepted frame."""
+
+    t_us: int
+    z: float
+    sim: float | None
+    """0..100; None for a motion without a guide."""
+    quality: float
+    """Share of valid frames of the last second, 0..1."""
+    full: int
+    partial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """How well the hand is tracked now."""
+
+    valid: float
+    """Share of valid frames of the last second, 0..1."""
+    hand_missing: bool
+    """No frame of the asked hand was accepted for a second of capture time."""
+    chirality_inverted: bool

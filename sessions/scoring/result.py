@@ -1,0 +1,68 @@
+"""What is kept of a finished set: its measures, in plain JSON types."""
+
+from typing import Any
+
+from sessions.scoring import sets
+from sessions.scoring.book import Book
+from sessions.scoring.plan import SCHEMA
+from sessions.scoring.state import State
+from sessions.scoring.verdicts import ACCEPTED, ACCEPTED_GAP, VERDICTS
+
+
+def set_result(state: State, slot: int, book: Book, *, unfinished: bool) -> dict[str, Any]:
+    """Measures of the set in a slot; None where one is not known, never NaN."""
+    counts: dict[str, int] = dict(zip(VERDICTS, state.counts[:, slot].tolist(), strict=True))
+    accepted = counts[VERDICTS[ACCEPTED]] + counts[VERDICTS[ACCEPTED_GAP]]
+    frozen = int(state.frozen[slot])
+    duration = int(state.last_seen[slot]) - int(state.first_seen[slot])
+    quality = sets.quality(
+        sets.Tracking(
+            accepted=accepted,
+            frozen=frozen,
+            fps=book.plan.fps,
+            duration=duration / 1e6,
+            in_gaps=_in_gaps(state, slot, duration) / 1e6,
+            score_sum=int(state.score_sum[slot]),
+            curled=int(state.curled[slot]),
+            palmar=int(state.palmar[slot]),
+            bone_sum=state.bone_sum[slot],
+            bone_sq=state.bone_sq[slot],
+        )
+    )
+    frames = int(state.frames[slot])
+    signal = frames > 0
+    guided = signal and bool(book.plan.motion.guide_weights.any())
+    flags = []
+    if sets.inverted(int(state.curled[slot]), int(state.palmar[slot])):
+        flags.append("chirality_inverted")
+    if unfinished:
+        flags.append("unfinished")
+    return {
+        "schema": SCHEMA,
+        "verdicts": {**counts, "frozen": frozen},
+        "quality": quality,
+        "reps": book.reps,
+        "metrics": {
+            **sets.metrics(book.reps),
+            "sim_mean": float(state.sim_sum[slot]) / frames if guided else None,
+            "x_mean": float(state.x_sum[slot]) / frames if signal else None,
+            "x_min": float(state.x_min[slot]) if signal else None,
+            "x_max": float(state.x_max[slot]) if signal else None,
+        },
+        "rom": sets.rom(state.hist[slot], accepted),
+        "span": sets.span(book.spans),
+        "duration": duration / 1e6,
+        "flags": flags,
+    }
+
+
+def _in_gaps(state: State, slot: int, duration: int) -> int:
+    """Microseconds without a frame, with the pauses before the first and after the last."""
+    if not state.begun[slot]:
+        return duration
+    edges = (
+        int(state.first_us[slot] - state.first_seen[slot]),
+        int(state.last_seen[slot] - state.last_us[slot]),
+    )
+    pause = int(state.pause_us[slot])
+    return int(state.gap_us[slot]) + sum(edge for edge in edges if edge > pause)

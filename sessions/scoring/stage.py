@@ -1,0 +1,253 @@
+"""Frame stage: one tick of all hands, from landmarks to features, signals and accumulators.
+
+Everything here is elementwise along the hand axis, so a hand's numbers depend on its own records
+alone: not on its neighbours, nor on how its records were cut into messages and ticks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sessions.scoring.features import CURL, ROLL, hand_features
+from sessions.scoring.filter import one_euro, restart
+from sessions.scoring.intake import Columns
+from sessions.scoring.palm import Palm, Reals, in_palm, norm, palm_of
+from sessions.scoring.plan import GUIDE_PHASES
+from sessions.scoring.similarity import guide_distance, similarity
+from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, JOINTS, Compiled, State
+from sessions.scoring.verdicts import ACCEPTED_GAP, Verdict, judge_after, judge_alone
+
+FROZEN_RUN = 15
+"""So many frames with the same landmarks to the bit are no measurement."""
+CURLED = 60.0
+"""Degrees of mean curl beyond which the finger tips tell the palm from the back of the hand."""
+_JOINT_ROWS = np.array([row for _, row in JOINTS])
+
+
+@dataclass(slots=True, eq=False)
+class Tick:
+    """The records of one tick, round by round; M is their number N padded to the vector width."""
+
+    columns: Columns
+    bounds: list[int]
+    """Round k is the records bounds[k] to bounds[k + 1]."""
+    code: Verdict
+    """(N,) verdict of each record."""
+    palm: Palm
+    q: Reals
+    """(3, 5, 4, M) landmarks in the palm frame."""
+    smooth: Reals
+    """(3, 5, 4, M) the same filtered; zeros where the record was dropped."""
+    h: NDArray[np.float64]
+    """(N,) seconds since the last accepted frame."""
+
+    def rounds(self) -> Sequence[NDArray[np.intp]]:
+        """The accepted records of each round."""
+        kept = self.code >= ACCEPTED_GAP
+        return [
+            a + np.flatnonzero(kept[a:b])
+            for a, b in zip(self.bounds, self.bounds[1:], strict=False)
+        ]
+
+
+@dataclass(slots=True, eq=False)
+class Signals:
+    """What a tick's accepted records show, (…, M)."""
+
+    features: Reals
+    x: Reals
+    z: Reals
+    sim: Reals
+    known: NDArray[np.bool_]
+    """(N,) whether x could be told."""
+
+
+def examine(state: State, columns: Columns, bounds: list[int]) -> Tick:
+    """Judge every record by itself and find its palm."""
+    n = len(columns)
+    image = state.image[columns.slot]
+    shape = columns.geometry(image)
+    palm = palm_of(shape.a)
+    code = judge_alone(
+        shape.absent,
+        shape.nonfinite,
+        shape.far,
+        palm.scale[:n],
+        palm.degenerate[:n],
+        columns.score,
+        image,
+    )
+    q = in_palm(shape.a, palm)
+    return Tick(columns, bounds, code, palm, q, np.zeros_like(q), np.zeros(n))
+
+
+def admit(state: State, tick: Tick) -> None:
+    """Judge the records by what came before and filter the accepted ones, round by round."""
+    columns = tick.columns
+    raw = columns.lm.reshape(len(columns), 63)
+    for a, b in zip(tick.bounds, tick.bounds[1:], strict=False):
+        slot, t_us = columns.slot[a:b], columns.t_us[a:b]
+        begun = state.begun[slot]
+        since = t_us - state.last_us[slot]
+        scale = tick.palm.scale[a:b]
+        before = np.where(begun, state.scale[slot], 1.0)
+        jumps = state.jumps[slot]
+        code = judge_after(
+            tick.code[a:b],
+            since,
+            columns.counter[a:b] == state.counter[slot],
+            scale / before - 1.0,
+            jumps,
+            begun,
+        )
+        tick.code[a:b] = code
+        state.counts[code, slot] += 1
+        kept = code >= ACCEPTED_GAP
+        state.jumps[slot] = np.where(kept, 0, jumps + (code == ACCEPTED_GAP - 1))
+        at = np.flatnonzero(kept)
+        if not at.size:
+            continue
+        if at.size < b - a:
+            slot, t_us, since, begun = slot[at], t_us[at], since[at], begun[at]
+            scale, code = scale[at], code[at]
+        at += a
+        _note_gaps(state, slot, t_us, since, begun)
+        _note_frozen(state, slot, raw[at], begun)
+        state.last_us[slot] = t_us
+        state.counter[slot] = columns.counter[at]
+        state.scale[slot] = scale
+        state.begun[slot] = True
+
+        fresh = (code == ACCEPTED_GAP) | ~begun
+        h = np.where(fresh, 1.0, since / 1e6).astype(np.float32)
+        q = tick.q.take(at, axis=-1)
+        last, speed = state.filtered.take(slot, axis=-1)
+        if fresh.any():
+            restart(q, last, speed, fresh)
+            state.roll_known[slot[fresh]] = False
+        f_min, beta, f_d, _ = state.tuning.take(slot, axis=-1)
+        smooth, speed = one_euro(q, last, speed, h, f_min, beta, f_d)
+        tick.smooth[..., at] = smooth
+        state.filtered[0][..., slot] = smooth
+        state.filtered[1][..., slot] = speed
+
+
+def _note_gaps(
+    state: State,
+    slot: NDArray[np.intp],
+    t_us: NDArray[np.int64],
+    since: NDArray[np.int64],
+    begun: NDArray[np.bool_],
+) -> None:
+    """Add up the pauses between accepted frames that are longer than two nominal frames."""
+    if not begun.all():
+        new = slot[~begun]
+        state.first_us[new] = t_us[~begun]
+        since = np.where(begun, since, 0)
+    state.gap_us[slot] += np.where(since > state.pause_us[slot], since, 0)
+
+
+def _note_frozen(
+    state: State, slot: NDArray[np.intp], raw: NDArray[Any], begun: NDArray[np.bool_]
+) -> None:
+    """Count accepted frames in runs of `FROZEN_RUN` or more with identical landmarks."""
+    same = (state.lm[slot] == raw).all(axis=1)
+    same &= begun
+    run = np.where(same, state.run[slot] + 1, 1)
+    state.run[slot] = run
+    state.lm[slot] = raw
+    if (run >= FROZEN_RUN).any():
+        state.frozen[slot] += np.where(run > FROZEN_RUN, 1, np.where(run == FROZEN_RUN, run, 0))
+
+
+def signals(state: State, motions: Sequence[Compiled], tick: Tick) -> Signals:
+    """Features, primary signal and similarity of the accepted records."""
+    columns = tick.columns
+    n, m = len(columns), tick.q.shape[-1]
+    features, seen = hand_features(tick.smooth, tick.palm)
+    known = np.ones(n, np.bool_)
+    uses_roll = state.uses_roll[columns.slot]
+    if uses_roll.any():
+        for at in tick.rounds():
+            _unwrap(state, columns.slot[at], at, features[ROLL], seen, known)
+        known |= ~uses_roll
+    slot = np.zeros(m, np.intp)
+    slot[:n] = columns.slot
+    weighted = state.weights.take(slot, axis=1)
+    weighted *= features
+    x: Reals = weighted.sum(axis=0)
+    rest, span = state.anchors.take(slot, axis=1)
+    z = (x - rest) / span
+    t0, period = state.guide_t0[columns.slot], state.guide_period[columns.slot]
+    phase = np.zeros(m, np.int64)
+    phase[:n] = (columns.t_us - t0) % period * GUIDE_PHASES // period
+    distance = np.zeros(m, np.float32)
+    number = state.motion[slot]
+    for key in sorted(set(number.tolist())):
+        motion = motions[key]
+        if not len(motion.used):
+            continue
+        at = np.flatnonzero(number == key)
+        if at.size == m:
+            distance = guide_distance(features[motion.used], phase, motion.guide, motion.weights)
+        else:
+            distance[at] = guide_distance(
+                features[motion.used[:, None], at], phase[at], motion.guide, motion.weights
+            )
+    return Signals(features, x, z, similarity(distance), known)
+
+
+def _unwrap(
+    state: State,
+    slot: NDArray[np.intp],
+    at: NDArray[np.intp],
+    roll: Reals,
+    seen: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+) -> None:
+    """Make the roll of the records `at` continuous; what cannot be seen holds the last value."""
+    before, had = state.roll[slot], state.roll_known[slot]
+    now = np.where(seen[at], roll[at], before)
+    turns = np.where(had, state.turns[slot] - np.rint((now - before) / 360.0), 0.0)
+    has = had | seen[at]
+    state.roll[slot] = now
+    state.turns[slot] = turns
+    state.roll_known[slot] = has
+    roll[at] = np.where(has, now + 360.0 * turns, 0.0)
+    known[at] = has
+
+
+def accumulate(state: State, tick: Tick, seen: Signals) -> None:
+    """Add the accepted records to the sums of their sets, in the order of the rounds."""
+    kept = np.flatnonzero(tick.code >= ACCEPTED_GAP)
+    slot = tick.columns.slot[kept]
+    np.add.at(state.score_sum, slot, tick.columns.score[kept])
+    curl = seen.features[CURL]
+    # A hand of the wrong side bends backwards, so its curl is negative: the size is meant.
+    curled = np.abs(curl) > CURLED
+    if curled.any():
+        tips = tick.smooth[2, 1, 3] + tick.smooth[2, 2, 3]
+        tips += tick.smooth[2, 3, 3]
+        tips += tick.smooth[2, 4, 3]
+        np.add.at(state.curled, slot, curled[kept])
+        np.add.at(state.palmar, slot, (curled & (tips > 0))[kept])
+    lengths = norm(tick.q[:, 1:, 1:] - tick.q[:, 1:, :-1]).reshape(12, -1)
+    bones = lengths[:, kept].T.astype(np.float64)
+    np.add.at(state.bone_sum, slot, bones)
+    np.add.at(state.bone_sq, slot, bones * bones)
+    bins = np.floor(seen.features[_JOINT_ROWS][:, kept]).astype(np.int64)
+    bins -= ANGLE_MIN
+    np.clip(bins, 0, ANGLE_BINS - 1, out=bins)
+    bins += (np.arange(len(JOINTS)) * ANGLE_BINS)[:, None]
+    bins += slot * (len(JOINTS) * ANGLE_BINS)
+    np.add.at(state.hist.reshape(-1), bins.reshape(-1), np.uint32(1))
+    told = kept[seen.known[kept]]
+    slot = tick.columns.slot[told]
+    x = seen.x[told]
+    np.minimum.at(state.x_min, slot, x)
+    np.maximum.at(state.x_max, slot, x)
+    np.add.at(state.x_sum, slot, x.astype(np.float64))
+    np.add.at(state.sim_sum, slot, seen.sim[told].astype(np.float64))

@@ -1,0 +1,177 @@
+"""The flush: every document once in MongoDB, marks told, poison buried, nothing dropped."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import pytest
+from redis.asyncio import Redis
+
+from config.settings import load_settings
+from jobs.flush import Flusher
+from models.db import Driver, Mongo
+from models.play.buffer import Append, PlayBuffer
+from models.play.keys import PlayKeys
+from models.play.records import Item, Kind, UnknownSchemaError, read_item
+from models.play.repo import PlayRepo
+from models.play.stream import PlayStream
+from tests.factories import ManualClock, chunk_of, event_of, redis_of, session_of
+
+
+@dataclass
+class Store:
+    """The stores of one test, with a flusher between them."""
+
+    redis: Redis
+    keys: PlayKeys
+    buffer: PlayBuffer
+    repo: PlayRepo
+    db: Any
+    clock: ManualClock
+    alarms: list[str]
+
+    def flusher(self, name: str = "one") -> Flusher:
+        """Return a flusher; two of them are two workers."""
+        return Flusher(
+            stream=PlayStream(self.redis, self.keys, name),
+            repo=self.repo,
+            clock=self.clock,
+            settings=load_settings().store,
+            alarm=self.alarms.append,
+        )
+
+    async def append(self, session_id: str, first: int, *items: Item) -> None:
+        """Append items that cover messages from `first` on."""
+        last = max(item.last for item in items)
+        answers = await self.buffer.append([Append(session_id, 1, first, last, False, items)])
+        assert answers[0].taken == "taken"
+
+    async def count(self, name: str) -> int:
+        """Return how many documents a collection has."""
+        return int(await self.db[name].count_documents({}))
+
+
+@pytest.fixture(params=["motor", "pymongo"])
+async def store(
+    request: pytest.FixtureRequest,
+    mongo_url: str,
+    redis_url: str,
+    mongo_database: str,
+    redis_prefix: str,
+) -> AsyncIterator[Store]:
+    driver: Driver = request.param
+    mongo = Mongo(mongo_url, mongo_database, driver)
+    keys = PlayKeys(redis_prefix, 2)
+    async with redis_of(redis_url) as redis:
+        buffer = PlayBuffer(redis, keys, 60)
+        yield Store(
+            redis, keys, buffer, PlayRepo(mongo.database), mongo.database, ManualClock(), []
+        )
+    await mongo.close()
+
+
+async def test_what_is_appended_is_stored_once_and_settled(store: Store) -> None:
+    shard = store.keys.shard_of("a")
+    heard: list[dict[str, int]] = []
+    pubsub = store.redis.pubsub()
+    await pubsub.subscribe(store.keys.stored(shard))
+    await store.buffer.open("a", 1, session_of("a"))
+    await store.append("a", 0, chunk_of("a", 0, b"x", b"y"), event_of("a", 2))
+    flusher = store.flusher()
+    await flusher.flush_once()
+    async with asyncio.timeout(2):
+        while not heard:
+            message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=1)
+            if message:
+                heard.append(msgpack.unpackb(message["data"]))
+    await pubsub.aclose()
+    assert heard == [{"a": 2}]
+    assert [f async for f in store.repo.iter_frames("a")] == [(0, b"x"), (1, b"y")]
+    assert [e["seq"] async for e in store.repo.iter_events("a")] == [2]
+    assert (await store.repo.find_session("a") or {})["child_id"] == "child-1"
+    assert await store.buffer.read_stored(["a"]) == {"a": 2}
+    assert await store.redis.xlen(store.keys.stream(shard)) == 0
+    await flusher.drain(1)
+
+
+async def test_a_second_delivery_changes_nothing(store: Store) -> None:
+    await store.buffer.open("a", 1, session_of("a"))
+    await store.append("a", 0, chunk_of("a", 0, b"x"), event_of("a", 1))
+    # A worker that wrote and died before it settled leaves its entries pending.
+    dead = PlayStream(store.redis, store.keys, "dead")
+    shard = store.keys.shard_of("a")
+    await dead.ensure_group(shard)
+    found = await dead.read([shard], 10)
+    items = [read_item(f, b) for entry in found[shard] for f, b in entry.fields]
+    assert await store.repo.store(items) == []
+    flusher = store.flusher()
+    await flusher.flush_once()
+    assert await store.count("frame_chunks") == 1
+    assert await store.count("play_events") == 1
+    assert await store.buffer.read_stored(["a"]) == {"a": 1}
+    await flusher.drain(1)
+
+
+async def test_two_flushers_never_hold_the_same_shard(store: Store) -> None:
+    one, two = store.flusher("one"), store.flusher("two")
+    await one.flush_once()
+    await two.flush_once()
+    await store.buffer.open("a", 1, session_of("a"))
+    assert not await two.flush_once()
+    assert await store.count("sessions") == 0, "the second flusher works a held shard"
+    await one.drain(1)
+    assert await store.count("sessions") == 1
+    await store.append("a", 0, event_of("a", 0))
+    store.clock.move(60)
+    await two.flush_once()
+    assert await store.count("play_events") == 1, "the second flusher takes over"
+    await two.drain(1)
+
+
+async def test_poison_is_buried_with_its_reason_and_blocks_nobody(store: Store) -> None:
+    await store.buffer.open("a", 1, session_of("a"))
+    # BSON takes no integer beyond 64 bits: MongoDB's driver refuses the document.
+    poison = Item(Kind.EVENT, "a", 1, {"_id": "a:1", "session_id": "a", "seq": 1, "big": 2**64 - 1})
+    await store.append("a", 0, chunk_of("a", 0, b"x"), poison, event_of("a", 2))
+    shard = store.keys.shard_of("a")
+    await store.redis.xadd(store.keys.stream(shard), {b"1|e|a|3": b"\xc1 not msgpack"})
+    flusher = store.flusher()
+    for _ in range(8):
+        await flusher.flush_once()
+    assert await store.count("frame_chunks") == 1
+    assert [e["seq"] async for e in store.repo.iter_events("a")] == [2]
+    assert await store.count("dead_letters") == 2
+    assert await store.repo.count_dead("a") == 2
+    assert await store.buffer.read_stored(["a"]) == {"a": 2}, "the mark passes the dead"
+    assert len(store.alarms) == 2
+    assert await store.redis.xlen(store.keys.stream(shard)) == 0
+    await flusher.drain(1)
+
+
+async def test_an_entry_of_a_newer_version_is_left_alone(store: Store) -> None:
+    shard = store.keys.shard_of("a")
+    await store.redis.xadd(store.keys.stream(shard), {b"99|e|a|3": b"whatever it is by then"})
+    flusher = store.flusher()
+    await flusher.flush_once()
+    assert await store.redis.xlen(store.keys.stream(shard)) == 1
+    assert await store.count("dead_letters") == 0
+    with pytest.raises(UnknownSchemaError):
+        read_item(b"99|e|a|3", b"")
+    await flusher.drain(1)
+
+
+async def test_it_waits_for_a_database_that_is_away(store: Store, mongo_url: str) -> None:
+    await store.buffer.open("a", 1, session_of("a"))
+    away = Mongo("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200", "nowhere")
+    away._client.options  # noqa: B018 - the client connects lazily
+    flusher = store.flusher()
+    flusher._repo = PlayRepo(away.database)
+    assert not await flusher.flush_once()
+    assert await store.redis.xlen(store.keys.stream(store.keys.shard_of("a"))) == 1
+    flusher._repo = store.repo
+    await flusher.flush_once()
+    assert await store.count("sessions") == 1
+    await away.close()
+    await flusher.drain(1)

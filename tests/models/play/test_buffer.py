@@ -1,0 +1,121 @@
+"""The append script: whole or not at all, only the next number, only from the owner."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from models.play.buffer import Answer, Append, PlayBuffer, Taken
+from models.play.keys import PlayKeys
+from models.play.records import read_item
+from tests.factories import chunk_of, event_of, redis_of, session_of
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with redis_of(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def keys(redis_prefix: str) -> PlayKeys:
+    return PlayKeys(redis_prefix, 4)
+
+
+@pytest.fixture
+def buffer(redis: Redis, keys: PlayKeys) -> PlayBuffer:
+    return PlayBuffer(redis, keys, 60)
+
+
+def frames(session_id: str, first: int, count: int, token: int = 1, seal: bool = False) -> Append:
+    item = chunk_of(session_id, first, *[b"%d" % n for n in range(first, first + count)])
+    return Append(session_id, token, first, first + count - 1, seal, (item,))
+
+
+async def stored(redis: Redis, keys: PlayKeys, session_id: str) -> list[str]:
+    """Return the ids of the documents of a session in its stream, in order."""
+    found = []
+    for _, fields in await redis.xrange(keys.stream(keys.shard_of(session_id))):
+        items = [read_item(field, blob) for field, blob in fields.items()]
+        found += [i.document["_id"] for i in items if i.session_id == session_id]
+    return found
+
+
+async def test_it_takes_the_next_message_and_only_that(
+    buffer: PlayBuffer, redis: Redis, keys: PlayKeys
+) -> None:
+    assert await buffer.open("a", 1, session_of("a"))
+    assert not await buffer.open("a", 1, session_of("a")), "opened twice"
+    assert await buffer.append([frames("a", 0, 3)]) == [Answer(Taken.TAKEN, 2)]
+    assert await buffer.append([frames("a", 0, 3)]) == [Answer(Taken.MOVED, 2)], "sent again"
+    assert await buffer.append([frames("a", 5, 1)]) == [Answer(Taken.MOVED, 2)], "a hole"
+    assert await buffer.append([frames("a", 3, 1)]) == [Answer(Taken.TAKEN, 3)]
+    assert await stored(redis, keys, "a") == ["a", "a:0", "a:3"]
+
+
+async def test_it_refuses_who_does_not_own_the_session(buffer: PlayBuffer) -> None:
+    await buffer.open("a", 2, session_of("a"))
+    assert await buffer.append([frames("a", 0, 1, token=1)]) == [Answer(Taken.FENCED, -1)]
+    assert await buffer.append([frames("b", 0, 1)]) == [Answer(Taken.UNKNOWN, -1)]
+    assert await buffer.append([frames("a", 0, 1, token=2)]) == [Answer(Taken.TAKEN, 0)]
+
+
+async def test_nothing_follows_a_seal(buffer: PlayBuffer) -> None:
+    await buffer.open("a", 1, session_of("a"))
+    assert await buffer.append([frames("a", 0, 2, seal=True)]) == [Answer(Taken.TAKEN, 1)]
+    assert await buffer.append([frames("a", 2, 1)]) == [Answer(Taken.SEALED, 1)]
+
+
+async def test_many_sessions_go_in_one_call_and_fail_alone(
+    buffer: PlayBuffer, redis: Redis, keys: PlayKeys
+) -> None:
+    ids = [f"s{n}" for n in range(30)]
+    for session_id in ids:
+        await buffer.open(session_id, 1, session_of(session_id))
+    appends = [frames(session_id, 7 if n == 11 else 0, 2) for n, session_id in enumerate(ids)]
+    answers = await buffer.append(appends)
+    assert [a.taken for a in answers] == [
+        Taken.MOVED if n == 11 else Taken.TAKEN for n in range(30)
+    ]
+    assert await stored(redis, keys, "s11") == ["s11"]
+    assert await stored(redis, keys, "s12") == ["s12", "s12:0"]
+
+
+async def test_more_items_than_one_call_takes_are_split(
+    buffer: PlayBuffer, redis: Redis, keys: PlayKeys
+) -> None:
+    await buffer.open("a", 1, session_of("a"))
+    await buffer.open("b", 1, session_of("b"))
+    many = tuple(event_of("a", n) for n in range(900))
+    answers = await buffer.append([Append("a", 1, 0, 899, False, many), frames("b", 0, 1)])
+    assert [a.taken for a in answers] == [Taken.TAKEN, Taken.TAKEN]
+    assert len(await stored(redis, keys, "a")) == 901
+
+
+async def test_two_at_once_cannot_both_win(buffer: PlayBuffer, redis_url: str) -> None:
+    await buffer.open("a", 1, session_of("a"))
+    answers = await asyncio.gather(*(buffer.append([frames("a", 0, 1)]) for _ in range(8)))
+    assert sorted(a[0].taken for a in answers) == [Taken.MOVED] * 7 + [Taken.TAKEN]
+
+
+async def test_flushed_scripts_are_loaded_again(buffer: PlayBuffer, redis: Redis) -> None:
+    await buffer.open("a", 1, session_of("a"))
+    await redis.script_flush()
+    assert await buffer.append([frames("a", 0, 1)]) == [Answer(Taken.TAKEN, 0)]
+
+
+async def test_a_child_has_one_place(buffer: PlayBuffer) -> None:
+    assert await buffer.hold_child("kid", "a", 5000)
+    assert await buffer.hold_child("kid", "a", 5000), "renewing one's own"
+    assert not await buffer.hold_child("kid", "b", 5000)
+    await buffer.release_child("kid", "b")
+    assert await buffer.child_holder("kid") == "a", "released by somebody else"
+    await buffer.release_child("kid", "a")
+    assert await buffer.hold_child("kid", "b", 5000)
+
+
+async def test_a_client_key_opens_one_session(buffer: PlayBuffer) -> None:
+    assert await buffer.claim_opening("user", "key", "first") == "first"
+    assert await buffer.claim_opening("user", "key", "second") == "first"
+    assert await buffer.claim_opening("other", "key", "third") == "third"
