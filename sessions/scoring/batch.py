@@ -20,6 +20,8 @@ from sessions.scoring.stage import Signals, Tick, accumulate, admit, examine, si
 from sessions.scoring.state import EXT, PEAK, Compiled, State, compiled
 from sessions.scoring.verdicts import ACCEPTED_GAP, OTHER_HAND
 
+__all__ = ["Advice", "Batch", "Live", "Mark", "Peak", "Rep"]
+
 TRACE_US = 10_000_000
 _SECOND_US = 1_000_000
 _MISSING_US = 1_000_000
