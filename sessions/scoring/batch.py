@@ -35,6 +35,7 @@ class Batch:
         self._state = State(max(capacity, 1))
         self._books: list[Book | None] = [None] * self._state.capacity
         self._free = list(range(self._state.capacity - 1, -1, -1))
+        self._open: set[int] = set()
         self._motions: list[Compiled] = []
         self._users: dict[Motion, list[int]] = {}
         """Place in `_motions` and number of open sets of each motion in use."""
@@ -64,6 +65,7 @@ class Batch:
         self._state.assign(slot, plan, number, self._motions[number])
         self._state.anchors[:, slot] = plan.rest, plan.target - plan.rest
         self._books[slot] = Book(plan, slot)
+        self._open.add(slot)
         return slot
 
     def step(self, work: Sequence[tuple[int, FrameMessage]]) -> list[Mark]:
@@ -84,8 +86,9 @@ class Batch:
         state = self._state
         if not len(columns):
             return []
-        for slot in set(columns.slot.tolist()):
-            self._book(slot)
+        slots = set(columns.slot.tolist())
+        for slot in slots - self._open:
+            raise ValueError(f"slot {slot} has no open set")
         self._note_seen(columns)
         own = columns.side == state.side[columns.slot]
         arrival = np.flatnonzero(own)
@@ -93,15 +96,18 @@ class Batch:
             np.add.at(state.counts, (OTHER_HAND, columns.slot[~own]), 1)
             if not arrival.size:
                 return []
-        order, bounds = in_rounds(columns.slot[arrival])
-        arrival = arrival[order]
-        tick = examine(state, columns.take(arrival), bounds)
+            columns = columns.take(arrival)
+        bounds = [0, len(columns)]
+        if len(slots) < len(columns):
+            order, bounds = in_rounds(columns.slot)
+            arrival, columns = arrival[order], columns.take(order)
+        tick = examine(state, columns, bounds)
         admit(state, tick)
         seen = signals(state, self._motions, tick)
-        accumulate(state, tick, seen)
         marks: list[tuple[int, Mark]] = []
         for at in tick.rounds():
             if at.size:
+                accumulate(state, tick, seen, at)
                 marks += [(int(arrival[i]), mark) for i, mark in self._advance(tick, seen, at)]
         # Two marks of one record keep their order: sorting is stable.
         marks.sort(key=lambda pair: pair[0])
@@ -129,7 +135,7 @@ class Batch:
         return Advice(
             self._valid_share(slot, book),
             bool(state.last_seen[slot] - since >= _MISSING_US),
-            sets.inverted(int(state.curled[slot]), int(state.palmar[slot])),
+            sets.inverted(*state.tally[slot, 1:].tolist()),
         )
 
     def trace(self, slot: int) -> list[tuple[int, float]]:
@@ -172,6 +178,7 @@ class Batch:
             book.close(state, int(state.rep_no[slot]), cycle)
         result = set_result(state, slot, book, unfinished=unfinished)
         self._books[slot] = None
+        self._open.remove(slot)
         self._free.append(slot)
         users = self._users[book.plan.motion]
         users[1] -= 1

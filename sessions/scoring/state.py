@@ -45,6 +45,8 @@ class Compiled:
     """(u,) features with a weight in the live similarity."""
     weights: NDArray[np.float32]
     """(u, 1, 1)"""
+    primary: tuple[tuple[int, np.float32], ...]
+    """Features of the primary signal with their weights."""
     guide: NDArray[np.float32]
     """(u, phases)"""
     channels: NDArray[np.intp]
@@ -67,6 +69,7 @@ def compiled(motion: Motion) -> Compiled:
         motion,
         used,
         motion.guide_weights[used].astype(np.float32).reshape(-1, 1, 1),
+        tuple((int(i), np.float32(motion.primary[i])) for i in np.flatnonzero(motion.primary)),
         np.ascontiguousarray(motion.guide[:, used].T, np.float32),
         np.concatenate((np.arange(39, 43), motion.shape_features)).astype(np.intp),
         bool(motion.primary[37] or motion.guide_weights[37]),
@@ -84,7 +87,6 @@ _F32, _F64 = np.float32, np.float64
 # name: (dtype, axes before the slot, axes after it). Values read by the batched arithmetic have the
 # slot last, so that a gather yields the layout of the batch; rows of one hand have it first.
 _FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
-    "weights": (_F32, (FEATURES,), ()),
     "tuning": (_F32, (4,), ()),
     "anchors": (_F32, (2,), ()),
     "motion": (_I32, (), ()),
@@ -100,7 +102,7 @@ _FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "counter": (_I64, (), ()),
     "scale": (_F32, (), ()),
     "jumps": (_I8, (), ()),
-    "lm": (_F32, (), (63,)),
+    "fingerprint": (_F32, (), ()),
     "run": (_I64, (), ()),
     "frozen": (_I64, (), ()),
     "filtered": (_F32, (2, 3, 5, 4), ()),
@@ -125,15 +127,10 @@ _FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "first_us": (_I64, (), ()),
     "gap_us": (_I64, (), ()),
     "counts": (_I64, (len(VERDICTS),), ()),
-    "score_sum": (_I64, (), ()),
+    "tally": (_I64, (), (3,)),
     "x_min": (_F32, (), ()),
     "x_max": (_F32, (), ()),
-    "x_sum": (_F64, (), ()),
-    "sim_sum": (_F64, (), ()),
-    "curled": (_I64, (), ()),
-    "palmar": (_I64, (), ()),
-    "bone_sum": (_F64, (), (12,)),
-    "bone_sq": (_F64, (), (12,)),
+    "sums": (_F64, (), (26,)),
     "guide_at": (_I64, (), ()),
     "hist": (np.uint32, (), (len(JOINTS), ANGLE_BINS)),
 }
@@ -142,7 +139,6 @@ _FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
 class State:
     """Arrays of `capacity` slots; what each holds is said where it is written."""
 
-    weights: NDArray[np.float32]
     tuning: NDArray[np.float32]
     """f_min, beta, f_d, delta."""
     anchors: NDArray[np.float32]
@@ -162,8 +158,8 @@ class State:
     counter: NDArray[np.int64]
     scale: NDArray[np.float32]
     jumps: NDArray[np.int8]
-    lm: NDArray[np.float32]
-    """(slots, 63)"""
+    fingerprint: NDArray[np.float32]
+    """Fingerprint of its landmarks."""
     run: NDArray[np.int64]
     """Accepted frames in a row with the landmarks of the last one."""
     frozen: NDArray[np.int64]
@@ -195,15 +191,12 @@ class State:
     gap_us: NDArray[np.int64]
     counts: NDArray[np.int64]
     """(verdicts, slots)"""
-    score_sum: NDArray[np.int64]
+    tally: NDArray[np.int64]
+    """(slots, 3) sums over accepted frames of the score, of curled and of palmar hands."""
     x_min: NDArray[np.float32]
     x_max: NDArray[np.float32]
-    x_sum: NDArray[np.float64]
-    sim_sum: NDArray[np.float64]
-    curled: NDArray[np.int64]
-    palmar: NDArray[np.int64]
-    bone_sum: NDArray[np.float64]
-    bone_sq: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    """(slots, 26) sums of the 12 finger bones' lengths, of their squares, of x and similarity."""
     guide_at: NDArray[np.int64]
     """The next guide peak that no repetition was matched with."""
     hist: NDArray[np.uint32]
@@ -259,7 +252,6 @@ class State:
         if length > self.ring_us.shape[1] or width > self.ring_f.shape[2]:
             self.grow(self.capacity, length, width)
         self.clear(slot)
-        self.weights[:, slot] = plan.motion.primary
         self.tuning[:, slot] = (
             plan.motion.f_min,
             plan.motion.beta,
