@@ -4,8 +4,7 @@ Everything here is elementwise along the hand axis, so a hand's numbers depend o
 alone: not on its neighbours, nor on how its records were cut into messages and ticks.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,10 @@ from numpy.typing import NDArray
 from sessions.scoring.features import CURL, ROLL, hand_features
 from sessions.scoring.filter import one_euro, restart
 from sessions.scoring.intake import Columns
+from sessions.scoring.library import Library
 from sessions.scoring.palm import Palm, Reals, in_palm, norm, palm_of
 from sessions.scoring.plan import GUIDE_PHASES
-from sessions.scoring.similarity import guide_distance, similarity
-from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, JOINTS, Compiled, State
+from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, JOINTS, State
 from sessions.scoring.verdicts import ACCEPTED_GAP, Verdict, judge_after, judge_alone
 
 FROZEN_RUN = 15
@@ -25,7 +24,6 @@ CURLED = 60.0
 """Degrees of mean curl beyond which the finger tips tell the palm from the back of the hand."""
 _JOINT_ROWS = np.array([row for _, row in JOINTS])
 _JOINT_BINS = np.arange(len(JOINTS))[:, None] * ANGLE_BINS
-_EVERY: NDArray[np.intp] | slice = slice(None)
 _PRINT = np.random.default_rng(20).uniform(1.0, 2.0, (3, 5, 4, 1)).astype(np.float32)
 
 
@@ -45,14 +43,8 @@ class Tick:
     """(3, 5, 4, M) the same filtered; zeros where the record was dropped."""
     fingerprint: Reals
     """(M,) equal for equal landmarks; different ones do not share it for many frames in a row."""
-
-    def rounds(self) -> Sequence[NDArray[np.intp]]:
-        """The accepted records of each round."""
-        kept = self.code >= ACCEPTED_GAP
-        return [
-            a + np.flatnonzero(kept[a:b])
-            for a, b in zip(self.bounds, self.bounds[1:], strict=False)
-        ]
+    rounds: list[NDArray[np.intp]] = field(default_factory=list)
+    """The accepted records of each round, once they are known."""
 
 
 @dataclass(slots=True, eq=False)
@@ -116,32 +108,33 @@ def admit(state: State, tick: Tick) -> None:
         state.counts[code, slot] += 1
         kept = code >= ACCEPTED_GAP
         state.jumps[slot] = np.where(kept, 0, jumps + (code == ACCEPTED_GAP - 1))
-        at = np.flatnonzero(kept)
+        at = a + np.flatnonzero(kept)
+        tick.rounds.append(at)
         if not at.size:
             continue
+        where: NDArray[np.intp] | slice = slice(a, b)
         if at.size < b - a:
-            slot, t_us, since, begun = slot[at], t_us[at], since[at], begun[at]
-            scale, code = scale[at], code[at]
-        at += a
+            where = at
+            slot, t_us, since, begun = slot[kept], t_us[kept], since[kept], begun[kept]
+            scale, code = scale[kept], code[kept]
         _note_gaps(state, slot, t_us, since, begun)
-        _note_frozen(state, slot, tick.fingerprint[at], begun)
+        _note_frozen(state, slot, tick.fingerprint[where], begun)
         state.last_us[slot] = t_us
-        state.counter[slot] = columns.counter[at]
+        state.counter[slot] = columns.counter[where]
         state.scale[slot] = scale
         state.begun[slot] = True
 
         fresh = (code == ACCEPTED_GAP) | ~begun
         h = np.where(fresh, 1.0, since / 1e6).astype(np.float32)
-        q = tick.q.take(at, axis=-1)
-        last, speed = state.filtered.take(slot, axis=-1)
+        q = tick.q[..., where]
+        past = state.filtered.take(slot, axis=-1)
         if fresh.any():
-            restart(q, last, speed, fresh)
+            restart(q, past[0], past[1], fresh)
             state.roll_known[slot[fresh]] = False
         f_min, beta, f_d, _ = state.tuning.take(slot, axis=-1)
-        smooth, speed = one_euro(q, last, speed, h, f_min, beta, f_d)
-        tick.smooth[..., at] = smooth
-        state.filtered[0][..., slot] = smooth
-        state.filtered[1][..., slot] = speed
+        past[0], past[1] = one_euro(q, past[0], past[1], h, f_min, beta, f_d)
+        tick.smooth[..., where] = past[0]
+        state.put_filtered(past, slot)
 
 
 def _note_gaps(
@@ -171,7 +164,7 @@ def _note_frozen(
         state.frozen[slot] += np.where(run > FROZEN_RUN, 1, np.where(run == FROZEN_RUN, run, 0))
 
 
-def signals(state: State, motions: Sequence[Compiled], tick: Tick) -> Signals:
+def signals(state: State, library: Library, tick: Tick) -> Signals:
     """Features, primary signal and similarity of the accepted records."""
     columns = tick.columns
     n, m = len(columns), tick.q.shape[-1]
@@ -179,26 +172,16 @@ def signals(state: State, motions: Sequence[Compiled], tick: Tick) -> Signals:
     known = np.ones(n, np.bool_)
     uses_roll = state.uses_roll[columns.slot]
     if uses_roll.any():
-        for at in tick.rounds():
+        for at in tick.rounds:
             _unwrap(state, columns.slot[at], at, features[ROLL], seen, known)
         known |= ~uses_roll
     t0, period = state.guide_t0[columns.slot], state.guide_period[columns.slot]
     phase = np.zeros(m, np.int64)
     phase[:n] = (columns.t_us - t0) % period * GUIDE_PHASES // period
-    x, distance = np.zeros(m, np.float32), np.zeros(m, np.float32)
-    number = state.motion[columns.slot]
-    present = set(number.tolist())
-    for key in sorted(present):
-        motion = motions[key]
-        here = np.flatnonzero(number == key) if len(present) > 1 else _EVERY
-        # Added one by one: the order of a sum must not depend on how many hands there are.
-        total = x[here]
-        for row, weight in motion.primary:
-            total += features[row, here] * weight
-        x[here] = total
-        if len(motion.used):
-            compared = features[motion.used][:, here]
-            distance[here] = guide_distance(compared, phase[here], motion.guide, motion.weights)
+    motion = np.zeros(m, np.intp)
+    motion[:n] = state.motion[columns.slot]
+    x = library.signal(features, motion)
+    sim = library.similarity(features, motion, phase)
     rest, span = state.anchors.take(columns.slot, axis=1)
     z = (x[:n] - rest) / span
     # A hand of the wrong side bends backwards, so its curl is negative: the size is meant.
@@ -210,7 +193,7 @@ def signals(state: State, motions: Sequence[Compiled], tick: Tick) -> Signals:
     np.clip(angles, 0.0, ANGLE_BINS - 1.0, out=angles)
     bins = angles.astype(np.int64)
     bins += _JOINT_BINS
-    return Signals(features, x, z, similarity(distance), known, curled, palmar, bones, bins)
+    return Signals(features, x, z, sim, known, curled, palmar, bones, bins)
 
 
 def _unwrap(

@@ -4,13 +4,12 @@ All of it lies in arrays with a slot axis (and a short list of finished repetiti
 slot can be cleared, copied or stored without knowing what its numbers mean.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sessions.scoring.plan import FEATURES, GUIDE_PHASES, Motion, SetPlan
+from sessions.scoring.plan import SetPlan
 from sessions.scoring.verdicts import VERDICTS
 
 EXT, VALLEY, PEAK = range(3)
@@ -34,46 +33,6 @@ ANGLE_BINS: Final = 240
 
 _SPAN_S: Final = 10.0
 """The ring holds at least so much of the past: a watcher's plot, the longest usual repetition."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Compiled:
-    """A motion rearranged for the frame stage."""
-
-    motion: Motion
-    used: NDArray[np.intp]
-    """(u,) features with a weight in the live similarity."""
-    weights: NDArray[np.float32]
-    """(u, 1, 1)"""
-    primary: tuple[tuple[int, np.float32], ...]
-    """Features of the primary signal with their weights."""
-    guide: NDArray[np.float32]
-    """(u, phases)"""
-    channels: NDArray[np.intp]
-    """(c,) features that the repetition stage reads: the four `tam`, then the shape's."""
-    uses_roll: bool
-
-
-def compiled(motion: Motion) -> Compiled:
-    """Rearrange a motion.
-
-    Raises:
-        ValueError: its arrays do not have the shapes that the plan promises.
-    """
-    if motion.primary.shape != (FEATURES,) or motion.guide_weights.shape != (FEATURES,):
-        raise ValueError(f"motion {motion.id}: weights are not {FEATURES} long")
-    if motion.guide.shape != (GUIDE_PHASES, FEATURES):
-        raise ValueError(f"motion {motion.id}: the guide is not {GUIDE_PHASES} x {FEATURES}")
-    used = np.flatnonzero(motion.guide_weights)
-    return Compiled(
-        motion,
-        used,
-        motion.guide_weights[used].astype(np.float32).reshape(-1, 1, 1),
-        tuple((int(i), np.float32(motion.primary[i])) for i in np.flatnonzero(motion.primary)),
-        np.ascontiguousarray(motion.guide[:, used].T, np.float32),
-        np.concatenate((np.arange(39, 43), motion.shape_features)).astype(np.intp),
-        bool(motion.primary[37] or motion.guide_weights[37]),
-    )
 
 
 def ring_length(plan: SetPlan) -> int:
@@ -207,7 +166,8 @@ class State:
     ring_f: NDArray[np.float32]
     """(slots, length, channels)"""
     channels: NDArray[np.intp]
-    """(slots, channels) the features in `ring_f`; spare channels repeat feature 0."""
+    """(slots, channels) the features in `ring_f`: the four `tam`, then the shape's; spare ones
+    repeat feature 0."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -246,9 +206,10 @@ class State:
             getattr(self, name)[(slice(None),) * len(before) + (slot,)] = 0
         self.channels[slot] = 0
 
-    def assign(self, slot: int, plan: SetPlan, number: int, motion: Compiled) -> None:
-        """Prepare a slot for a set; `number` is the motion's place in the batch's list."""
-        length, width = ring_length(plan), len(motion.channels)
+    def assign(self, slot: int, plan: SetPlan, number: int) -> None:
+        """Prepare a slot for a set; `number` is the motion's place in the library."""
+        channels = np.concatenate((np.arange(39, 43), plan.motion.shape_features))
+        length, width = ring_length(plan), len(channels)
         if length > self.ring_us.shape[1] or width > self.ring_f.shape[2]:
             self.grow(self.capacity, length, width)
         self.clear(slot)
@@ -261,14 +222,26 @@ class State:
         self.motion[slot] = number
         self.side[slot] = 0 if plan.side == "left" else 1
         self.image[slot] = plan.space == "image"
-        self.uses_roll[slot] = motion.uses_roll
+        self.uses_roll[slot] = bool(plan.motion.primary[37] or plan.motion.guide_weights[37])
         self.guide_t0[slot] = min(max(plan.guide_t0_us, 0), NEVER)
         self.guide_period[slot] = min(max(plan.guide_period_us, 1), 1 << 40)
         self.ring_len[slot] = length
         self.pause_us[slot] = int(np.ceil(2e6 / max(plan.fps, 1.0)))
         self.settle_at[slot] = NEVER
         self.x_min[slot], self.x_max[slot] = np.inf, -np.inf
-        self.channels[slot, :width] = motion.channels
+        self.channels[slot, :width] = channels
+
+    def put_filtered(self, values: NDArray[np.float32], slots: NDArray[np.intp]) -> None:
+        """Store (2, 3, 5, 4, B) filtered landmarks and speeds of B different slots."""
+        if 3 * slots.size < self.capacity:
+            self.filtered[..., slots] = values
+            return
+        # Writing all slots in order is several times quicker than scattering most of them.
+        source = np.zeros(self.capacity, np.intp)
+        source[slots] = np.arange(slots.size)
+        given = np.zeros(self.capacity, np.bool_)
+        given[slots] = True
+        np.copyto(self.filtered, values.take(source, axis=-1), where=given)
 
     def nbytes(self) -> int:
         """Bytes held for each slot."""
