@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sessions.frames import FrameMessage
 from sessions.scoring import sets
-from sessions.scoring.book import Book
+from sessions.scoring.book import Book, Unshaped, add_shapes
 from sessions.scoring.detector import advance, forget, last_cycle, reversal
 from sessions.scoring.intake import Columns, columns_of, in_rounds
 from sessions.scoring.library import Library, check_motion
@@ -107,10 +107,13 @@ class Batch:
         admit(state, tick)
         seen = signals(state, self._library, tick)
         marks: list[tuple[int, Mark]] = []
+        waiting: list[Unshaped] = []
         for at in tick.rounds:
             if at.size:
                 accumulate(state, tick, seen, at)
-                marks += [(int(arrival[i]), mark) for i, mark in self._advance(tick, seen, at)]
+                told = self._advance(tick, seen, at, waiting)
+                marks += [(int(arrival[i]), mark) for i, mark in told]
+        add_shapes(waiting)
         # Two marks of one record keep their order: sorting is stable.
         marks.sort(key=lambda pair: pair[0])
         return [mark for _, mark in marks]
@@ -177,7 +180,9 @@ class Batch:
         book, state = self._book(slot), self._state
         cycle = last_cycle(state, slot)
         if cycle is not None:
-            book.close(state, int(state.rep_no[slot]), cycle)
+            waiting: list[Unshaped] = []
+            book.close(state, int(state.rep_no[slot]), cycle, waiting)
+            add_shapes(waiting)
         result = set_result(state, slot, book, unfinished=unfinished)
         self._books[slot] = None
         self._open.remove(slot)
@@ -222,7 +227,9 @@ class Batch:
             state.seen[slot] = True
         np.maximum.at(state.last_seen, slot, columns.t_us)
 
-    def _advance(self, tick: Tick, seen: Signals, at: NDArray[np.intp]) -> list[tuple[int, Mark]]:
+    def _advance(
+        self, tick: Tick, seen: Signals, at: NDArray[np.intp], waiting: list[Unshaped]
+    ) -> list[tuple[int, Mark]]:
         """One round: rings, detector, repetitions; marks with the record that made them."""
         state, columns = self._state, tick.columns
         marks: list[tuple[int, Mark]] = []
@@ -250,7 +257,7 @@ class Batch:
             marks.append((i, Peak(slot, int(columns.work[i]), rep_no, top.us, top.z)))
         for cycle in cycles:
             i, slot = int(at[cycle.column]), int(slots[cycle.column])
-            rep = self._book(slot).close(state, int(state.rep_no[slot]), cycle)
+            rep = self._book(slot).close(state, int(state.rep_no[slot]), cycle, waiting)
             marks.append((i, _rep_mark(slot, int(columns.work[i]), rep)))
         for slot in slots[state.frames[slots] >= state.settle_at[slots]].tolist():
             self._book(slot).settle(state)
