@@ -19,8 +19,8 @@ from sessions.scoring.shape import (
 )
 from sessions.scoring.state import EXT, NEVER, PEAK, VALLEY, State
 
-AHEAD = 8
-"""Frames before the start of a movement that its slope needs, with some to spare."""
+AHEAD_S = 0.2
+"""Seconds before the start of a movement that its slope needs, with some to spare."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +49,11 @@ def add_shapes(waiting: Sequence[Unshaped]) -> None:
         one.rep["shape"] = shape_score(distance, one.features)
 
 
+def ahead(plan: SetPlan) -> int:
+    """`AHEAD_S` in frames."""
+    return int(np.ceil(AHEAD_S * plan.fps)) + 2
+
+
 class Book:
     """Finished repetitions of the hand in one slot, and what is needed to close the next."""
 
@@ -59,6 +64,7 @@ class Book:
         self.spans: list[Series] = []
         """x during the first valid repetitions."""
         self.counts: dict[str, int] = {"full": 0, "partial": 0}
+        self._ahead = ahead(plan)
         self._settled: _Found | None = None
         self._sign = 1.0 if plan.target > plan.rest else -1.0
         guide = guide_shape(plan.motion, self._sign)
@@ -74,14 +80,14 @@ class Book:
         """
         slot = self.slot
         start, peak = reversal(state, VALLEY, slot), reversal(state, PEAK, slot)
-        past = self._past(state)
+        past = self._past(state, 0)
         oldest = int(state.frames[slot]) - len(past.us)
         level = self._sign * (start.x + 0.1 * (peak.x - start.x))
         below = np.flatnonzero(self._sign * past.x[: max(peak.n - oldest, 0)] <= level)
         state.settle_at[slot] = NEVER
         if not below.size:
             return
-        needed = oldest + int(below[-1]) - AHEAD
+        needed = oldest + int(below[-1]) - self._ahead
         if needed > oldest:
             state.settle_at[slot] = needed + int(state.ring_len[slot])
         else:
@@ -95,7 +101,7 @@ class Book:
     ) -> dict[str, Any]:
         """Measure, judge and keep a repetition; if it has a shape, that is left `waiting`."""
         start, peak, end = cycle.start, cycle.peak, cycle.end
-        found = self._settled or self._measured(self._past(state), cycle)
+        found = self._settled or self._measured(self._past(state, start.n), cycle)
         self._settled = None
         cls, reason = judged(self.plan, cycle, found.values)
         rep = entry(rep_no, cls, reason, peak)
@@ -122,8 +128,9 @@ class Book:
         self.reps.append(rep)
         return rep
 
-    def _past(self, state: State) -> Past:
-        at = state.recent(self.slot, int(state.ring_len[self.slot]))
+    def _past(self, state: State, first: int) -> Past:
+        """What the ring holds from a little before frame `first` of the set on."""
+        at = state.recent(self.slot, int(state.frames[self.slot]) - first + self._ahead)
         return Past(
             state.ring_us[self.slot, at],
             state.ring_x[self.slot, at].astype(np.float64),
