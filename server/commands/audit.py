@@ -9,12 +9,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from config.settings import load_settings
+from config.settings import Settings, load_settings
 from models.db import DatabaseError, Mongo
 from models.play.repo import PlayRepo
 from server.simulation.audit import Finding, Report, audit
 
 _COUNTS = ("sent", "buffered", "stored", "found", "lost", "duplicated", "altered", "out_of_order")
+_WIDTH = 120
+"""Columns of the table where no terminal says how wide it is."""
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,11 +34,7 @@ def run(args: argparse.Namespace) -> int:
         print("audit: set GEMGEM_MONGO_URL to the database to look into", file=sys.stderr)
         return 2
     try:
-        report = asyncio.run(
-            _audit(
-                args.ledger, settings.mongo_url.get_secret_value(), settings.store.mongo_database
-            )
-        )
+        report = asyncio.run(_audit(args.ledger, settings))
     except OSError as error:
         print(f"audit: {args.ledger}: {error.strerror}", file=sys.stderr)
         return 2
@@ -49,12 +47,15 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report.as_json()))
     else:
-        Console().print(table_of(report))
+        console = Console()
+        # Where there is no terminal the table may be as wide as it needs.
+        console.print(table_of(report), width=None if console.is_terminal else _WIDTH)
     return 0 if report.total.clean and report.sessions else 1
 
 
-async def _audit(ledger: Path, url: str, database: str) -> Report:
-    mongo = Mongo(url, database)
+async def _audit(ledger: Path, settings: Settings) -> Report:
+    url = settings.mongo_url.get_secret_value() if settings.mongo_url else ""
+    mongo = Mongo(url, settings.store.mongo_database, settings.store.mongo_driver)
     try:
         return await audit(ledger, PlayRepo(mongo.database))
     finally:
@@ -65,11 +66,10 @@ def table_of(report: Report) -> Table:
     """Return the findings by session, and their sum, as a table."""
     table = Table(title="ledger against MongoDB, messages", show_footer=True)
     total = report.total
-    table.add_column("session", footer=f"{len(report.sessions)} sessions")
+    table.add_column("session", no_wrap=True, footer=f"{len(report.sessions)} sessions")
     for name in _COUNTS:
-        table.add_column(
-            name.replace("_", " "), justify="right", footer=_cell(name, getattr(total, name))
-        )
+        footer = _cell(name, getattr(total, name))
+        table.add_column(name.replace("_", " "), justify="right", no_wrap=True, footer=footer)
     for session_id, finding in report.sessions.items():
         table.add_row(session_id, *_cells(finding))
     return table

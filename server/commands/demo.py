@@ -16,6 +16,7 @@ from config.settings import Settings, load_settings
 from models.accounts.records import Role
 from models.accounts.tokens import create_dev_key, mint
 from models.db import Mongo
+from models.errors import AppError
 from models.play.repo import PlayRepo
 from server.commands.simulate import add_manner, count, manner_of, positive
 from server.embedded import EmbeddedError, embedded
@@ -35,7 +36,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--seconds", type=positive, help="how long (default: until Ctrl-C)")
     parser.add_argument("--port", type=int, help="port of the server and its page")
     parser.add_argument("--seed", type=int, default=1, help="the same seed plays the same motions")
-    add_manner(parser, motions="mix")
+    add_manner(parser, motions="mix", noise_mm=0.5)
     parser.set_defaults(run=run)
 
 
@@ -123,7 +124,10 @@ async def _demo(args: argparse.Namespace) -> int:
 async def _all_rescore(repo: PlayRepo, session_ids: Iterable[str]) -> bool:
     """Tell whether every set of every session comes out byte for byte the same again."""
     for session_id in session_ids:
-        sets = await rescore_session(repo, catalogue(), session_id)
+        try:
+            sets = await rescore_session(repo, catalogue(), session_id)
+        except AppError:
+            return False
         if not all(one.equal for one in sets):
             return False
     return True

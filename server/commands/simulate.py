@@ -31,8 +31,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.set_defaults(run=run)
 
 
-def add_manner(parser: argparse.ArgumentParser, motions: str = "fist") -> None:
-    """Add the options that say how the children play; `motions` unless they say."""
+def add_manner(
+    parser: argparse.ArgumentParser, motions: str = "fist", noise_mm: float = 1.0
+) -> None:
+    """Add the options that say how the children play, with two of their defaults."""
     play_options = parser.add_argument_group("how they play")
     play_options.add_argument(
         "--motion", type=_motions, default=motions, help="a motion, a comma list, or `mix`"
@@ -40,7 +42,7 @@ def add_manner(parser: argparse.ArgumentParser, motions: str = "fist") -> None:
     play_options.add_argument("--fps", type=positive, default=30.0)
     play_options.add_argument("--frames-per-message", type=count, default=2)
     play_options.add_argument("--rom", type=_share, help="excursion, 0.3-1 (default: varied)")
-    play_options.add_argument("--noise", type=_amount, default=1.0, help="landmark noise, mm")
+    play_options.add_argument("--noise", type=_amount, default=noise_mm, help="landmark noise, mm")
     play_options.add_argument("--tremor", type=_amount, help="tremor, degrees (default: varied)")
     play_options.add_argument("--dropout", type=_amount, default=0.0, help="lost hands, 1/s")
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -52,13 +52,12 @@ class Stage:
     http: aiohttp.ClientSession
     ledger: Ledger | None
     sightings: Sightings | None
-    watch: Callable[[str, int], Coroutine[Any, Any, None]] | None
-    """Called with a session just opened and its child's number; lets the watchers join."""
+    opened: Callable[[str, int], None]
+    """Called with each session opened and its child's number."""
     takes: list[Take] | None
     """Where sets are kept to time their reps; None keeps none."""
     ends_at: float | None = None
     """Monotonic seconds after which no repetition is begun; None plays for ever."""
-    sessions: list[str] | None = None
 
 
 class Child:
@@ -67,6 +66,8 @@ class Child:
     def __init__(self, number: int, casting: Casting, stage: Stage, row: Row) -> None:
         self.row = row
         self.playing = False
+        self.session_id: str | None = None
+        """The session being played."""
         self.reps_true = 0
         self.reps_scored = 0
         self.grades: list[float] = []
@@ -76,7 +77,8 @@ class Child:
         self._random = random.Random(casting.seed)  # noqa: S311 - a simulation, not a secret
         # Every device counts its own microseconds from its own start.
         self._device_epoch_us = self._random.randrange(3_600_000_000)
-        self._set_count = 0
+        self._sets = 0
+        self._done = False
         self._pictures = 0
         self._take: Take | None = None
         self._reps: dict[str, int] = {}
@@ -103,6 +105,7 @@ class Child:
                 await self._sit(player)
             finally:
                 self.playing = False
+                self.session_id = None
                 await player.disconnect()
             await self._rest()
         self.row.state = "done"
@@ -120,35 +123,40 @@ class Child:
             tz="Asia/Seoul",
             client_key=str(uuid.uuid4()),
         )
-        if stage.sessions is not None:
-            stage.sessions.append(player.session_id)
-        if stage.watch is not None:
-            await stage.watch(player.session_id, self._number)
+        self.session_id = player.session_id
+        stage.opened(player.session_id, self._number)
         for set_no in range(1, SETS_A_SESSION + 1):
-            await self._play_set(player, set_no)
-            if self._over():
+            if set_no > 1:
+                await self._rest()
+            performance = None if self._over() else await self._rehearse()
+            if performance is None:
                 break
-            await self._rest()
-            if self._over():
-                break
+            await self._play_set(player, set_no, performance)
         self.row.state = "closing"
         await player.close_session(reason="finished", pain=0, effort=self._random.randint(2, 6))
         if stage.sightings is not None:
             stage.sightings.forget(player.session_id)
 
-    async def _play_set(self, player: Player, set_no: int) -> None:
-        stage, row = self._stage, self.row
+    async def _rehearse(self) -> Performance | None:
+        """Make the next set off the loop; None when no further one fits into the run."""
+        stage = self._stage
         left_s = None if stage.ends_at is None else stage.ends_at - stage.clock.monotonic()
-        self._set_count += 1
         performance = await asyncio.get_running_loop().run_in_executor(
             stage.executor,
             rehearse,
             self._casting.parameters,
             stage.manner,
             self._casting.seed,
-            self._set_count,
+            self._sets,
             left_s,
         )
+        if performance is None:
+            self._done = True
+        self._sets += 1
+        return performance
+
+    async def _play_set(self, player: Player, set_no: int, performance: Performance) -> None:
+        stage, row = self._stage, self.row
         row.side, row.motion, row.state = performance.side, performance.motion, "playing"
         row.signal.clear()
         self._reps = {}
@@ -229,7 +237,7 @@ class Child:
 
     def _over(self) -> bool:
         stage = self._stage
-        if stage.stop.is_set():
+        if self._done or stage.stop.is_set():
             return True
         return stage.ends_at is not None and stage.clock.monotonic() >= stage.ends_at
 

@@ -72,6 +72,7 @@ class Crowd:
         self._clock = clock
         self._stop = asyncio.Event()
         self._children: list[Child] = []
+        self._players: dict[str, int] = {}
         self._watchers: list[Watcher] = []
         self._takes: list[Take] | None = [] if script.time_reps else None
         self._began = clock.monotonic()
@@ -83,20 +84,22 @@ class Crowd:
     async def run(self) -> None:
         """Play until the script is over or `stop` was called."""
         script = self._script
-        async with self._resources() as (stage, http):
-            await self._seat_watchers(http, stage.sightings)
+        async with self._resources() as stage, asyncio.TaskGroup() as watching:
+            for watcher in await self._seat_watchers(stage):
+                watching.create_task(self._keep_watching(watcher))
             try:
                 self._began = self._clock.monotonic()
                 if script.seconds is not None:
                     stage.ends_at = self._began + script.seconds
-                async with asyncio.TaskGroup() as group:
+                async with asyncio.TaskGroup() as playing:
                     for n in range(script.children):
                         child = Child(n, self._cast(n), stage, self.rows[n])
                         self._children.append(child)
                         delay = STAGGER_S * n / script.children
-                        group.create_task(self._keep_playing(child, delay, stage))
+                        playing.create_task(self._keep_playing(child, delay, stage))
             finally:
                 for watcher in self._watchers:
+                    watcher.live.put_nowait(None)
                     await watcher.disconnect()
 
     def totals(self, title: str, address: str | None = None) -> Totals:
@@ -146,7 +149,7 @@ class Crowd:
         }
 
     @contextlib.asynccontextmanager
-    async def _resources(self) -> AsyncIterator[tuple[Stage, aiohttp.ClientSession]]:
+    async def _resources(self) -> AsyncIterator[Stage]:
         script = self._script
         with contextlib.ExitStack() as stack:
             executor = stack.enter_context(ThreadPoolExecutor(1, "rehearsal"))
@@ -165,11 +168,10 @@ class Crowd:
                     http=http,
                     ledger=ledger,
                     sightings=Sightings() if script.watchers else None,
-                    watch=self._watch if script.watchers else None,
+                    opened=self._opened,
                     takes=self._takes,
-                    sessions=self.sessions,
                 )
-                yield stage, http
+                yield stage
 
     def _cast(self, n: int) -> Casting:
         # Ids are of this run alone: a child has one session, and runs may overlap.
@@ -204,11 +206,9 @@ class Crowd:
             except TimeoutError:
                 continue
 
-    async def _seat_watchers(
-        self, http: aiohttp.ClientSession, sightings: Sightings | None
-    ) -> None:
-        if sightings is None:
-            return
+    async def _seat_watchers(self, stage: Stage) -> list[Watcher]:
+        if stage.sightings is None:
+            return []
         for n in range(self._script.watchers):
             token = mint(
                 self._script.key,
@@ -222,22 +222,34 @@ class Crowd:
                 self._script.url,
                 token,
                 clock=self._clock,
-                sightings=sightings,
+                sightings=stage.sightings,
                 views=self.views,
-                http=http,
+                http=stage.http,
             )
             self._watchers.append(watcher)
             await watcher.connect()
+        return self._watchers
 
-    async def _watch(self, session_id: str, n: int) -> None:
-        """Let the watchers of child `n` join the session it has just opened."""
-        for w, watcher in enumerate(self._watchers):
-            if not self._script.watch_all and w % self._script.children != n:
+    async def _keep_watching(self, watcher: Watcher) -> None:
+        """Join the sessions this watcher is for, as the server tells that they are live."""
+        place = self._watchers.index(watcher)
+        await watcher.list_live()
+        while (session_id := await watcher.live.get()) is not None:
+            child = self._players.get(session_id)
+            ours = child is not None and (
+                self._script.watch_all or place % self._script.children == child
+            )
+            if not ours:
                 continue
             try:
                 await watcher.join(session_id)
             except (RefusedError, LineLostError) as failure:
-                self._fault(f"watcher {w}: {failure}")
+                if self._children[self._players[session_id]].session_id == session_id:
+                    self._fault(f"watcher {place}: {failure}")
+
+    def _opened(self, session_id: str, n: int) -> None:
+        self.sessions.append(session_id)
+        self._players[session_id] = n
 
     def _fault(self, words: str) -> None:
         self.errors += 1

@@ -122,24 +122,27 @@ def cast(manner: Manner, seed: int) -> ChildParameters:
 
 def rehearse(
     child: ChildParameters, manner: Manner, seed: int, number: int, left_s: float | None
-) -> Performance:
+) -> Performance | None:
     """Make the set that a child plays next; the same for the same arguments.
 
     Args:
-        number: counts the sets of this child; the motions take turns.
-        left_s: seconds until the run ends; the set holds as many whole repetitions as fit,
-            two at least. None for no end.
+        number: counts the sets of this child from 0; the motions take turns.
+        left_s: seconds until the run ends, None for no end. The set holds as many whole
+            repetitions as fit; None is returned when not even `LEAST_REPS` do, but a child's
+            first set always has those.
     """
     motion_id = manner.motions[(seed + number) % len(manner.motions)]
     entry = catalogue().motion(motion_id)
     if entry is None:
         raise LookupError(f"no motion is called {motion_id}")
-    motion = entry.definition
-    set_seed = seed * 1009 + number
+    motion, set_seed = entry.definition, seed * 1009 + number
     simulated = play_set(child, motion, reps=REPS_A_SET, seed=set_seed)
     if left_s is not None and simulated.end_us / 1e6 > left_s:
         fitting = sum(rep.end_us / 1e6 <= left_s for rep in simulated.reps)
-        reps = max(LEAST_REPS, fitting)
-        if reps < len(simulated.reps):
-            simulated = play_set(child, motion, reps=reps, seed=set_seed)
+        if fitting < LEAST_REPS:
+            if number:
+                return None
+            fitting = LEAST_REPS
+        if fitting < REPS_A_SET:
+            simulated = play_set(child, motion, reps=fitting, seed=set_seed)
     return Performance(simulated, manner)

@@ -145,7 +145,7 @@ class Player:
         """Open the session (`session:open` of the contract, fields by keyword)."""
         answer = await self.line.call("session:open", request)
         self.session_id = answer["session_id"]
-        self.resume_token = answer["resume_token"]
+        self.resume_token = answer.get("resume_token", "")
         self.limits = self.limits.updated(answer.get("limits", {}))
         if self._ledger is not None:
             self._ledger.opened(self.session_id, request["child_id"])

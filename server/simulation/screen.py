@@ -58,10 +58,12 @@ async def _show(
     def frames_s() -> list[float]:
         return rates.update([row.frames for row in crowd.rows], clock.monotonic())
 
+    frames_s()
     if not console.is_terminal:
         while True:
             await asyncio.sleep(LINE_S)
-            console.print(plain_line(crowd.totals(title), sum(frames_s())), highlight=False)
+            line = plain_line(crowd.totals(title), sum(frames_s()))
+            console.print(line, highlight=False, soft_wrap=True)
     # Drawn from this loop, not from rich's own thread: the rows are read between two awaits.
     with Live(console=console, auto_refresh=False, redirect_stdout=False) as live:
         while True:

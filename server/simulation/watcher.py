@@ -1,5 +1,6 @@
 """The reference client of `/watch`, and how it measures what it sees against what was sent."""
 
+import asyncio
 import struct
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -103,11 +104,14 @@ class Watcher:
         """What `ended` said of the last sessions."""
         self.reps: dict[str, int] = {}
         """`rep` events seen in the feed of each joined session."""
+        self.live: asyncio.Queue[str | None] = asyncio.Queue()
+        """Ids of sessions as they go live, once `list_live` was asked; None ends the reading."""
         self._offsets: dict[str, int] = {}
         self.line = Line(url, token, "/watch", http)
         self.line.on("feed", self._on_feed)
         self.line.on("snapshot", self._on_snapshot)
         self.line.on("ended", self._on_ended)
+        self.line.on("live", self._on_live)
 
     async def connect(self) -> dict[str, Any]:
         """Connect and return the content of `welcome`; errors as `Line.connect`."""
@@ -117,9 +121,13 @@ class Watcher:
         """Leave; safe at any time and twice."""
         await self.line.disconnect()
 
-    async def list_live(self) -> dict[str, Any]:
-        """Return the sessions live now; `live` events follow once a second."""
-        return await self.line.call("live:list", {})
+    async def list_live(self) -> list[dict[str, Any]]:
+        """Return the sessions live now; those that come later are told once a second."""
+        answer = await self.line.call("live:list", {})
+        sessions: list[dict[str, Any]] = answer["sessions"]
+        for summary in sessions:
+            self.live.put_nowait(summary["session_id"])
+        return sessions
 
     async def join(self, session_id: str, max_fps: int = 30) -> dict[str, Any]:
         """Join a session; return its snapshot. Its `feed` is checked from here on."""
@@ -162,6 +170,10 @@ class Watcher:
             views.altered += content != sent[1]
         if sent_at is not None:
             views.latency.add(now - sent_at)
+
+    def _on_live(self, changes: dict[str, Any]) -> None:
+        for summary in changes["added"]:
+            self.live.put_nowait(summary["session_id"])
 
     def _on_snapshot(self, content: dict[str, Any]) -> None:
         self.views.snapshots += 1

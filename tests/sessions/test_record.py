@@ -9,7 +9,7 @@ from typing import Any
 import bson
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.catalog.library import motion_library
@@ -162,6 +162,7 @@ json_like = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text("abc_", min_size=1, max_size=4), json_like, max_size=4))
 def test_any_record_keeps_its_bytes_through_bson(value: dict[str, Any]) -> None:
     assert canonical(bson.decode(bson.encode(value))) == canonical(value)

@@ -1,0 +1,166 @@
+"""Simulated children against the scoring: what they did is what is counted."""
+
+import dataclasses
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.catalog.library import motion_library
+from models.grading.library import grading_models
+from sessions.frames import decode
+from sessions.kinematics import age_band
+from sessions.motions import motion_plan
+from sessions.record import canonical, graded, play_record
+from sessions.scoring.batch import Batch
+from sessions.scoring.plan import SetPlan, Space
+from sessions.synthetic import ChildParameters, SimulatedSet, play_set, sample_child
+
+CLEAN = ChildParameters(landmark_noise_mm=0.3)
+
+
+def measured(
+    played: Sequence[SimulatedSet], *, space: Space = "world", frames_per_message: int = 6
+) -> list[dict[str, Any]]:
+    """Measures of sets that are played side by side in one batch."""
+    batch, slots, messages = Batch(), [], []
+    for one in played:
+        anchors = one.motion.default_anchors(space)
+        plan = SetPlan(
+            motion_plan(one.motion.id), one.side, space, one.child.fps,
+            one.guide_t0_us, one.guide_period_us, anchors.rest, anchors.target,
+        )  # fmt: skip
+        slots.append(batch.open(plan))
+        messages.append([decode(m.payload) for m in one.messages(frames_per_message, space)])
+    for k in range(max(map(len, messages))):
+        batch.step([(s, m[k]) for s, m in zip(slots, messages, strict=True) if k < len(m)])
+    return [batch.close(slot) for slot in slots]
+
+
+def group(motion: str, n: int, *, rom: float, noise_mm: float, seed: int) -> list[SimulatedSet]:
+    rng = np.random.default_rng(seed)
+    children = [
+        dataclasses.replace(sample_child(rng, noise_mm=noise_mm), rom=float(rng.uniform(rom, 1.0)))
+        for _ in range(n)
+    ]
+    definition = motion_library().get(motion)
+    return [play_set(c, definition, reps=8, seed=k) for k, c in enumerate(children)]
+
+
+def record_of(played: SimulatedSet, measures: dict[str, Any]) -> dict[str, Any]:
+    anchors = played.motion.anchors.world
+    return play_record(
+        session_id="s",
+        set_no=1,
+        start={
+            "set_no": 1,
+            "motion": played.motion.id,
+            "side": played.side,
+            "asked_reps": len(played.reps),
+            "guide_t0_us": played.guide_t0_us,
+        },
+        context={
+            "anchors": {"rest": anchors.rest, "target": anchors.target, "source": "norm"},
+            "guide_period_us": played.guide_period_us,
+            "age_band": age_band(played.child.age),
+        },
+        measures=measures,
+        model=grading_models().standard(played.motion.id),
+        unfinished=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("motion", "n", "rom", "noise_mm"),
+    [
+        ("fist", 16, 0.35, 0.5),
+        ("fist", 16, 0.35, 1.0),
+        ("spread", 10, 0.5, 1.0),
+        ("tap", 10, 0.5, 1.0),
+        ("turn", 10, 0.5, 1.0),
+        ("wave", 10, 0.5, 1.0),
+    ],
+)
+def test_every_true_repetition_is_counted_once(
+    motion: str, n: int, rom: float, noise_mm: float
+) -> None:
+    played = group(motion, n, rom=rom, noise_mm=noise_mm, seed=31)
+    ratios, same_class, reps = [], 0, 0
+    for one, result in zip(played, measured(played), strict=True):
+        assert [r["rep_no"] for r in result["reps"]] == list(range(1, 9)), one.child
+        assert {r["class"] for r in result["reps"]} <= {"full", "partial"}, one.child
+        for true, found in zip(one.reps, result["reps"], strict=True):
+            assert true.start_us < found["t_us"] < true.end_us + 150_000
+            same_class += true.full == (found["class"] == "full")
+            reps += 1
+        ratios.append(result["metrics"]["amplitude_med"] / median(r.amplitude for r in one.reps))
+    assert same_class >= 0.88 * reps
+    assert 0.95 < median(ratios) < (1.1 if motion == "fist" else 1.15)
+
+
+def test_at_two_millimetres_few_repetitions_are_miscounted() -> None:
+    played = group("fist", 16, rom=0.5, noise_mm=2.0, seed=31)
+    off = [abs(len(r["reps"]) - 8) for r in measured(played)]
+    assert sum(off) <= 0.1 * 16 * 8
+
+
+def test_image_landmarks_of_a_fist_are_counted_as_well() -> None:
+    played = group("fist", 8, rom=0.5, noise_mm=0.5, seed=5)
+    for result in measured(played, space="image"):
+        metrics = result["metrics"]
+        assert metrics["reps_full"] + metrics["reps_partial"] == 8
+
+
+def test_a_record_is_the_same_however_the_frames_are_cut_into_messages() -> None:
+    child = dataclasses.replace(CLEAN, dropout_rate=0.2, landmark_noise_mm=1.0)
+    library = motion_library()
+    played = [
+        play_set(child, library.get(name), reps=reps, seed=2)
+        for name, reps in (("fist", 3), ("turn", 3), ("tap", 8))
+    ]
+    cut = [
+        [canonical(record_of(p, m)) for p, m in zip(played, results, strict=True)]
+        for results in (measured(played, frames_per_message=size) for size in (1, 2, 17))
+    ]
+    assert cut[0] == cut[1] == cut[2]
+
+
+def test_a_good_child_is_graded_well_and_a_weak_one_less() -> None:
+    good = dataclasses.replace(CLEAN, rom=1.0, latency_s=0.1, rep_jitter=0.04)
+    weak = dataclasses.replace(CLEAN, rom=0.5, latency_s=0.6, rep_jitter=0.2, submovements=3)
+    motions = list(motion_library().latest.values())
+    played = [play_set(child, m, reps=8, seed=4) for m in motions for child in (good, weak)]
+    records = [record_of(p, m) for p, m in zip(played, measured(played), strict=True)]
+    for best, less in zip(records[::2], records[1::2], strict=True):
+        assert best["grade"] >= 75, best["indicators"]
+        assert best["stars"] == 3
+        assert less["grade"] < best["grade"] - 10, less["indicators"]
+        model = grading_models().standard(best["motion"]["id"])
+        assert canonical(best) == canonical(best | graded(best, model))
+
+
+def test_a_mirrored_picture_is_noticed_and_not_graded() -> None:
+    played = play_set(
+        dataclasses.replace(CLEAN, mirror_error=1.0), motion_library().get("fist"), reps=5, seed=1
+    )
+    record = record_of(played, measured([played])[0])
+    assert record["flags"] == ["chirality_inverted"]
+    assert (record["grade"], record["grade_reason"]) == (None, "chirality_inverted")
+
+
+def test_a_hand_hardly_seen_is_not_graded() -> None:
+    child = dataclasses.replace(CLEAN, dropout_rate=1.0, dropout_s=1.5)
+    played = play_set(child, motion_library().get("fist"), reps=8, seed=1)
+    result = measured([played])[0]
+    record = record_of(played, result)
+    assert result["verdicts"]["absent"] == played.absent.sum()
+    assert (record["grade"], record["grade_reason"]) == (None, "insufficient_tracking")
+
+
+def test_a_set_without_a_repetition_is_graded_nothing_done() -> None:
+    played = play_set(CLEAN, motion_library().get("fist"), reps=0, seed=1)
+    record = record_of(played, measured([played])[0]) | {"asked_reps": 5}
+    again = graded(record, grading_models().standard("fist"))
+    assert (again["grade"], again["grade_reason"], again["stars"]) == (0.0, "no_repetition", 0)
