@@ -89,8 +89,8 @@ class Batch:
         if not len(columns):
             return []
         slots = set(columns.slot.tolist())
-        for slot in slots - self._open:
-            raise ValueError(f"slot {slot} has no open set")
+        if not slots <= self._open:
+            raise ValueError(f"slot {min(slots - self._open)} has no open set")
         self._note_seen(columns)
         own = columns.side == state.side[columns.slot]
         arrival = np.flatnonzero(own)
