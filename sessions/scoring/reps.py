@@ -74,7 +74,7 @@ def measure(
     out["t_on"], out["t_off"], out["duration"] = on, off, off - on
     level = tops - 0.1 * (tops - max(lows))
     out["dwell"] = _time_above(t[first : last + 1], u[first : last + 1], level)
-    if np.diff(us).max(initial=0) > _HOLE_US:
+    if (us[1:] - us[:-1]).max(initial=0) > _HOLE_US:
         return out, None
     grid = np.arange(int((end - begin) / 1e6 * RATE + 8.0 + 1e-6) + 1) / RATE - MARGIN_S
     grid = grid[(grid >= t[0]) & (grid <= t[-1])]
@@ -99,14 +99,14 @@ def measure(
 def _time_above(t: Series, u: Series, level: float) -> float:
     """Seconds that the polyline (t, u) spends at or above a level."""
     over = u - level
-    a, b, step = over[:-1], over[1:], np.diff(t)
-    size = np.abs(a) + np.abs(b)
-    share = np.where(
-        (a >= 0) == (b >= 0),
-        (a >= 0).astype(np.float64),
-        np.maximum(a, b) / np.where(size > 0.0, size, 1.0),
-    )
-    return float((share * step).sum())
+    a, b = over[:-1], over[1:]
+    # What of each step lies above; a step that only touches the level counts as above.
+    high = np.maximum(np.maximum(a, b), 0.0)
+    low = np.maximum(-np.minimum(a, b), 0.0)
+    whole = high + low
+    share = np.where(whole > 0.0, high / np.where(whole > 0.0, whole, 1.0), 1.0)
+    share *= t[1:] - t[:-1]
+    return float(share.sum())
 
 
 def judged(plan: SetPlan, cycle: Cycle, measured: dict[str, Any]) -> tuple[str, str | None]:

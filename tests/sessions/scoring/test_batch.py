@@ -302,6 +302,25 @@ def test_a_set_without_frames_has_no_measures() -> None:
     assert set(metrics.values()) == {None}
 
 
+def test_results_are_of_plain_types_and_come_back_from_json() -> None:
+    def types(value: Any) -> set[type]:
+        if isinstance(value, dict):
+            return set[type]().union({type(k) for k in value}, *map(types, value.values()))
+        if isinstance(value, list):
+            return set[type]().union(*map(types, value))
+        return {type(value)}
+
+    for motion in MOTIONS:
+        marks, result = score(plan(motion), cut(records(motion), []))
+        assert types(result) <= {str, int, float, type(None)}
+        assert json.loads(json.dumps(result, allow_nan=False)) == result
+        for mark in marks:
+            if isinstance(mark, Rep):
+                assert mark.values in result["reps"]
+            else:
+                assert {type(mark.t_us), type(mark.rep_no), type(mark.z)} == {int, float}
+
+
 def test_slots_are_freed_and_used_anew_without_memory() -> None:
     batch = Batch(1)
     first = batch.open(plan("tap"))
