@@ -12,8 +12,7 @@ from sessions.scoring.reps import Past, entry, judged, matched_peak, measure
 from sessions.scoring.sets import SPAN_REPS
 from sessions.scoring.shape import (
     Series,
-    banded,
-    guide_shape,
+    banded_guide,
     shape_score,
     warped_distances,
 )
@@ -67,8 +66,7 @@ class Book:
         self._ahead = ahead(plan)
         self._settled: _Found | None = None
         self._sign = 1.0 if plan.target > plan.rest else -1.0
-        guide = guide_shape(plan.motion, self._sign)
-        self._guide = None if guide is None else banded(guide)
+        self._guide = banded_guide(plan.motion, self._sign)
         self._scale: Series = plan.motion.shape_scale.astype(np.float64)
 
     def settle(self, state: State) -> None:

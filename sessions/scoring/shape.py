@@ -1,6 +1,7 @@
 """Shape of a repetition beside the guide's: dynamic time warping of both, in degrees."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import exp, inf, sqrt
 from typing import Final
 
@@ -92,6 +93,13 @@ def guide_shape(motion: Motion, sign: float) -> Series | None:
         return None
     values = motion.guide[around][:, motion.shape_features] * motion.shape_scale
     return resampled(t, values.astype(np.float64), start, end)
+
+
+@lru_cache(maxsize=64)
+def banded_guide(motion: Motion, sign: float) -> Series | None:
+    """`banded` of a motion's `guide_shape`, shared by all hands that play it; not to be changed."""
+    guide = guide_shape(motion, sign)
+    return None if guide is None else banded(guide)
 
 
 def _low_level(valley: float, peak: float) -> float:
