@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sessions.frames import NO_HAND, FrameMessage
+from sessions.frames import MIRRORED, NO_HAND, FrameMessage
 from sessions.scoring.batch import Batch
 from sessions.scoring.marks import Mark, Peak, Rep
 from sessions.scoring.plan import SetPlan
@@ -93,6 +93,42 @@ def test_any_number_of_neighbours_gives_the_same_bytes(hands: int, size: int, se
     for slot, motion in motions.items():
         assert marks[slot] == alone(motion)[0]
         assert json.dumps(batch.close(slot), allow_nan=False) == alone(motion)[1]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from(MOTIONS))
+def test_a_spoilt_stream_is_scored_alike_in_one_tick_and_in_many(seed: int, motion: str) -> None:
+    rng = np.random.default_rng(seed)
+    made = records(motion).copy()
+    n = len(made)
+
+    def some(share: float) -> NDArray[np.bool_]:
+        return rng.random(n) < share
+
+    made["dt"][some(0.05)] += 400_000
+    made["dt"] += np.cumsum(np.where(some(0.01), 600_000, 0)).astype(np.uint32)
+    made["dseq"][some(0.05)] -= 1
+    made["flags"][some(0.05)] = NO_HAND
+    made["flags"][some(0.05)] |= MIRRORED
+    made["side"][some(0.05)] = 0
+    made["score"][some(0.05)] = 3
+    scaled = some(0.1)
+    made["lm"][scaled] = made["lm"][scaled] * rng.uniform(0.2, 1.8)
+    made["lm"][some(0.02)] = 0
+    made = made[np.sort(rng.integers(0, n, n))]
+    outcomes = []
+    for sizes in ([1] * n, [64] * n):
+        batch = Batch(1)
+        slot = batch.open(plan(motion))
+        work = [(slot, one) for one in cut(made, sizes)]
+        ticks = [work] if sizes[0] > 1 else [[one] for one in work]
+        marks = [facts(mark) for tick in ticks for mark in batch.step(tick)]
+        result = batch.close(slot)
+        verdicts = dict(result["verdicts"])
+        verdicts.pop("frozen")
+        assert sum(verdicts.values()) == n
+        outcomes.append((marks, json.dumps(result, allow_nan=False)))
+    assert outcomes[0] == outcomes[1]
 
 
 @settings(max_examples=10, deadline=None)
