@@ -1,6 +1,7 @@
 """`gemgem demo`: databases, server, children and a watcher, on one laptop with one command."""
 
 import argparse
+import asyncio
 import json
 import sys
 import tempfile
@@ -23,7 +24,8 @@ from server.embedded import EmbeddedError, embedded
 from server.loop import run_loop
 from server.simulation.audit import Finding, audit
 from server.simulation.crowd import TOKEN_S, Crowd, Script
-from server.simulation.screen import interrupts, play
+from server.simulation.line import LineLostError, RefusedError
+from server.simulation.screen import Heading, alongside, interrupts, play
 from server.simulation.served import ServerError, free_port, serving
 from sessions.catalogue import catalogue
 from sessions.rescore import rescore_session
@@ -44,10 +46,10 @@ def run(args: argparse.Namespace) -> int:
     """Play the demonstration; 0 if nothing was lost, doubled or altered, and all re-scores."""
     try:
         return run_loop(_demo(args))
-    except (EmbeddedError, ServerError) as error:
+    except (EmbeddedError, ServerError, RefusedError, LineLostError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
-    except (KeyboardInterrupt, TimeoutError):
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
 
 
@@ -68,7 +70,7 @@ async def _demo(args: argparse.Namespace) -> int:
         key = settings.dev_key or home / "dev-key.pem"
         create_dev_key(key)
         (home / "server").mkdir()
-        url = await stack.enter_async_context(
+        served = await stack.enter_async_context(
             serving(
                 home / "server",
                 host,
@@ -89,12 +91,12 @@ async def _demo(args: argparse.Namespace) -> int:
             clock=clock,
         )
         # In the fragment: browsers send it in no request, and the page clears it.
-        address = f"{url}/console#token={token}"
+        address = f"{served.url}/console#token={token}"
         console.print(f"gemgem: watch the children at {address}", highlight=False, soft_wrap=True)
         ledger = home / "ledger.jsonl"
         crowd = Crowd(
             Script(
-                url=url,
+                url=served.url,
                 key=key,
                 children=args.children,
                 seconds=args.seconds,
@@ -107,8 +109,9 @@ async def _demo(args: argparse.Namespace) -> int:
             ),
             clock,
         )
+        heading = Heading("gemgem demo", f"{served.url}/console", address)
         with interrupts(crowd.stop):
-            await play(crowd, console, clock, "gemgem demo", f"{url}/console")
+            await alongside(served.until_ended(), play(crowd, console, clock, heading))
         mongo = Mongo(servers.mongo_url, settings.store.mongo_database)
         stack.push_async_callback(mongo.close)
         repo = PlayRepo(mongo.database)

@@ -12,8 +12,9 @@ from config.settings import load_settings
 from models.catalog.library import motion_library
 from server.loop import run_loop
 from server.simulation.crowd import Crowd, Script
+from server.simulation.line import LineLostError, RefusedError
 from server.simulation.performance import Manner
-from server.simulation.screen import interrupts, play
+from server.simulation.screen import Heading, interrupts, play
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -89,8 +90,13 @@ async def _simulate(args: argparse.Namespace, key: Path) -> int:
         clock,
     )
     console = Console(stderr=True)
-    with interrupts(crowd.stop):
-        await play(crowd, console, clock, f"gemgem simulate · {args.children} children")
+    heading = Heading(f"gemgem simulate · {args.children} children")
+    try:
+        with interrupts(crowd.stop):
+            await play(crowd, console, clock, heading)
+    except (RefusedError, LineLostError) as failure:
+        print(f"simulate: {failure}", file=sys.stderr)
+        return 2
     report = crowd.report()
     for words in crowd.faults:
         console.print(f"[red]error[/] {words}", highlight=False)

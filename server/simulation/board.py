@@ -41,8 +41,10 @@ class Row:
 class Totals:
     """What stands above the rows."""
 
-    title: str
+    title: str = ""
     address: str | None = None
+    """Where the page is, as shown; `link` is where a click leads."""
+    link: str | None = None
     sessions: int = 0
     seconds: float = 0.0
     sent: int = 0
@@ -136,15 +138,14 @@ def _head(totals: Totals, frames_s: float) -> Panel:
     grid.add_row(
         _pair("sent", str(totals.sent)),
         _pair("stored", str(totals.stored)),
-        _pair("ack p50/p99", _both(totals.ack)),
+        _pair("event ack p50/p99", _both(totals.ack)),
         _pair("feed p50/p99", _both(totals.feed)),
     )
     parts: list[RenderableType] = [grid]
     if totals.address is not None:
         address = Text("watch live  ", style="dim")
-        address.append(totals.address, style=f"bold underline link {totals.address}")
-        address.no_wrap = False
-        address.overflow = "fold"
+        link = totals.link or totals.address
+        address.append(totals.address, style=f"bold underline link {link}")
         parts.append(address)
     minutes, seconds = divmod(int(totals.seconds), 60)
     return Panel(

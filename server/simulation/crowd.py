@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections import deque
@@ -33,6 +34,7 @@ TOKEN_S = 12 * 3600
 """Life of the tokens minted here: longer than anybody watches a demo."""
 STAGGER_S = 1.0
 """The children start evenly spread over this time."""
+KNOCK = aiohttp.ClientTimeout(total=5.0)
 RETRY_S = 2.0
 """A child whose session failed begins a new one after this."""
 
@@ -73,6 +75,7 @@ class Crowd:
         self._stop = asyncio.Event()
         self._children: list[Child] = []
         self._players: dict[str, int] = {}
+        self._leaving = False
         self._watchers: list[Watcher] = []
         self._takes: list[Take] | None = [] if script.time_reps else None
         self._began = clock.monotonic()
@@ -82,15 +85,38 @@ class Crowd:
         self._stop.set()
 
     async def run(self) -> None:
-        """Play until the script is over or `stop` was called."""
+        """Play until the script is over or `stop` was called.
+
+        Raises:
+            RefusedError, LineLostError: nobody answers, or not even a watcher is let in.
+        """
+        async with self._resources() as stage:
+            await self._knock(stage.http)
+            await self._seat_watchers(stage)
+            try:
+                await self._play(stage)
+            finally:
+                self._leaving = True
+                for watcher in self._watchers:
+                    await watcher.disconnect()
+
+    async def _knock(self, http: aiohttp.ClientSession) -> None:
+        """See whether there is a server at all, before every child finds out for itself."""
+        try:
+            async with http.get(f"{self._script.url}/live", timeout=KNOCK) as answer:
+                await answer.read()
+        except (aiohttp.ClientError, TimeoutError) as failure:
+            raise LineLostError(f"nobody answers at {self._script.url}") from failure
+
+    async def _play(self, stage: Stage) -> None:
         script = self._script
-        async with self._resources() as stage, asyncio.TaskGroup() as watching:
-            for watcher in await self._seat_watchers(stage):
+        self._began = self._clock.monotonic()
+        if script.seconds is not None:
+            stage.ends_at = self._began + script.seconds
+        async with asyncio.TaskGroup() as watching:
+            for watcher in self._watchers:
                 watching.create_task(self._keep_watching(watcher))
             try:
-                self._began = self._clock.monotonic()
-                if script.seconds is not None:
-                    stage.ends_at = self._began + script.seconds
                 async with asyncio.TaskGroup() as playing:
                     for n in range(script.children):
                         child = Child(n, self._cast(n), stage, self.rows[n])
@@ -98,15 +124,13 @@ class Crowd:
                         delay = STAGGER_S * n / script.children
                         playing.create_task(self._keep_playing(child, delay, stage))
             finally:
+                self._leaving = True
                 for watcher in self._watchers:
                     watcher.live.put_nowait(None)
-                    await watcher.disconnect()
 
-    def totals(self, title: str, address: str | None = None) -> Totals:
+    def totals(self) -> Totals:
         """Return what stands at the top of the live table."""
         return Totals(
-            title=title,
-            address=address,
             sessions=sum(child.playing for child in self._children),
             seconds=self._clock.monotonic() - self._began,
             sent=self.tally.sent,
@@ -141,7 +165,8 @@ class Crowd:
             "feed_p99_ms": views.latency.percentile_ms(0.99),
             "feeds": views.feeds,
             "feed_missed": views.missed,
-            "feed_altered": views.altered + views.disordered,
+            "feed_disordered": views.disordered,
+            "feed_altered": views.altered,
             "refused": tally.refused,
             "gaps": tally.gaps,
             "errors": self.errors,
@@ -206,9 +231,9 @@ class Crowd:
             except TimeoutError:
                 continue
 
-    async def _seat_watchers(self, stage: Stage) -> list[Watcher]:
+    async def _seat_watchers(self, stage: Stage) -> None:
         if stage.sightings is None:
-            return []
+            return
         for n in range(self._script.watchers):
             token = mint(
                 self._script.key,
@@ -226,26 +251,37 @@ class Crowd:
                 views=self.views,
                 http=stage.http,
             )
+            watcher.line.when_ended(functools.partial(self._watcher_left, n, watcher))
             self._watchers.append(watcher)
             await watcher.connect()
-        return self._watchers
+
+    def _watcher_left(self, place: int, watcher: Watcher) -> None:
+        if not self._leaving:
+            self._fault(f"watcher {place}: {watcher.line.ended}")
 
     async def _keep_watching(self, watcher: Watcher) -> None:
         """Join the sessions this watcher is for, as the server tells that they are live."""
         place = self._watchers.index(watcher)
-        await watcher.list_live()
-        while (session_id := await watcher.live.get()) is not None:
-            child = self._players.get(session_id)
-            ours = child is not None and (
-                self._script.watch_all or place % self._script.children == child
-            )
-            if not ours:
-                continue
-            try:
-                await watcher.join(session_id)
-            except (RefusedError, LineLostError) as failure:
-                if self._children[self._players[session_id]].session_id == session_id:
-                    self._fault(f"watcher {place}: {failure}")
+        try:
+            await watcher.list_live()
+            while (session_id := await watcher.live.get()) is not None:
+                if self._is_for(place, session_id):
+                    await self._join(watcher, session_id)
+        except (RefusedError, LineLostError) as failure:
+            self._fault(f"watcher {place}: {failure}")
+
+    def _is_for(self, place: int, session_id: str) -> bool:
+        child = self._players.get(session_id)
+        if child is None:
+            return False  # somebody else's, on the same server
+        return self._script.watch_all or place % self._script.children == child
+
+    async def _join(self, watcher: Watcher, session_id: str) -> None:
+        try:
+            await watcher.join(session_id)
+        except RefusedError:
+            if self._children[self._players[session_id]].session_id == session_id:
+                raise  # it is being played: it has to be there
 
     def _opened(self, session_id: str, n: int) -> None:
         self.sessions.append(session_id)
