@@ -7,7 +7,7 @@ once and put into the Engine.IO queue of each recipient.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import socketio
@@ -45,9 +45,12 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         )
         # Its own copy: the library's table belongs to every server of the process.
         self.eio._async = {**self.eio._async, "websocket": _PlainWebSocket}
+        # The library forgets the tasks it starts (each connection's next ping): they are kept, so
+        # that none outlives the server.
+        self.eio.start_background_task = self._spawn
         self._limits = limits
         self._rooms: dict[str, LiveNamespace[Any]] = {}
-        self._dropping: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def add(self, namespace: LiveNamespace[Any]) -> None:
         """Serve a namespace."""
@@ -80,9 +83,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
     def drop(self, eio_sid: str) -> None:
         """Close a client's connection once what is queued was sent."""
         if eio_sid in self.eio.sockets:
-            task = asyncio.create_task(self._drop(eio_sid))
-            self._dropping.add(task)
-            task.add_done_callback(self._dropping.discard)
+            self._spawn(self._drop, eio_sid)
 
     async def _drop(self, eio_sid: str) -> None:
         await asyncio.sleep(0.05)  # the reason goes out first
@@ -92,9 +93,18 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         """Close every connection, and stop the library's own tasks."""
         for eio_sid in list(self.eio.sockets):
             await self.eio.disconnect(eio_sid)
-        if self._dropping:
-            await asyncio.gather(*self._dropping, return_exceptions=True)
         await self.shutdown()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(
+        self, target: Callable[..., Coroutine[Any, Any, Any]], *args: Any
+    ) -> asyncio.Task[Any]:
+        task = asyncio.create_task(target(*args))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     # -- hooks into the library
 

@@ -282,6 +282,15 @@ class Engine:
             raise AppError(ErrorCode.CONFLICT, "No set is open.")
         session.set = None
         measures = self._batch.close(open_set.slot, unfinished=unfinished)
+        # The end of a set may close its last repetition.
+        told = {rep["rep_no"] for rep in open_set.reps}
+        last = [
+            self._tell_rep(session, open_set, r)
+            for r in measures["reps"]
+            if r["rep_no"] not in told
+        ]
+        if last:
+            self._hub.publish(session.id, b"", last, None)
         for verdict, count in measures["verdicts"].items():
             metrics.FRAMES.labels(verdict).inc(count)
         record = record_of(
@@ -322,15 +331,25 @@ class Engine:
 
     def _tell_mark(self, session: Session, mark: Mark) -> dict[str, Any]:
         open_set = session.set
-        set_no = open_set.set_no if open_set is not None else 0
+        if open_set is None:
+            return {}
         if isinstance(mark, Peak):
-            peak = {"set_no": set_no, "rep_no": mark.rep_no, "t_us": mark.t_us, "z": mark.z}
+            peak = {
+                "set_no": open_set.set_no,
+                "rep_no": mark.rep_no,
+                "t_us": mark.t_us,
+                "z": mark.z,
+            }
             session.send("peak", peak)
             return {"peak": peak}
-        body = {"set_no": set_no, "rep_no": mark.rep_no, "class": mark.cls, **mark.values}
-        metrics.REPS.labels(mark.cls).inc()
-        if open_set is not None:
-            open_set.reps.append(body)
+        return self._tell_rep(session, open_set, mark.values)
+
+    def _tell_rep(
+        self, session: Session, open_set: OpenSet, values: dict[str, Any]
+    ) -> dict[str, Any]:
+        body = {"set_no": open_set.set_no, **values}
+        open_set.reps.append(body)
+        metrics.REPS.labels(values["class"]).inc()
         session.send("rep", body)
         return {"rep": body}
 

@@ -79,7 +79,7 @@ class _Pages:
         self._policy = _policy(index.decode())
 
     async def home(self, _request: web.Request) -> web.StreamResponse:
-        return web.HTTPFound("/console", headers=_EVERY_ANSWER)
+        raise web.HTTPFound("/console", headers=_EVERY_ANSWER)
 
     async def console(self, request: web.Request) -> web.StreamResponse:
         if not all(path.is_file() for path in self._vendor.values()):

@@ -1,13 +1,16 @@
 """Which target a hand is measured against: the therapist's goal, the norm, or a step from here."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-BASELINE_STEP = 1.15
+from models.grading.records import Roles
+
+BASELINE_STEP: Final = 1.15
 """Without a goal an affected hand is asked for this much of its own amplitude."""
-OTHER_HAND_SHARE = 0.8
+OTHER_HAND_SHARE: Final = 0.8
 """Or for this much of the other hand's, if that is more."""
 
+HandRole = Literal["affected", "unaffected"]
 TargetSource = Literal["norm", "goal", "baseline"]
 
 
@@ -21,21 +24,22 @@ class SettledAnchors:
 
 
 def settle_anchors(
+    roles: Roles,
+    role: HandRole | None,
     *,
     rest: float,
     norm: float,
-    affected: bool,
     goal: float | None = None,
     baseline_amplitude: float | None = None,
     unaffected_amplitude: float | None = None,
 ) -> SettledAnchors:
-    """Return the anchors of a set.
+    """Return the anchors of a set for a hand's part in the therapy, null when it has none.
 
-    `rest` is the calibrated or default rest, `norm` the motion's default target in the space in
-    use, all in the unit of the primary signal; amplitudes count from the rest. Only an affected
-    hand has a goal of its own. A step from the baseline never asks for more than the norm.
+    `roles` are the grading model's. `rest` is the calibrated or default rest, `norm` the motion's
+    default target in the space in use, all in the unit of the primary signal; amplitudes count
+    from the rest. A step from the baseline never asks for more than the norm.
     """
-    if not affected:
+    if role is None or getattr(roles, role).anchor == "norm":
         return SettledAnchors(rest, norm, "norm")
     if goal is not None:
         return SettledAnchors(rest, goal, "goal")

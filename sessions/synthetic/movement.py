@@ -13,8 +13,8 @@ from sessions.kinematics import DIP, FLEXION, MCP, PIP, ROLL, TILT, WAVE, Floats
 from sessions.motions import pose_of
 from sessions.synthetic.child import ChildParameters
 
-LEAST_EXCURSION: Final = 0.3
-"""A true repetition reaches at least this share of the guide's excursion, however tired."""
+LEAST_EXCURSION: Final = 0.4
+"""A child that can reach this share of the guide's excursion does, however tired."""
 MOST_EXCURSION: Final = 1.05
 """Joints end there."""
 REST_S: Final = 0.6
@@ -160,7 +160,7 @@ def plan_movement(
     pace = scale / child.tempo * np.clip(1 + child.rep_jitter * draw[0], 0.6, 1.5)
     tired = 1 - child.fatigue / 100 * np.arange(most)
     level = child.rom * tired * (1 + child.rep_jitter * np.clip(draw[1], -2.5, 2.5))
-    level = np.clip(level, LEAST_EXCURSION, MOST_EXCURSION)
+    level = np.clip(level, min(child.rom, LEAST_EXCURSION), MOST_EXCURSION)
     latency = np.clip(child.latency_s + child.latency_sd_s * draw[2], 0.0, None)
     out, hold, back, rest = (
         part * pace for part in (cycle.out_s, cycle.hold_s, cycle.back_s, cycle.rest_s)

@@ -43,7 +43,7 @@ def test_weights_are_normalised_and_settings_handed_on(motion: str) -> None:
     assert plan.guide_weights.sum() == pytest.approx(1.0)
     assert np.count_nonzero(plan.guide_weights) == len(definition.similarity)
     assert plan.sha256 == definition.sha256
-    one_euro = {"fist": (1.2, 0.5), "spread": (1.0, 0.3), "turn": (2.0, 2.0)}
+    one_euro = {"fist": (1.2, 0.5), "spread": (1.0, 0.3), "turn": (1.2, 0.5)}
     assert (plan.f_min, plan.beta) == one_euro.get(motion, (4.0, 3.0))
     assert plan.delta == (0.35 if motion in {"spread", "turn"} else 0.25)
     assert (plan.t_min, plan.t_max) == ((0.12, 3.0) if motion == "tap" else (0.2, 10.0))

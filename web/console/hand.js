@@ -15,7 +15,7 @@ const PALM_BONES = [1, 5, 9, 13, 17];
 const LIGHT = [-0.64, -0.77]; // towards the upper left
 
 /** Draw one projected hand (see pose.js) with its side's colours. */
-export function drawHand(ctx, hand, side, presence) {
+export function drawHand(ctx, hand, side) {
   const colours = shades(side);
   const parts = LIMBS.map(([a, b, ra, rb]) => ({
     depth: (hand[a].depth + hand[b].depth) / 2,
@@ -25,7 +25,6 @@ export function drawHand(ctx, hand, side, presence) {
   parts.push({ depth: palmDepth - 0.02, draw: () => palm(ctx, hand, colours, palmDepth) });
   parts.sort((a, b) => a.depth - b.depth);
   ctx.save();
-  ctx.globalAlpha = presence;
   ctx.lineJoin = "round";
   ctx.lineCap = "round";
   for (const part of parts) part.draw();
@@ -123,6 +122,7 @@ function palm(ctx, hand, colours, depth) {
     ctx.moveTo(wrist.x, wrist.y);
     ctx.lineTo(hand[k].x, hand[k].y);
     ctx.stroke();
+    joint(ctx, hand[k], colours);
   }
   joint(ctx, wrist, colours);
 }

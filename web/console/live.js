@@ -101,7 +101,7 @@ export class Live {
     const answer = await this.call("live:list", {});
     if (answer.error) {
       if (REFUSED.has(answer.error.code)) this.refuse(answer.error);
-      else if (this.socket.connected) setTimeout(() => this.socket.connected && this.connected(), 1000);
+      else setTimeout(() => this.socket.connected && this.connected(), 1000);
       return;
     }
     this.sessions = new Map(answer.ok.sessions.map((s) => [s.session_id, s]));
@@ -118,18 +118,26 @@ export class Live {
   disconnected(socket) {
     if (socket !== this.socket || this.link === "refused") return;
     this.link = "lost";
-    if (!socket.active) setTimeout(() => socket === this.socket && socket.connect(), 1000); // the server hung up
+    if (!socket.active) this.again(socket); // the server hung up
     this.changed();
   }
 
   failed(socket, error) {
     if (socket !== this.socket) return;
-    if (socket.active) {
-      this.link = this.sessions.size || this.watched ? "lost" : "connecting"; // the client tries again by itself
-      this.changed();
-    } else {
-      this.refuse({ code: error.data?.code ?? "unauthenticated", message: error.message });
+    const code = error.data?.code ?? "unauthenticated";
+    if (!socket.active && REFUSED.has(code)) {
+      this.refuse({ code, message: error.message });
+      return;
     }
+    this.link = this.sessions.size || this.watched ? "lost" : "connecting";
+    if (!socket.active) this.again(socket, error.data?.retry_ms); // else the client tries by itself
+    this.changed();
+  }
+
+  again(socket, ms = 1000) {
+    setTimeout(() => {
+      if (socket === this.socket && this.link !== "refused") socket.connect();
+    }, ms);
   }
 
   refuse(why) {

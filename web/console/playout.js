@@ -1,7 +1,8 @@
 // Playout: turns frames that arrive in bursts into a hand that moves evenly, a moment behind.
 
 const KEEP_MS = 1500; // how much of the past each hand keeps
-const LOST_MS = 500; // a hand unseen this long is gone
+const LOST_MS = 800; // a hand unseen this long is gone
+const FADE_MS = 350; // and fades from here on
 const RESET_MS = 2000; // a jump of the device clock starts the mapping anew
 const RISE = 0.002; // how fast the clock mapping follows a growing delay, ms per ms
 
@@ -57,7 +58,7 @@ export class Playout {
     const to = track[i + 1];
     const seen = lastSeen(track, i);
     if (seen === null || t - seen.t > LOST_MS) return null;
-    const presence = 1 - Math.max(0, Math.min(1, (t - seen.t - 120) / (LOST_MS - 120)));
+    const presence = 1 - Math.max(0, Math.min(1, (t - seen.t - FADE_MS) / (LOST_MS - FADE_MS)));
     if (from.absent || !to || to.absent || to.t - from.t > LOST_MS || t <= from.t) {
       return { points: seen.points, presence };
     }

@@ -10,6 +10,7 @@ export class Scene {
   constructor(canvas) {
     this.canvas = canvas;
     this.ctx = canvas.getContext("2d");
+    this.layer = document.createElement("canvas").getContext("2d");
     this.cameras = { left: new Camera(), right: new Camera() };
     this.ring = 0;
   }
@@ -30,9 +31,27 @@ export class Scene {
     poses.forEach(([name, pose], i) => {
       const hand = this.cameras[name].project(pose.points, { ...box, left: i * share, width: share }, now);
       const asked = !side || side === name || poses.length === 1;
-      drawHand(ctx, hand, name, pose.presence * (asked ? 1 : 0.45));
+      this.hand(hand, name, pose.presence * (asked ? 1 : 0.45));
     });
     return poses.length;
+  }
+
+  // A hand that fades is painted whole and laid on top: its parts must not show through each other.
+  hand(hand, name, alpha) {
+    const { canvas } = this.layer;
+    if (canvas.width !== this.canvas.width || canvas.height !== this.canvas.height) {
+      canvas.width = this.canvas.width;
+      canvas.height = this.canvas.height;
+    }
+    this.layer.setTransform(1, 0, 0, 1, 0, 0);
+    this.layer.clearRect(0, 0, canvas.width, canvas.height);
+    this.layer.setTransform(this.ctx.getTransform());
+    drawHand(this.layer, hand, name);
+    this.ctx.save();
+    this.ctx.setTransform(1, 0, 0, 1, 0, 0);
+    this.ctx.globalAlpha = alpha;
+    this.ctx.drawImage(canvas, 0, 0);
+    this.ctx.restore();
   }
 
   fit() {

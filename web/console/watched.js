@@ -57,11 +57,10 @@ export class Watched {
     this.meter.restart(offset);
     const marks = this.trace.marks;
     this.trace.load(shot.trace);
-    for (const rep of this.reps) {
-      if (Number.isFinite(rep.t_us) && Number.isFinite(rep.z)) this.trace.peak(rep);
-      this.trace.rep(rep);
+    for (const [key, mark] of marks) {
+      if (key.startsWith(`${shot.set?.set_no}/`)) this.trace.marks.set(key, mark);
     }
-    for (const [key, mark] of marks) if (!this.trace.marks.has(key)) this.trace.marks.set(key, mark);
+    for (const rep of this.reps) this.trace.rep(rep);
     for (const side of SIDES) this.frames(shot.frames?.[side]);
   }
 

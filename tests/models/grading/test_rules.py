@@ -264,20 +264,23 @@ def test_a_session_is_the_mean_of_its_graded_sets() -> None:
 @pytest.mark.parametrize(
     ("given_", "target", "source"),
     [
-        ({"affected": False, "goal": 150.0}, 220.0, "norm"),
-        ({"affected": True, "goal": 150.0, "baseline_amplitude": 20.0}, 150.0, "goal"),
-        ({"affected": True}, 220.0, "norm"),
-        ({"affected": True, "baseline_amplitude": 100.0}, 150.0, "baseline"),
+        ({"role": "unaffected", "goal": 150.0}, 220.0, "norm"),
+        ({"role": "affected", "goal": 150.0, "baseline_amplitude": 20.0}, 150.0, "goal"),
+        ({"role": None, "goal": 150.0}, 220.0, "norm"),
+        ({"role": "affected"}, 220.0, "norm"),
+        ({"role": "affected", "baseline_amplitude": 100.0}, 150.0, "baseline"),
         (
-            {"affected": True, "baseline_amplitude": 100.0, "unaffected_amplitude": 150.0},
+            {"role": "affected", "baseline_amplitude": 100.0, "unaffected_amplitude": 150.0},
             155.0,
             "baseline",
         ),
-        ({"affected": True, "baseline_amplitude": 170.0}, 220.0, "norm"),
+        ({"role": "affected", "baseline_amplitude": 170.0}, 220.0, "norm"),
     ],
 )
 def test_an_affected_hand_is_measured_against_its_goal(
     given_: dict[str, Any], target: float, source: str
 ) -> None:
-    settled = settle_anchors(rest=35.0, norm=220.0, **given_)
+    settled = settle_anchors(
+        grading_models().standard("fist").roles, rest=35.0, norm=220.0, **given_
+    )
     assert settled == SettledAnchors(35.0, pytest.approx(target), source)  # type: ignore[arg-type]  # compared, not used

@@ -12,7 +12,7 @@ export function App({ live, redraw, open }) {
   return html`
     <div class="page">
       <${Header} live=${live} redraw=${redraw} />
-      ${locked ? html`<main class="alone"><${TokenForm} refused=${live.link === "refused"} open=${open} /></main>` : html`<${Body} live=${live} />`}
+      ${locked ? html`<main class="alone"><${TokenForm} refusal=${live.refusal} open=${open} /></main>` : html`<${Body} live=${live} />`}
     </div>
   `;
 }

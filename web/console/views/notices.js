@@ -1,8 +1,8 @@
-// What stands where no session can: a form for the token, an empty room, a result.
+// What stands where no hand can: a form for the token, an empty room, a result.
 import { html } from "../html.js";
 import { motionName, number, words } from "../text.js";
 
-export function TokenForm({ refused, open }) {
+export function TokenForm({ refusal, open }) {
   const text = words();
   const submit = (event) => {
     event.preventDefault();
@@ -10,8 +10,9 @@ export function TokenForm({ refused, open }) {
     if (token) open(token);
   };
   return html`
-    <section class="notice" role=${refused ? "alert" : null}>
-      <h2>${refused ? text.refused_title : text.no_token_title}</h2>
+    <section class="notice" role=${refusal ? "alert" : null}>
+      <h2>${refusal ? text.refused_title : text.no_token_title}</h2>
+      ${refusal?.message ? html`<p class="why">${refusal.message}</p>` : null}
       <p>${text.token_text}</p>
       <pre><code>gemgem token --role therapist</code></pre>
       <form onSubmit=${submit}>
@@ -37,30 +38,46 @@ export function Empty({ connecting }) {
   `;
 }
 
-/** The result of a session that ended: its sets, their grades, its own grade. */
-export function Result({ watched }) {
+/** What lies over the stage while no hand is asked: a session's result, or the set just finished. */
+export function Pause({ watched }) {
   const text = words();
-  const { ended } = watched;
-  const sets = Array.isArray(ended.sets) && ended.sets.length > 0 ? ended.sets : watched.records;
+  const { ended, records } = watched;
+  if (ended !== null) {
+    const sets = ended.sets?.length > 0 ? ended.sets : records;
+    return html`<${Overlay} title=${text.ended} grade=${ended.grade} sets=${sets} hint=${text.ended_text} />`;
+  }
+  if (!watched.joined || watched.set !== null || records.length === 0) return null;
+  const last = records[records.length - 1];
+  return html`<${Overlay} title=${text.between(last.set_no)} grade=${last.grade} sets=${[last]} hint=${text.between_text} />`;
+}
+
+function Overlay({ title, grade, sets, hint }) {
   return html`
     <section class="result" role="status">
-      <h2>${text.ended}</h2>
-      ${Number.isFinite(ended.grade) ? html`<p class="grade">${number(ended.grade, 1)}</p>` : null}
-      <ul>
-        ${sets.map((set) => html`
-          <li>
-            <span>${motionName(set.motion)}</span>
-            <${Stars} count=${set.stars} />
-            <b>${Number.isFinite(set.grade) ? number(set.grade, 1) : "–"}</b>
-          </li>
-        `)}
-      </ul>
-      <p class="soft">${text.ended_text}</p>
+      <h3>${title}</h3>
+      ${Number.isFinite(grade) ? html`<p class="grade">${number(grade, 1)}</p>` : null}
+      <${Sets} sets=${sets} />
+      <p class="soft">${hint}</p>
     </section>
   `;
 }
 
-export function Stars({ count }) {
+/** Finished sets, one a line: motion, stars, grade. */
+export function Sets({ sets }) {
+  return html`
+    <ul class="sets">
+      ${sets.map((set) => html`
+        <li key=${set.set_no}>
+          <span>${motionName(set.motion)}</span>
+          <${Stars} count=${set.stars} />
+          <b>${Number.isFinite(set.grade) ? number(set.grade, 1) : "–"}</b>
+        </li>
+      `)}
+    </ul>
+  `;
+}
+
+function Stars({ count }) {
   const text = words();
   if (!Number.isFinite(count)) return null;
   const label = `${count} ${text.stars}`;

@@ -1,7 +1,7 @@
 // The numbers beside the stage: repetitions, grade, tracking, feed.
 import { html } from "../html.js";
-import { motionName, number, qualityWord, words } from "../text.js";
-import { Stars } from "./notices.js";
+import { number, qualityWord, words } from "../text.js";
+import { Sets } from "./notices.js";
 
 const BARS = 20;
 
@@ -69,15 +69,7 @@ function Grade({ records }) {
     <section class="tile" aria-labelledby="grade-title">
       <h3 id="grade-title">${text.grade}</h3>
       ${graded.length > 0 ? html`<p class="big"><b>${number(mean, 1)}</b> <span class="soft">/ 100</span></p>` : html`<p class="soft">${text.no_grade}</p>`}
-      <ul class="sets">
-        ${records.slice(-3).reverse().map((record) => html`
-          <li key=${record.set_no}>
-            <span>${motionName(record.motion)}</span>
-            <${Stars} count=${record.stars} />
-            <b>${Number.isFinite(record.grade) ? number(record.grade, 1) : "–"}</b>
-          </li>
-        `)}
-      </ul>
+      <${Sets} sets=${records.slice(-3).reverse()} />
     </section>
   `;
 }

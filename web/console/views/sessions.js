@@ -29,7 +29,7 @@ function Card({ session, chosen, choose }) {
       <span class=${`face ${side ?? ""}`} aria-hidden="true">${initial(alias)}</span>
       <span class="who">
         <b>${alias}</b>
-        <span class="soft">${motion ? motionName(motion) : text.waiting}</span>
+        <span class="soft">${motion ? motionName(motion) : text.resting}</span>
       </span>
       ${word ? html`<span class=${`lamp ${word}`} role="img" aria-label=${`${text.tracking}: ${text[word]}`}></span>` : null}
       <${Progress} full=${full} partial=${partial} asked=${asked} side=${side} />

@@ -3,17 +3,17 @@ import { useEffect, useRef } from "preact/hooks";
 import { html } from "../html.js";
 import { Scene } from "../scene.js";
 import { motionName, words } from "../text.js";
-import { Result } from "./notices.js";
+import { Pause } from "./notices.js";
 
 export function Stage({ watched }) {
   const text = words();
-  const motion = motionName(watched.set?.motion ?? watched.summary?.motion);
+  const motion = motionName(watched.set?.motion);
   return html`
     <section class="stage" aria-label=${watched.alias}>
       <div class="title">
         <h2>${watched.alias}</h2>
         <p>
-          ${motion ? html`<span>${motion}</span>` : html`<span>${text.waiting}</span>`}
+          <span>${motion || (watched.records.length > 0 ? text.resting : text.waiting)}</span>
           ${watched.set ? html`
             <span class=${`chip ${watched.set.side}`}>${text[watched.set.side]}</span>
             <span class="chip">${text.set} ${watched.set.set_no}</span>
@@ -22,7 +22,7 @@ export function Stage({ watched }) {
         </p>
       </div>
       <${Picture} watched=${watched} label=${text.picture(watched.alias, motion)} />
-      ${watched.ended ? html`<${Result} watched=${watched} />` : null}
+      <${Pause} watched=${watched} />
     </section>
   `;
 }
@@ -37,7 +37,8 @@ function Picture({ watched, label }) {
     const scene = new Scene(canvas.current);
     let frame = requestAnimationFrame(function draw(now) {
       const hands = scene.draw(current.current, now);
-      const hidden = hands > 0 || current.current.ended !== null || !current.current.joined;
+      const { ended, set } = current.current;
+      const hidden = hands > 0 || ended !== null || set === null;
       if (note.current.hidden !== hidden) note.current.hidden = hidden;
       frame = requestAnimationFrame(draw);
     });

@@ -1,0 +1,183 @@
+"""The console page in a real browser: a hand that moves, repetitions that are counted."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from config.clock import SystemClock
+from models.accounts.records import Role
+from server.simulation.crowd import Crowd, Script
+from server.simulation.performance import Manner
+from tests.web.runtime import ARTIFACTS, chromium, packages
+from tests.web.serving import Served, serving
+
+MOTIONS = ("fist", "spread", "tap", "wave", "turn")
+WAIT_MS = 20_000
+_PIXELS = """() => {
+  const canvas = document.querySelector('canvas.hand');
+  const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  let sum = 0, painted = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    if (data[i + 3] > 0) painted += 1;
+    sum = (sum * 31 + data[i] + data[i + 3]) % 4294967291;
+  }
+  return {sum, painted};
+}"""
+
+
+@dataclass
+class Watch:
+    """What a page did that it should not have done."""
+
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def over(self, page: Page) -> None:
+        """Note the console, the errors and every request of a page."""
+        page.on("console", lambda message: self._said(message.type, message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("websocket", lambda socket: self.requests.append(socket.url))
+
+    def _said(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.complaints.append(f"{kind}: {text}")
+
+
+@pytest.fixture(scope="module")
+def browser_path() -> str:
+    """Return the browser's path; skips, or fails where a browser is required."""
+    packages()
+    return chromium()
+
+
+@pytest.fixture
+async def browser(browser_path: str) -> AsyncIterator[Browser]:
+    """Return a headless Chromium."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def served(
+    tmp_path: Path, mongo_url: str, mongo_database: str, redis_url: str, redis_prefix: str
+) -> AsyncIterator[Served]:
+    """Return a running server."""
+    async with serving(
+        tmp_path,
+        mongo_url=mongo_url,
+        database=mongo_database,
+        redis_url=redis_url,
+        prefix=redis_prefix,
+    ) as served:
+        yield served
+
+
+@contextlib.asynccontextmanager
+async def playing(served: Served, children: int) -> AsyncIterator[Crowd]:
+    """Let simulated children play while the block runs."""
+    script = Script(
+        url=served.url,
+        key=served.key,
+        children=children,
+        seconds=None,
+        seed=4,
+        manner=Manner(motions=MOTIONS),
+        time_reps=False,
+    )
+    crowd = Crowd(script, SystemClock())
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(crowd.run())
+        try:
+            yield crowd
+        finally:
+            crowd.stop()
+            await task
+    assert crowd.errors == 0, list(crowd.faults)
+
+
+async def test_a_therapist_sees_children_play(browser: Browser, served: Served) -> None:
+    watch = Watch()
+    token = served.token(Role.THERAPIST, "*")
+    async with playing(served, 4):
+        page = await browser.new_page(
+            viewport={"width": 1280, "height": 800}, locale="en-US", device_scale_factor=2
+        )
+        watch.over(page)
+        await page.goto(f"{served.url}/console#token={token}")
+        await page.wait_for_selector(".card >> nth=3", timeout=WAIT_MS)
+        assert page.url == f"{served.url}/console"
+        assert "token" not in await page.evaluate(
+            "location.href + document.documentElement.outerHTML"
+        )
+
+        await page.wait_for_function(
+            "Number(document.querySelector('[data-reps]')?.dataset.reps) >= 2", timeout=WAIT_MS
+        )
+        first = await page.evaluate(_PIXELS)
+        await page.wait_for_timeout(400)
+        second = await page.evaluate(_PIXELS)
+        assert first["sum"] != second["sum"]
+        assert min(first["painted"], second["painted"]) > 20_000
+        points = await page.get_attribute(".plot", "data-points")
+        assert points is not None
+        assert int(points) >= 20
+        assert await page.locator(".bars li:not(.slot)").count() >= 2
+        fps = await page.inner_text("[data-fps]")
+        assert 20 <= int(fps) <= 40
+        assert (await page.inner_text("[data-latency]")).endswith("ms")
+
+        ARTIFACTS.mkdir(exist_ok=True)
+        await page.wait_for_timeout(3000)
+        await page.screenshot(path=ARTIFACTS / "console.png")
+
+        chosen = page.locator(".card").nth(1)
+        alias = await chosen.locator("b").inner_text()
+        await chosen.click()
+        await page.wait_for_function(
+            "alias => document.querySelector('.title h2').textContent === alias", arg=alias
+        )
+        # The session goes on over a reload: the tab keeps its token.
+        await page.reload()
+        await page.wait_for_selector(".card[aria-current]", timeout=WAIT_MS)
+        await page.close()
+    host = urlsplit(served.url).netloc
+    assert {urlsplit(url).netloc for url in watch.requests if not url.startswith("data:")} == {host}
+    assert not any(token in url for url in watch.requests)
+    assert watch.complaints == []
+
+
+async def test_the_page_says_what_to_do(browser: Browser, served: Served) -> None:
+    page = await browser.new_page(locale="ko-KR", color_scheme="dark")
+    await page.goto(f"{served.url}/console")
+    await page.wait_for_selector("form")
+    assert await page.get_attribute("html", "lang") == "ko"
+    assert "gemgem token --role therapist" in await page.inner_text(".notice")
+
+    await page.fill("#token", "no token at all")
+    await page.click("form button")
+    await page.wait_for_selector(".notice[role=alert]", timeout=WAIT_MS)
+
+    await page.fill("#token", served.token(Role.THERAPIST, "*"))
+    await page.click("form button")
+    await page.wait_for_selector(".empty .resting", timeout=WAIT_MS)
+    assert "아이가 없어요" in await page.inner_text(".empty")
+
+    async with playing(served, 1):
+        await page.wait_for_selector(".card[aria-current]", timeout=WAIT_MS)
+        await page.wait_for_function(
+            "Number(document.querySelector('.plot')?.dataset.points) >= 20", timeout=WAIT_MS
+        )
+    await page.wait_for_selector(".result .grade", timeout=WAIT_MS)
+    assert "놀이가 끝났어요" in await page.inner_text(".result")
+    await page.close()

@@ -1,0 +1,81 @@
+"""Dynamic time warping against every path, and the trimming of movements."""
+
+from math import inf
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from sessions.motions import motion_plan
+from sessions.scoring.shape import (
+    BAND,
+    SAMPLES,
+    guide_shape,
+    offset,
+    onset,
+    resampled,
+    shape_score,
+    warped_distance,
+)
+
+
+def whole_matrix(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """The distance by the definition, over the full table."""
+    n = len(a)
+    table = np.full((n + 1, n + 1), inf)
+    table[0, 0] = 0.0
+    for i in range(n):
+        for j in range(n):
+            if abs(i - j) <= BAND:
+                cost = float(((a[i] - b[j]) ** 2).sum())
+                table[i + 1, j + 1] = cost + min(table[i, j], table[i, j + 1], table[i + 1, j])
+    return float(np.sqrt(table[n, n]))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 6))
+def test_warping_finds_the_cheapest_path(seed: int, width: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = np.cumsum(rng.normal(size=(2, SAMPLES, width)), axis=1)
+    assert warped_distance(a, b) == pytest.approx(whole_matrix(a, b), rel=1e-12)
+
+
+def test_a_delay_costs_less_than_a_difference() -> None:
+    t = np.linspace(0.0, 1.0, SAMPLES)
+    one = 100.0 * np.exp(-(((t - 0.5) / 0.15) ** 2))[:, None]
+    late = 100.0 * np.exp(-(((t - 0.56) / 0.15) ** 2))[:, None]
+    assert shape_score(one, one) == 100.0
+    close, far = shape_score(late, one), shape_score(0.5 * one, one)
+    assert close is not None
+    assert far is not None
+    assert close > 95.0 > 70.0 > far
+    assert shape_score(np.full((SAMPLES, 2), 3.0), one.repeat(2, axis=1)) is None
+
+
+def test_onset_and_offset_lie_between_the_samples() -> None:
+    t = np.arange(7.0)
+    u = np.array([0.0, 4.0, 0.0, 10.0, 5.0, 0.0, 0.0])
+    assert onset(t, u, 0, 3, 1.0) == pytest.approx(2.1)
+    assert offset(t, u, 3, 1.0) == pytest.approx(4.8)
+    assert onset(t, u, 1, 2, 1.0) is None
+    assert offset(t, u, 3, -1.0) is None
+
+
+def test_resampling_is_linear() -> None:
+    t = np.array([0.0, 1.0, 3.0])
+    values = np.array([[0.0, 1.0], [2.0, 1.0], [6.0, 5.0]])
+    got = resampled(t, values, 0.5, 2.5)
+    at = np.linspace(0.5, 2.5, SAMPLES)
+    for column in range(2):
+        assert np.allclose(got[:, column], np.interp(at, t, values[:, column]))
+
+
+@pytest.mark.parametrize("motion", ["fist", "spread", "tap", "turn", "wave"])
+def test_a_guide_starts_and_ends_low_and_peaks_in_between(motion: str) -> None:
+    plan = motion_plan(motion)
+    shape = guide_shape(plan, 1.0)
+    assert shape is not None
+    assert shape.shape == (SAMPLES, len(plan.shape_features))
+    assert shape_score(shape, shape) == 100.0

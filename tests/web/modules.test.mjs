@@ -1,0 +1,112 @@
+// The page's arithmetic: playout, signal, meter. Run by tests/web/test_modules.py.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Camera } from "../../web/console/pose.js";
+import { Meter, localUs } from "../../web/console/meter.js";
+import { Playout } from "../../web/console/playout.js";
+import { Trace } from "../../web/console/trace.js";
+
+const hand = (x) => new Float32Array(63).fill(x);
+const record = (ms, x, more = {}) => ({ t_us: ms * 1000, side: "right", absent: false, points: hand(x), ...more });
+
+// Two pictures a message, each message late by up to 20 ms, on a device clock of its own.
+function play(playout, until, shift = 5000) {
+  const late = [0, 14, 3, 20, 7, 0, 11];
+  for (let k = 0, i = 0; k < until; k += 2000 / 30, i += 1) {
+    const first = k + 1000 / 30;
+    playout.push([record(shift + k, k), record(shift + first, first)], first + late[i % 7]);
+  }
+}
+
+test("bursts and jitter come out as an even movement", () => {
+  const playout = new Playout();
+  play(playout, 3000);
+  const at = [];
+  for (let now = 2800; now < 3000; now += 16) {
+    at.push(playout.pose("right", playout.shown(now)).points[0]);
+  }
+  const steps = at.slice(1).map((x, i) => x - at[i]);
+  assert.ok(Math.min(...steps) > 15.5 && Math.max(...steps) < 16.5, steps.join(" "));
+});
+
+test("the hand is shown at most a quarter of a second late", () => {
+  const playout = new Playout();
+  play(playout, 3000);
+  const behind = 3000 - (playout.shown(3000) - 5000);
+  assert.ok(behind > 60 && behind < 250, String(behind));
+});
+
+test("a hand out of view fades and goes, and no picture is drawn from the future", () => {
+  const playout = new Playout();
+  assert.equal(playout.shown(0), null);
+  assert.equal(playout.pose("right", 10), null);
+  playout.push([record(1000, 1)], 0);
+  playout.push([record(1033, 0, { absent: true })], 33);
+  assert.equal(playout.pose("right", 1050).presence, 1);
+  const fading = playout.pose("right", 1600).presence;
+  assert.ok(fading > 0 && fading < 1, String(fading));
+  assert.equal(playout.pose("right", 1801), null);
+  assert.equal(playout.pose("left", 1000), null);
+});
+
+test("a device clock that begins anew starts over", () => {
+  const playout = new Playout();
+  play(playout, 500, 900000);
+  playout.push([record(10, 7)], 600);
+  assert.equal(playout.tracks.right.length, 1);
+  assert.equal(playout.pose("right", 10).points[0], 7);
+});
+
+test("samples stay in order, late peaks find their place, old ones go", () => {
+  const trace = new Trace();
+  trace.load([[0, 0], [200_000, 0.5], [400_000, 0.4], [300_000, 9]]);
+  trace.peak({ set_no: 1, rep_no: 1, t_us: 250_000, z: 0.8 });
+  assert.deepEqual(trace.t, [0, 0.2, 0.25, 0.4]);
+  assert.equal(trace.at(0.25), 0.8);
+  assert.equal(trace.at(0.1), 0.25);
+  assert.equal(trace.marks.get("1/1").class, "pending");
+  trace.rep({ set_no: 1, rep_no: 1, class: "partial" });
+  assert.equal(trace.marks.get("1/1").class, "partial");
+  trace.add(13_200_000, null);
+  assert.deepEqual(trace.t, [0.2, 0.25, 0.4, 13.2]);
+  assert.equal(trace.at(13.2), null);
+  trace.add(1_000, 1);
+  assert.deepEqual(trace.t, [0.001]);
+});
+
+test("an offset that jumps counts as missed, from the snapshot's on", () => {
+  const meter = new Meter();
+  meter.restart(10);
+  meter.take(11, 2, undefined);
+  meter.take(14, 2, undefined);
+  assert.deepEqual(meter.read(), { latency_ms: null, fps: 2, missed: 2 });
+  meter.restart(40);
+  meter.take(41, 0, undefined);
+  assert.equal(meter.read().missed, 2);
+});
+
+test("latency is told on the server's clock", () => {
+  const meter = new Meter();
+  const ahead = 3_600_000_000; // the server's clock is an hour ahead
+  const now = localUs();
+  meter.sync(now - 4000, now, now - 2000 + ahead);
+  meter.sync(now - 90_000, now, now + 1e9); // a slower call knows less
+  meter.restart(0);
+  meter.take(1, 2, localUs() + ahead - 30_000);
+  const { latency_ms } = meter.read();
+  assert.ok(latency_ms >= 30 && latency_ms < 60, String(latency_ms));
+});
+
+test("the camera keeps palm and size in the picture", () => {
+  const camera = new Camera();
+  const points = new Float32Array(63);
+  for (let k = 1; k < 21; k += 1) points.set([0.02 * Math.cos(k), -0.005 * k, 0.01 * Math.sin(k)], 3 * k);
+  const box = { left: 100, top: 50, width: 400, height: 300 };
+  const drawn = camera.project(points, box, 0);
+  for (const { x, y } of drawn) assert.ok(x > 100 && x < 500 && y > 50 && y < 350, `${x} ${y}`);
+  let moved;
+  for (let now = 0; now < 12_000; now += 33) moved = camera.project(points.map((v) => 3 * v), box, now); // a larger hand
+  drawn.forEach(({ x, y }, k) => {
+    assert.ok(Math.abs(moved[k].x - x) < 30 && Math.abs(moved[k].y - y) < 30);
+  });
+});
