@@ -5,7 +5,6 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -17,18 +16,14 @@ from config.settings import Settings, load_settings
 from models.accounts.records import Role
 from models.accounts.tokens import create_dev_key, mint
 from models.db import Mongo
-from models.errors import AppError
-from models.play.repo import PlayRepo
 from server.commands.simulate import add_manner, count, manner_of, positive
 from server.embedded import EmbeddedError, embedded
 from server.loop import run_loop
-from server.simulation.audit import Finding, audit
 from server.simulation.crowd import TOKEN_S, Crowd, Script
 from server.simulation.line import LineLostError, RefusedError
 from server.simulation.screen import Heading, alongside, interrupts, play
 from server.simulation.served import ServerError, free_port, serving
-from sessions.catalogue import catalogue
-from sessions.rescore import rescore_session
+from server.simulation.verify import Verdict, Verifier
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -93,7 +88,10 @@ async def _demo(args: argparse.Namespace) -> int:
         # In the fragment: browsers send it in no request, and the page clears it.
         address = f"{served.url}/console#token={token}"
         console.print(f"gemgem: watch the children at {address}", highlight=False, soft_wrap=True)
-        ledger = home / "ledger.jsonl"
+        store = settings.store
+        verifier = stack.enter_context(
+            Verifier(lambda: Mongo(servers.mongo_url, store.mongo_database, store.mongo_driver))
+        )
         crowd = Crowd(
             Script(
                 url=served.url,
@@ -104,40 +102,25 @@ async def _demo(args: argparse.Namespace) -> int:
                 manner=manner_of(args),
                 watchers=1,
                 watch_all=True,
-                ledger=ledger,
                 time_reps=False,
             ),
             clock,
+            verifier,
         )
         heading = Heading("gemgem demo", f"{served.url}/console", address)
         with interrupts(crowd.stop):
             await alongside(served.until_ended(), play(crowd, console, clock, heading))
-        mongo = Mongo(servers.mongo_url, settings.store.mongo_database)
-        stack.push_async_callback(mongo.close)
-        repo = PlayRepo(mongo.database)
-        finding = (await audit(ledger, repo)).total
-        equal = await _all_rescore(repo, crowd.sessions)
+        verdict = await verifier.finish()
         for words in crowd.faults:
             console.print(f"[red]error[/] {words}", highlight=False)
-        line = _line(crowd, finding, equal)
+        line = _line(crowd, verdict)
     print(json.dumps(line), flush=True)
-    return 0 if finding.clean and equal and not crowd.errors and crowd.sessions else 1
+    whole = verdict.finding.clean and verdict.rescored_equal
+    return 0 if whole and not crowd.errors else 1
 
 
-async def _all_rescore(repo: PlayRepo, session_ids: Iterable[str]) -> bool:
-    """Tell whether every set of every session comes out byte for byte the same again."""
-    for session_id in session_ids:
-        try:
-            sets = await rescore_session(repo, catalogue(), session_id)
-        except AppError:
-            return False
-        if not all(one.equal for one in sets):
-            return False
-    return True
-
-
-def _line(crowd: Crowd, finding: Finding, equal: bool) -> dict[str, Any]:
-    report = crowd.report()
+def _line(crowd: Crowd, verdict: Verdict) -> dict[str, Any]:
+    report, finding = crowd.report(), verdict.finding
     return {
         "sent": report["sent"],
         "buffered": report["buffered"],
@@ -147,7 +130,7 @@ def _line(crowd: Crowd, finding: Finding, equal: bool) -> dict[str, Any]:
         "lost": finding.lost,
         "duplicated": finding.duplicated,
         "altered": finding.altered + finding.out_of_order,
-        "rescored_equal": equal,
+        "rescored_equal": verdict.rescored_equal,
         "ack_p99_ms": report["ack_p99_ms"],
         "feed_p99_ms": report["feed_p99_ms"],
     }

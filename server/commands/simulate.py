@@ -1,8 +1,11 @@
 """`gemgem simulate`: play simulated children against a running server."""
 
 import argparse
+import asyncio
 import json
+import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +15,7 @@ from config.settings import load_settings
 from models.catalog.library import motion_library
 from server.loop import run_loop
 from server.simulation.crowd import Crowd, Script
+from server.simulation.ledger import FileLedger
 from server.simulation.line import LineLostError, RefusedError
 from server.simulation.performance import Manner
 from server.simulation.screen import Heading, interrupts, play
@@ -20,7 +24,10 @@ from server.simulation.screen import Heading, interrupts, play
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the command."""
     parser = commands.add_parser("simulate", help="play simulated children against a server")
-    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the server")
+    url = os.environ.get("GEMGEM_URL", "http://127.0.0.1:8080")
+    parser.add_argument(
+        "--url", default=url, help="the server (default: GEMGEM_URL, or %(default)s)"
+    )
     parser.add_argument("--children", type=count, default=5)
     parser.add_argument("--seconds", type=positive, help="how long (default: until Ctrl-C)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed plays the same motions")
@@ -71,10 +78,20 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    return run_loop(_simulate(args, key))
+    try:
+        with ExitStack() as stack:
+            ledger = None
+            if args.ledger is not None:
+                ledger = stack.enter_context(FileLedger(args.ledger, SystemClock()))
+            return run_loop(_simulate(args, key, ledger))
+    except OSError as error:
+        print(f"simulate: {error.filename or error}: {error.strerror}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 130
 
 
-async def _simulate(args: argparse.Namespace, key: Path) -> int:
+async def _simulate(args: argparse.Namespace, key: Path, ledger: FileLedger | None) -> int:
     clock = SystemClock()
     crowd = Crowd(
         Script(
@@ -85,9 +102,9 @@ async def _simulate(args: argparse.Namespace, key: Path) -> int:
             seed=args.seed,
             manner=manner_of(args),
             watchers=args.watchers,
-            ledger=args.ledger,
         ),
         clock,
+        ledger,
     )
     console = Console(stderr=True)
     heading = Heading(f"gemgem simulate · {args.children} children")

@@ -135,7 +135,7 @@ def _note(sitting: Sitting, entry: dict[str, Any]) -> None:
             sitting.stored = max(sitting.stored, entry["stored"])
         case "refused":
             sitting.refused.add(entry["seq"])
-        case "set" if entry["record"] is not None:
+        case "set":
             sitting.records[entry["set_no"]] = entry["record"]
         case "sealed":
             sitting.result = entry["result"]

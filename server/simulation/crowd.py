@@ -54,14 +54,14 @@ class Script:
     watchers: int = 0
     watch_all: bool = False
     """Every watcher watches every session; otherwise watcher w has child w mod N."""
-    ledger: Path | None = None
     time_reps: bool = True
 
 
 class Crowd:
     """Plays a script. `run` returns when everybody has left."""
 
-    def __init__(self, script: Script, clock: Clock) -> None:
+    def __init__(self, script: Script, clock: Clock, ledger: Ledger | None = None) -> None:
+        """Prepare a crowd; `ledger` is told of every message sent and acknowledged."""
         self.rows = [Row(alias="") for _ in range(script.children)]
         self.tally = Tally()
         self.views = Views()
@@ -72,6 +72,7 @@ class Crowd:
         """The last errors in words."""
         self._script = script
         self._clock = clock
+        self._ledger = ledger
         self._stop = asyncio.Event()
         self._children: list[Child] = []
         self._players: dict[str, int] = {}
@@ -176,11 +177,7 @@ class Crowd:
     @contextlib.asynccontextmanager
     async def _resources(self) -> AsyncIterator[Stage]:
         script = self._script
-        with contextlib.ExitStack() as stack:
-            executor = stack.enter_context(ThreadPoolExecutor(1, "rehearsal"))
-            ledger = (
-                stack.enter_context(Ledger(script.ledger, self._clock)) if script.ledger else None
-            )
+        with ThreadPoolExecutor(1, "rehearsal") as executor:
             connector = aiohttp.TCPConnector(limit=0)
             async with aiohttp.ClientSession(connector=connector) as http:
                 stage = Stage(
@@ -191,7 +188,7 @@ class Crowd:
                     stop=self._stop,
                     executor=executor,
                     http=http,
-                    ledger=ledger,
+                    ledger=self._ledger,
                     sightings=Sightings() if script.watchers else None,
                     opened=self._opened,
                     takes=self._takes,

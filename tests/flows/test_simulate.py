@@ -14,6 +14,7 @@ from models.play.repo import PlayRepo
 from server.__main__ import main
 from server.simulation.audit import audit
 from server.simulation.crowd import Crowd, Script
+from server.simulation.ledger import FileLedger
 from server.simulation.line import LineLostError
 from server.simulation.performance import Manner
 from server.simulation.served import Served, free_port, serving
@@ -67,10 +68,11 @@ def _script(url: str, key: Path, seconds: float | None, **changes: object) -> Sc
 async def test_children_play_watchers_see_and_nothing_is_lost(
     served: Served, key: Path, repo: PlayRepo, tmp_path: Path
 ) -> None:
-    ledger = tmp_path / "ledger.jsonl"
-    script = _script(served.url, key, 5.0, watchers=2, watch_all=True, ledger=ledger)
-    crowd = Crowd(script, SystemClock())
-    await crowd.run()
+    path = tmp_path / "ledger.jsonl"
+    script = _script(served.url, key, 5.0, watchers=2, watch_all=True)
+    with FileLedger(path, SystemClock()) as ledger:
+        crowd = Crowd(script, SystemClock(), ledger)
+        await crowd.run()
 
     report = crowd.report()
     assert list(crowd.faults) == []
@@ -86,7 +88,7 @@ async def test_children_play_watchers_see_and_nothing_is_lost(
         assert 0 < report[name] < 5000
     assert 0 < report["grade_mean"] <= 100
 
-    audited = await audit(ledger, repo)
+    audited = await audit(path, repo)
     assert audited.total.clean
     assert audited.total.sent == audited.total.found == report["sent"]
     for session_id in crowd.sessions:
