@@ -31,7 +31,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = commands.add_parser("demo", help="everything at once, on this machine alone")
     parser.add_argument("--children", type=count, default=5)
     parser.add_argument("--seconds", type=positive, help="how long (default: until Ctrl-C)")
-    parser.add_argument("--port", type=int, help="port of the server and its page")
+    parser.add_argument("--port", type=_port, help="port of the server and its page")
     parser.add_argument("--seed", type=int, default=1, help="the same seed plays the same motions")
     add_manner(parser, motions="mix", noise_mm=0.5)
     parser.set_defaults(run=run)
@@ -55,6 +55,7 @@ async def _demo(args: argparse.Namespace) -> int:
     host = "127.0.0.1"
     port = free_port(host, args.port, settings.http.port)
     async with AsyncExitStack() as stack:
+        interrupt = stack.enter_context(interrupts())
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gemgem-demo-")))
         console.print("gemgem: starting MongoDB, Valkey and the server …", highlight=False)
         servers = await stack.enter_async_context(
@@ -62,9 +63,9 @@ async def _demo(args: argparse.Namespace) -> int:
                 mongo_url=_secret(settings, "mongo_url"), redis_url=_secret(settings, "redis_url")
             )
         )
-        key = settings.dev_key or home / "dev-key.pem"
-        create_dev_key(key)
         (home / "server").mkdir()
+        key = settings.dev_key or home / "server" / "dev-key.pem"
+        create_dev_key(key)
         served = await stack.enter_async_context(
             serving(
                 home / "server",
@@ -108,8 +109,8 @@ async def _demo(args: argparse.Namespace) -> int:
             verifier,
         )
         heading = Heading("gemgem demo", f"{served.url}/console", address)
-        with interrupts(crowd.stop):
-            await alongside(served.until_ended(), play(crowd, console, clock, heading))
+        interrupt.calm = crowd.stop
+        await alongside(served.until_ended(), play(crowd, console, clock, heading))
         verdict = await verifier.finish()
         for words in crowd.faults:
             console.print(f"[red]error[/] {words}", highlight=False)
@@ -134,6 +135,13 @@ def _line(crowd: Crowd, verdict: Verdict) -> dict[str, Any]:
         "ack_p99_ms": report["ack_p99_ms"],
         "feed_p99_ms": report["feed_p99_ms"],
     }
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65535:
+        raise argparse.ArgumentTypeError("must be between 1 and 65535")
+    return number
 
 
 def _secret(settings: Settings, name: str) -> str | None:

@@ -109,7 +109,8 @@ async def _simulate(args: argparse.Namespace, key: Path, ledger: FileLedger | No
     console = Console(stderr=True)
     heading = Heading(f"gemgem simulate · {args.children} children")
     try:
-        with interrupts(crowd.stop):
+        with interrupts() as interrupt:
+            interrupt.calm = crowd.stop
             await play(crowd, console, clock, heading)
     except (RefusedError, LineLostError) as failure:
         print(f"simulate: {failure}", file=sys.stderr)

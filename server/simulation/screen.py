@@ -36,24 +36,35 @@ async def play(crowd: Crowd, console: Console, clock: Clock, heading: Heading) -
     await alongside(_show(crowd, console, clock, heading), crowd.run())
 
 
+class Interrupts:
+    """What Ctrl-C and SIGTERM do to a command, from its first line to its last.
+
+    While `calm` is set the first one calls it; any other cancels the command, which then puts
+    away what it has opened.
+    """
+
+    def __init__(self) -> None:
+        self.calm: Callable[[], None] | None = None
+        self._task = asyncio.current_task()
+
+    def interrupted(self) -> None:
+        """Handle one."""
+        calm, self.calm = self.calm, None
+        if calm is not None:
+            calm()
+        elif self._task is not None:
+            self._task.cancel()
+
+
 @contextlib.contextmanager
-def interrupts(calm: Callable[[], None]) -> Iterator[None]:
-    """Call `calm` at the first Ctrl-C or SIGTERM; cancel the current task at the second."""
+def interrupts() -> Iterator[Interrupts]:
+    """Handle Ctrl-C and SIGTERM within the block."""
     loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    asked = False
-
-    def interrupted() -> None:
-        nonlocal asked
-        if asked and task is not None:
-            task.cancel()
-        asked = True
-        calm()
-
+    ours = Interrupts()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted)
+        loop.add_signal_handler(number, ours.interrupted)
     try:
-        yield
+        yield ours
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

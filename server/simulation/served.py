@@ -90,14 +90,15 @@ async def serving(
     """Run `python -m server serve` and yield it once it is ready.
 
     However this process ends, the server ends with it: a keeper stands between them, in a session
-    of its own so that Ctrl-C reaches us alone. The server's log lies in `directory`, which exists.
+    of its own so that Ctrl-C reaches us alone. The server's log lies in `directory`, which exists;
+    the keeper removes it if nobody else is left to do so.
 
     Raises:
         ServerError: it ended, or was not ready in time.
     """
     log = directory / "log"
     serve = [sys.executable, "-m", "server", "serve"]
-    ours = [sys.executable, "-I", "-S", keeper.__file__, str(directory), "keep", *serve]
+    ours = [sys.executable, "-I", "-S", keeper.__file__, str(directory), "remove", *serve]
     process = subprocess.Popen(  # noqa: ASYNC220, S603 - our own files; forking takes a millisecond
         ours,
         stdin=subprocess.PIPE,
