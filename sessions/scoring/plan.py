@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 Side = Literal["left", "right"]
 Space = Literal["world", "image"]
 Kind = Literal["reps", "tap", "hold", "sequence"]
+Form = Literal["linear", "opposition", "count", "pose"]
+"""How the primary signal is made: a weighted sum of features; the smallest of the four `opp`;
+the number of fingers whose `tam` is below 90; the similarity to a posture."""
 
 FEATURES = 44
 """Length of the feature vector, schema `hand44-1`."""
@@ -57,6 +60,23 @@ class Motion:
     """Shortest repetition, seconds."""
     t_max: float = 10.0
     """Longest duration of a repetition, seconds."""
+    form: Form = "linear"
+    pose: NDArray[np.float32] | None = None
+    """(F,) features of the posture that form `pose` compares with."""
+    pose_weights: NDArray[np.float32] | None = None
+    """(F,) their weights, sum 1."""
+    hold_in: float = 0.9
+    """A hold begins when z reaches this."""
+    hold_out: float = 0.8
+    """A hold ends when z falls below this."""
+    tremor_tips: tuple[int, ...] = ()
+    """Landmarks of the finger tips whose tremor a hold measures."""
+    contact: float = 0.25
+    """Opposition: the thumb touches a finger below this distance, palm lengths."""
+    release: float = 0.40
+    """Opposition: and has let go of it above this."""
+    order: tuple[int, ...] = ()
+    """Sequence: the steps in order; fingers 0 index .. 3 little, or numbers of fingers out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
