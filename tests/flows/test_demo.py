@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,26 +31,30 @@ PATIENCE_S = 90
 
 @pytest.fixture
 def environment(
-    mongo_url: str, redis_url: str, mongo_database: str, redis_prefix: str
-) -> dict[str, str]:
-    return {
+    mongo_url: str, redis_url: str, mongo_database: str, redis_prefix: str, tmp_path: Path
+) -> Iterator[dict[str, str]]:
+    yield {
         **os.environ,
+        "TMPDIR": str(tmp_path),
         "GEMGEM_MONGO_URL": mongo_url,
         "GEMGEM_REDIS_URL": redis_url,
         "GEMGEM_STORE__MONGO_DATABASE": mongo_database,
         "GEMGEM_STORE__REDIS_PREFIX": redis_prefix,
     }
+    # However it ended, nothing of it may be left behind: the server's keeper cleans up last.
+    for _ in range(600):
+        if not list(tmp_path.glob("gemgem-demo-*")):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"left behind: {list(tmp_path.rglob('*'))}")
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
+def port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         number: int = probe.getsockname()[1]
-    yield number
-    # Whatever happened, nothing of the demonstration may still listen.
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", number)) != 0
+        return number
 
 
 def _demo(environment: dict[str, str], port: int, *options: str) -> "subprocess.Popen[str]":
@@ -62,6 +67,14 @@ def _demo(environment: dict[str, str], port: int, *options: str) -> "subprocess.
         text=True,
         start_new_session=True,
     )
+
+
+def _await(demo: "subprocess.Popen[str]", words: str) -> None:
+    assert demo.stderr is not None
+    for text in demo.stderr:
+        if words in text:
+            return
+    raise AssertionError(f"it ended before it said {words!r}")
 
 
 def _line(out: str) -> dict[str, object]:
@@ -93,14 +106,20 @@ def test_the_demonstration_ends_with_one_line(environment: dict[str, str], port:
 
 def test_ctrl_c_ends_it_in_order(environment: dict[str, str], port: int) -> None:
     demo = _demo(environment, port, "--children", "2", "--motion", "tap")
-    assert demo.stderr is not None
-    for text in demo.stderr:
-        if "sessions" in text:  # the first line of the running children
-            break
+    _await(demo, "sessions")  # the first line of the running children
     demo.send_signal(signal.SIGINT)
     out, err = demo.communicate(timeout=PATIENCE_S)
     assert demo.returncode == 0, err
     _assert_whole(_line(out))
+    assert "Traceback" not in err
+
+
+def test_killed_outright_it_takes_its_server_along(environment: dict[str, str], port: int) -> None:
+    demo = _demo(environment, port, "--children", "1")
+    _await(demo, "watch the children")
+    demo.kill()
+    out, err = demo.communicate(timeout=PATIENCE_S)
+    assert (demo.returncode, out) == (-signal.SIGKILL, "")
     assert "Traceback" not in err
 
 
