@@ -49,6 +49,7 @@ def add_manner(
     )
     play_options.add_argument("--fps", type=positive, default=30.0)
     play_options.add_argument("--frames-per-message", type=count, default=2)
+    play_options.add_argument("--space", choices=("world", "image"), default="world")
     play_options.add_argument("--rom", type=_share, help="excursion, 0.3-1 (default: varied)")
     play_options.add_argument("--noise", type=_amount, default=noise_mm, help="landmark noise, mm")
     play_options.add_argument("--tremor", type=_amount, help="tremor, degrees (default: varied)")
@@ -61,6 +62,7 @@ def manner_of(args: argparse.Namespace) -> Manner:
         motions=args.motion,
         fps=args.fps,
         frames_per_message=args.frames_per_message,
+        space=args.space,
         rom=args.rom,
         noise_mm=args.noise,
         tremor_deg=args.tremor,
@@ -122,7 +124,7 @@ async def _simulate(args: argparse.Namespace, key: Path, ledger: FileLedger | No
         print(json.dumps(report))
     else:
         console.print_json(data=report)
-    return 1 if report["errors"] else 0
+    return 1 if report["errors"] or report["feed_altered"] else 0
 
 
 def _motions(text: str) -> tuple[str, ...]:

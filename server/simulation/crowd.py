@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import functools
-import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -28,13 +27,12 @@ from server.simulation.player import Tally
 from server.simulation.reptimes import Take, rep_latencies
 from server.simulation.watcher import Sightings, Views, Watcher
 
-log = logging.getLogger(__name__)
-
-TOKEN_S = 12 * 3600
-"""Life of the tokens minted here: longer than anybody watches a demo."""
+TOKEN_S = 30 * 86_400
+"""Life of the tokens minted here: longer than anybody lets a demonstration run."""
 STAGGER_S = 1.0
 """The children start evenly spread over this time."""
 KNOCK = aiohttp.ClientTimeout(total=5.0)
+"""How long the server may take to show that it is there."""
 RETRY_S = 2.0
 """A child whose session failed begins a new one after this."""
 
@@ -287,4 +285,3 @@ class Crowd:
     def _fault(self, words: str) -> None:
         self.errors += 1
         self.faults.append(words)
-        log.warning("%s", words)

@@ -1,7 +1,8 @@
 """Simulated children against the server as it runs in production: a process of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -53,10 +54,32 @@ async def served(
 
 
 @pytest.fixture
-async def repo(mongo_url: str, mongo_database: str) -> AsyncIterator[PlayRepo]:
+async def mongo(mongo_url: str, mongo_database: str) -> AsyncIterator[Mongo]:
     mongo = Mongo(mongo_url, mongo_database)
-    yield PlayRepo(mongo.database)
+    yield mongo
     await mongo.close()
+
+
+Commanded = Callable[..., Awaitable[tuple[int, str]]]
+
+
+@pytest.fixture
+def commanded(
+    mongo_url: str,
+    mongo_database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Commanded:
+    """Return a function that runs a command and returns its status and standard output."""
+    monkeypatch.setenv("GEMGEM_MONGO_URL", mongo_url)
+    monkeypatch.setenv("GEMGEM_STORE__MONGO_DATABASE", mongo_database)
+
+    async def command(*arguments: str) -> tuple[int, str]:
+        capfd.readouterr()
+        status = await asyncio.to_thread(main, list(arguments))
+        return status, capfd.readouterr().out
+
+    return command
 
 
 def _script(url: str, key: Path, seconds: float | None, **changes: object) -> Script:
@@ -66,8 +89,13 @@ def _script(url: str, key: Path, seconds: float | None, **changes: object) -> Sc
 
 
 async def test_children_play_watchers_see_and_nothing_is_lost(
-    served: Served, key: Path, repo: PlayRepo, tmp_path: Path
+    served: Served,
+    key: Path,
+    mongo: Mongo,
+    tmp_path: Path,
+    commanded: Commanded,
 ) -> None:
+    repo = PlayRepo(mongo.database)
     path = tmp_path / "ledger.jsonl"
     script = _script(served.url, key, 5.0, watchers=2, watch_all=True)
     with FileLedger(path, SystemClock()) as ledger:
@@ -96,9 +124,20 @@ async def test_children_play_watchers_see_and_nothing_is_lost(
         assert sets
         assert all(one.equal for one in sets)
 
+    status, out = await commanded("audit", "--ledger", str(path), "--json")
+    assert (status, json.loads(out)["lost"]) == (0, 0)
+    await mongo.database.frame_chunks.delete_one({"session_id": crowd.sessions[0]})
+    status, out = await commanded("audit", "--ledger", str(path), "--json")
+    assert status == 1
+    assert json.loads(out)["lost"] == json.loads(out)["sessions"][crowd.sessions[0]]["lost"] > 0
+    status, out = await commanded("audit", "--ledger", str(path))
+    assert status == 1
+    assert crowd.sessions[0] in out
+    assert "3 sessions" in out
+
 
 async def test_stop_ends_after_the_repetition_at_hand(
-    served: Served, key: Path, repo: PlayRepo
+    served: Served, key: Path, mongo: Mongo
 ) -> None:
     crowd = Crowd(_script(served.url, key, None, children=2), SystemClock())
     run = asyncio.create_task(crowd.run())
@@ -112,7 +151,7 @@ async def test_stop_ends_after_the_repetition_at_hand(
     assert list(crowd.faults) == []
     assert report["reps_true"] == report["reps_scored"] >= 2
     for session_id in crowd.sessions:
-        result = await repo.find_result(session_id)
+        result = await PlayRepo(mongo.database).find_result(session_id)
         assert result is not None
         assert result["sealed"] == "closed"
 
