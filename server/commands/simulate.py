@@ -12,12 +12,11 @@ from rich.console import Console
 
 from config.clock import SystemClock
 from config.settings import load_settings
-from models.catalog.library import motion_library
 from server.loop import run_loop
 from server.simulation.crowd import Crowd, Script
 from server.simulation.ledger import FileLedger
 from server.simulation.line import LineLostError, RefusedError
-from server.simulation.performance import Manner
+from server.simulation.performance import Manner, playable
 from server.simulation.screen import Heading, interrupts, play
 
 
@@ -128,12 +127,12 @@ async def _simulate(args: argparse.Namespace, key: Path, ledger: FileLedger | No
 
 
 def _motions(text: str) -> tuple[str, ...]:
-    known = motion_library().latest
+    known = playable()
     names = tuple(known) if text == "mix" else tuple(text.split(","))
     for name in names:
         if name not in known:
             raise argparse.ArgumentTypeError(
-                f"no motion is called {name!r}; there are {', '.join(known)}, and `mix`"
+                f"no child can play {name!r}; there are {', '.join(known)}, and `mix`"
             )
     return names
 

@@ -175,4 +175,4 @@ def test_simulate_and_audit_from_the_command_line(
     assert "GEMGEM_MONGO_URL" in capfd.readouterr().err
     with pytest.raises(SystemExit):
         main(["simulate", "--motion", "juggle"])
-    assert "no motion is called 'juggle'" in capfd.readouterr().err
+    assert "no child can play 'juggle'" in capfd.readouterr().err

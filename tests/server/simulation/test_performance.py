@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from server.simulation.latency import Latencies
-from server.simulation.performance import LEAST_REPS, REPS_A_SET, Manner, cast, rehearse
+from server.simulation.performance import LEAST_REPS, REPS_A_SET, Manner, cast, playable, rehearse
 from server.simulation.reptimes import Take, rep_latencies
 from server.simulation.watcher import pictures
 from sessions.catalogue import catalogue
@@ -22,6 +22,10 @@ def test_the_same_seed_plays_the_same_and_another_does_not() -> None:
 
     assert first(1) == first(1)
     assert first(1) != first(2)
+
+
+def test_the_first_five_motions_can_be_played() -> None:
+    assert {"fist", "spread", "tap", "turn", "wave"} <= set(playable())
 
 
 def test_motions_take_turns() -> None:
