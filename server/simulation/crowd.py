@@ -138,6 +138,8 @@ class Crowd:
             reps_true=sum(row.reps_true for row in self.rows),
             reps_scored=sum(row.reps_scored for row in self.rows),
             errors=self.errors,
+            grade=self._grade_mean(),
+            frames_ack=self.tally.frames_ack,
             ack=self.tally.events_ack,
             feed=self.views.latency,
         )
@@ -146,7 +148,6 @@ class Crowd:
         """Return what was measured, once `run` has returned."""
         tally, views = self.tally, self.views
         reps = rep_latencies(self._takes) if self._takes else Latencies()
-        grades = [grade for child in self._children for grade in child.grades]
         return {
             "children": self._script.children,
             "sessions": len(self.sessions),
@@ -169,8 +170,12 @@ class Crowd:
             "refused": tally.refused,
             "gaps": tally.gaps,
             "errors": self.errors,
-            "grade_mean": round(sum(grades) / len(grades), 1) if grades else None,
+            "grade_mean": self._grade_mean(),
         }
+
+    def _grade_mean(self) -> float | None:
+        grades = [grade for child in self._children for grade in child.grades]
+        return round(sum(grades) / len(grades), 1) if grades else None
 
     @contextlib.asynccontextmanager
     async def _resources(self) -> AsyncIterator[Stage]:

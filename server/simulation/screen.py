@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from config.clock import Clock
@@ -81,6 +81,9 @@ async def _show(crowd: Crowd, console: Console, clock: Clock, heading: Heading) 
             crowd.totals(), title=heading.title, address=heading.address, link=heading.link
         )
 
+    def drawing() -> RenderableType:
+        return draw(totals(), crowd.rows, frames_s(), console.width)
+
     frames_s()
     if not console.is_terminal:
         while True:
@@ -91,10 +94,10 @@ async def _show(crowd: Crowd, console: Console, clock: Clock, heading: Heading) 
     with Live(console=console, auto_refresh=False, redirect_stdout=False) as live:
         try:
             while True:
-                live.update(draw(totals(), crowd.rows, frames_s()), refresh=True)
+                live.update(drawing(), refresh=True)
                 await asyncio.sleep(TABLE_S)
         finally:
-            live.update(draw(totals(), crowd.rows, frames_s()), refresh=True)
+            live.update(drawing(), refresh=True)
 
 
 async def alongside(guard: Coroutine[Any, Any, None], work: Coroutine[Any, Any, None]) -> None:
