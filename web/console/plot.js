@@ -40,7 +40,7 @@ export class SignalPlot {
 
   tint() {
     const colours = palette();
-    return this.watched?.set?.side === "left" ? colours.left : colours.right;
+    return this.watched?.latest?.side === "left" ? colours.left : colours.right;
   }
 
   options() {

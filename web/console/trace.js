@@ -56,6 +56,10 @@ export class Trace {
     if (mark) mark.class = rep.class;
   }
 
+  dropPending() {
+    for (const [key, mark] of this.marks) if (mark.class === "pending") this.marks.delete(key);
+  }
+
   /** The time up to which the signal is drawn while `shown` seconds are: late by one sample. */
   edge(shown) {
     const newest = this.newest();

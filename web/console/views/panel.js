@@ -18,8 +18,8 @@ export function Panel({ watched }) {
 
 function Reps({ watched }) {
   const text = words();
-  const { full, partial, set, reps } = watched;
-  const asked = set?.asked_reps;
+  const { full, partial, latest, reps } = watched;
+  const asked = latest?.asked_reps;
   return html`
     <section class="tile reps" aria-labelledby="reps-title">
       <h3 id="reps-title">${text.reps}</h3>
