@@ -81,7 +81,7 @@ export class Live {
 
   async join(watched) {
     const sent = localUs();
-    const answer = await this.call("watch:join", { session_id: watched.id, max_fps: 30 });
+    const answer = await this.call("watch:join", { session_id: watched.id, max_fps: 60 });
     if (this.watched !== watched) return;
     if (answer.ok) {
       const { snapshot, epoch, offset } = answer.ok;
