@@ -22,6 +22,7 @@ export class Watched {
     this.endedAt = null;
     this.epoch = null;
     this.joined = false;
+    this.early = [];
     this.pulse = 0; // performance.now() of the last full rep
     this.playout = new Playout();
     this.trace = new Trace();
@@ -58,6 +59,9 @@ export class Watched {
     else if (before !== null) this.settle(); // what was counted stays in view until the next set
     this.latest = shot.set ?? this.latest;
     for (const side of SIDES) this.frames(shot.frames?.[side]);
+    const early = this.early.filter(([at]) => at > offset);
+    this.early = [];
+    for (const event of early) this.feed(...event);
   }
 
   begin(shot, before) {
@@ -77,8 +81,15 @@ export class Watched {
     if (record) this.score = { ...this.score, full: record.full, partial: record.partial };
   }
 
-  /** Take one feed event; true when what the panel shows has changed. */
+  /**
+   * Take one feed event; true when what the panel shows has changed. The first ones may overtake
+   * the answer that carries the snapshot: they wait for it.
+   */
   feed(offset, bytes, info) {
+    if (!this.joined) {
+      this.early.push([offset, bytes, info]);
+      return false;
+    }
     const count = this.frames(bytes);
     this.meter.take(offset, count, info.sent_us);
     const { score, peak, rep } = info;
