@@ -68,6 +68,10 @@ test("samples stay in order, late peaks find their place, old ones go", () => {
   assert.equal(trace.marks.get("1/1").class, "pending");
   trace.rep({ set_no: 1, rep_no: 1, class: "partial" });
   assert.equal(trace.marks.get("1/1").class, "partial");
+  trace.rep({ set_no: 1, rep_no: 2, class: "full", t_us: 300_000 });
+  assert.equal(trace.marks.get("1/2").z.toFixed(4), "0.6667");
+  trace.rep({ set_no: 1, rep_no: 3, class: "full", t_us: 900_000 });
+  assert.equal(trace.marks.size, 2);
   trace.add(13_200_000, null);
   assert.deepEqual(trace.t, [0.2, 0.25, 0.4, 13.2]);
   assert.equal(trace.at(13.2), null);
