@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sessions.frames import FrameMessage
 from sessions.scoring import sets
-from sessions.scoring.book import Book
+from sessions.scoring.book import Book, Unshaped, add_shapes
 from sessions.scoring.detector import advance, forget, last_cycle, reversal
 from sessions.scoring.intake import Columns, columns_of, in_rounds
 from sessions.scoring.library import Library, check_motion
@@ -25,6 +25,7 @@ __all__ = ["Advice", "Batch", "Live", "Mark", "Peak", "Rep"]
 
 TRACE_US = 10_000_000
 _SECOND_US = 1_000_000
+_FAR = 1e6
 _MISSING_US = 1_000_000
 KINDS = ("reps", "tap")
 
@@ -89,8 +90,8 @@ class Batch:
         if not len(columns):
             return []
         slots = set(columns.slot.tolist())
-        for slot in slots - self._open:
-            raise ValueError(f"slot {slot} has no open set")
+        if not slots <= self._open:
+            raise ValueError(f"slot {min(slots - self._open)} has no open set")
         self._note_seen(columns)
         own = columns.side == state.side[columns.slot]
         arrival = np.flatnonzero(own)
@@ -99,6 +100,7 @@ class Batch:
             if not arrival.size:
                 return []
             columns = columns.take(arrival)
+            slots = set(columns.slot.tolist())
         bounds = [0, len(columns)]
         if len(slots) < len(columns):
             order, bounds = in_rounds(columns.slot)
@@ -107,10 +109,13 @@ class Batch:
         admit(state, tick)
         seen = signals(state, self._library, tick)
         marks: list[tuple[int, Mark]] = []
+        waiting: list[Unshaped] = []
         for at in tick.rounds:
             if at.size:
                 accumulate(state, tick, seen, at)
-                marks += [(int(arrival[i]), mark) for i, mark in self._advance(tick, seen, at)]
+                told = self._advance(tick, seen, at, waiting)
+                marks += [(int(arrival[i]), mark) for i, mark in told]
+        add_shapes(waiting)
         # Two marks of one record keep their order: sorting is stable.
         marks.sort(key=lambda pair: pair[0])
         return [mark for _, mark in marks]
@@ -153,7 +158,7 @@ class Batch:
         """Move the anchors for the frames to come.
 
         Raises:
-            ValueError: the anchors are equal, not finite, or turn the direction of the motion.
+            ValueError: the anchors are equal, absurd, or turn the direction of the motion.
         """
         book, state = self._book(slot), self._state
         _check_anchors(rest, target)
@@ -177,7 +182,9 @@ class Batch:
         book, state = self._book(slot), self._state
         cycle = last_cycle(state, slot)
         if cycle is not None:
-            book.close(state, int(state.rep_no[slot]), cycle)
+            waiting: list[Unshaped] = []
+            book.close(state, int(state.rep_no[slot]), cycle, waiting)
+            add_shapes(waiting)
         result = set_result(state, slot, book, unfinished=unfinished)
         self._books[slot] = None
         self._open.remove(slot)
@@ -222,7 +229,9 @@ class Batch:
             state.seen[slot] = True
         np.maximum.at(state.last_seen, slot, columns.t_us)
 
-    def _advance(self, tick: Tick, seen: Signals, at: NDArray[np.intp]) -> list[tuple[int, Mark]]:
+    def _advance(
+        self, tick: Tick, seen: Signals, at: NDArray[np.intp], waiting: list[Unshaped]
+    ) -> list[tuple[int, Mark]]:
         """One round: rings, detector, repetitions; marks with the record that made them."""
         state, columns = self._state, tick.columns
         marks: list[tuple[int, Mark]] = []
@@ -250,7 +259,7 @@ class Batch:
             marks.append((i, Peak(slot, int(columns.work[i]), rep_no, top.us, top.z)))
         for cycle in cycles:
             i, slot = int(at[cycle.column]), int(slots[cycle.column])
-            rep = self._book(slot).close(state, int(state.rep_no[slot]), cycle)
+            rep = self._book(slot).close(state, int(state.rep_no[slot]), cycle, waiting)
             marks.append((i, _rep_mark(slot, int(columns.work[i]), rep)))
         for slot in slots[state.frames[slots] >= state.settle_at[slots]].tolist():
             self._book(slot).settle(state)
@@ -267,8 +276,9 @@ class Batch:
 
 
 def _check_anchors(rest: float, target: float) -> None:
-    if not (math.isfinite(rest) and math.isfinite(target)) or np.float32(target - rest) == 0.0:
-        raise ValueError("the anchors are not two different finite numbers")
+    # NaN compares as false, and no signal comes near the limit.
+    if not (-_FAR < rest < _FAR and -_FAR < target < _FAR) or np.float32(target - rest) == 0.0:
+        raise ValueError("the anchors are not two different numbers within reach of a signal")
 
 
 def _rep_mark(slot: int, work_index: int, rep: dict[str, Any]) -> Rep:

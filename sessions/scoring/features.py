@@ -78,9 +78,9 @@ def hand_features(q: Reals, palm: Palm) -> tuple[Reals, NDArray[np.bool_]]:
     length = norm(hinge)
     hinge /= np.maximum(length, 1e-12)
     seen = length >= _HINGE_MIN
-    for joint, rows in ((1, PIP_FLEX), (2, DIP_FLEX)):
-        num[rows] = np.where(seen, dot(turn[:, 1:, joint], hinge), sine[1:, joint])
-        den[rows] = cosine[1:, joint]
+    bent = np.where(seen[:, None], dot(turn[:, 1:, 1:], hinge[:, :, None]), sine[1:, 1:])
+    num[PIP_FLEX], num[DIP_FLEX] = bent[:, 0], bent[:, 1]
+    den[PIP_FLEX], den[DIP_FLEX] = cosine[1:, 1], cosine[1:, 2]
 
     thumb, tips = q[:, 0, 3], q[:, 1:, 3]
     num[31] = norm(cross(looped(thumb), looped(tips[:, 0])))

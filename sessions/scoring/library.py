@@ -87,7 +87,7 @@ class Library:
         u = len(self.used)
         mine = features[self.used.take(motion, axis=1), np.arange(motion.size)]
         first = (motion * u + np.arange(u)[:, None]) * GUIDE_PHASES
-        apart = self.guide.take(first[:, None] + (phase + WINDOW) % GUIDE_PHASES)
+        apart = self.guide.take(first[:, None] + ((phase + WINDOW) & (GUIDE_PHASES - 1)))
         apart -= mine[:, None]
         apart *= apart
         apart *= self.weights.take(motion, axis=1)[:, None]

@@ -88,11 +88,10 @@ def palm_of(a: Reals) -> Palm:
 
 def in_palm(a: Reals, palm: Palm) -> Reals:
     """Landmarks in the palm frame, in palm lengths: the q of (3, 5, 4, N)."""
-    q = np.empty_like(a)
-    part = np.empty_like(a[0])
-    for i, axis in enumerate((palm.x, palm.y, palm.n)):
-        unit = axis / np.maximum(palm.scale, _TINY)
-        np.multiply(a[0], unit[0], out=q[i])
-        q[i] += np.multiply(a[1], unit[1], out=part)
-        q[i] += np.multiply(a[2], unit[2], out=part)
+    axes = np.stack((palm.x, palm.y, palm.n))
+    axes /= np.maximum(palm.scale, _TINY)
+    axes = axes[:, :, None, None]
+    q: Reals = axes[:, 0] * a[0]
+    q += axes[:, 1] * a[1]
+    q += axes[:, 2] * a[2]
     return q

@@ -190,7 +190,8 @@ def signals(state: State, library: Library, tick: Tick) -> Signals:
     bones = norm(tick.q[:, 1:, 1:] - tick.q[:, 1:, :-1]).reshape(12, m)
     angles = features.take(_JOINT_ROWS, axis=0)
     angles -= ANGLE_MIN
-    np.clip(angles, 0.0, ANGLE_BINS - 1.0, out=angles)
+    np.maximum(angles, 0.0, out=angles)
+    np.minimum(angles, ANGLE_BINS - 1.0, out=angles)
     bins = angles.astype(np.int64)
     bins += _JOINT_BINS
     return Signals(features, x, z, sim, known, curled, palmar, bones, bins)

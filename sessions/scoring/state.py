@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sessions.scoring.plan import SetPlan
+from sessions.scoring.features import DIP_FLEX, FINGERS, MCP_FLEX, PIP_FLEX, ROLL, TAM
+from sessions.scoring.plan import FEATURES, SetPlan
 from sessions.scoring.verdicts import VERDICTS
 
 EXT, VALLEY, PEAK = range(3)
@@ -21,9 +22,9 @@ NEVER: Final = 1 << 62
 JOINTS: Final = (
     *((f"thumb_{joint}", row) for row, joint in enumerate(("cmc", "mcp", "ip"))),
     *(
-        (f"{finger}_{joint}", first + i)
-        for i, finger in enumerate(("index", "middle", "ring", "little"))
-        for joint, first in (("mcp", 15), ("pip", 23), ("dip", 27))
+        (f"{finger}_{joint}", rows.start + i)
+        for i, finger in enumerate(FINGERS)
+        for joint, rows in (("mcp", MCP_FLEX), ("pip", PIP_FLEX), ("dip", DIP_FLEX))
     ),
 )
 """Joints whose range of motion is kept, with the feature that is their angle."""
@@ -36,8 +37,9 @@ _SPAN_S: Final = 10.0
 
 
 def ring_length(plan: SetPlan) -> int:
-    """Frames kept of a hand: the longest repetition and a second, at the nominal rate."""
-    fps = min(max(plan.fps, 1.0), 120.0)
+    """Frames kept of a hand: the longest repetition and a second at 15 to 120 frames a second."""
+    # A rate announced too low must not cost the repetitions that a quicker camera shows.
+    fps = min(max(plan.fps, 15.0), 120.0)
     return int(np.ceil((max(plan.motion.t_max, _SPAN_S) + 1.0) * fps))
 
 
@@ -208,7 +210,7 @@ class State:
 
     def assign(self, slot: int, plan: SetPlan, number: int) -> None:
         """Prepare a slot for a set; `number` is the motion's place in the library."""
-        channels = np.concatenate((np.arange(39, 43), plan.motion.shape_features))
+        channels = np.concatenate((np.arange(FEATURES)[TAM], plan.motion.shape_features))
         length, width = ring_length(plan), len(channels)
         if length > self.ring_us.shape[1] or width > self.ring_f.shape[2]:
             self.grow(self.capacity, length, width)
@@ -222,7 +224,8 @@ class State:
         self.motion[slot] = number
         self.side[slot] = 0 if plan.side == "left" else 1
         self.image[slot] = plan.space == "image"
-        self.uses_roll[slot] = bool(plan.motion.primary[37] or plan.motion.guide_weights[37])
+        read = plan.motion.primary[ROLL] or plan.motion.guide_weights[ROLL]
+        self.uses_roll[slot] = bool(read) or ROLL in channels
         self.guide_t0[slot] = min(max(plan.guide_t0_us, 0), NEVER)
         self.guide_period[slot] = min(max(plan.guide_period_us, 1), 1 << 40)
         self.ring_len[slot] = length
