@@ -91,6 +91,7 @@ class Crowd:
         """
         async with self._resources() as stage:
             await self._knock(stage.http)
+            await self._gather_children(stage)
             await self._seat_watchers(stage)
             try:
                 await self._play(stage)
@@ -107,6 +108,13 @@ class Crowd:
         except (aiohttp.ClientError, TimeoutError) as failure:
             raise LineLostError(f"nobody answers at {self._script.url}") from failure
 
+    async def _gather_children(self, stage: Stage) -> None:
+        """Cast every child and let it rehearse its first set."""
+        for n, row in enumerate(self.rows):
+            child = Child(n, self._cast(n), stage, row)
+            self._children.append(child)
+            await child.prepare(self._script.seconds)
+
     async def _play(self, stage: Stage) -> None:
         script = self._script
         self._began = self._clock.monotonic()
@@ -117,9 +125,7 @@ class Crowd:
                 watching.create_task(self._keep_watching(watcher))
             try:
                 async with asyncio.TaskGroup() as playing:
-                    for n in range(script.children):
-                        child = Child(n, self._cast(n), stage, self.rows[n])
-                        self._children.append(child)
+                    for n, child in enumerate(self._children):
                         delay = STAGGER_S * n / script.children
                         playing.create_task(self._keep_playing(child, delay, stage))
             finally:
