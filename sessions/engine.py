@@ -23,6 +23,7 @@ from sessions.scoring.batch import Batch
 from sessions.scoring.marks import Mark, Peak
 from sessions.session import TRANSITIONS, Message, Session, State
 from sessions.sets import OpenSet, plan_of, record_of, result_of, settle_context, start_answer
+from sessions.views import score_of, snapshot_of, summary_of
 from sessions.words import ADVICE, advice_code
 
 log = logging.getLogger(__name__)
@@ -123,7 +124,6 @@ class Engine:
             for session in list(self.sessions.values()):
                 session.expire_replies(now)
                 self._let_go(session, now)
-        self._hub.pulse(now)
 
     def take_due(self) -> list[Session]:
         """Return the sessions whose append may start; what they hold is the caller's to cut."""
@@ -170,7 +170,7 @@ class Engine:
                 self._tell_score(session, now)
         for session, payload, place in feeds:
             extras = told.get(place, []) if place is not None else []
-            self._hub.publish(session.id, payload, extras, self._score_now(session))
+            self._hub.publish(session.id, payload, extras, score_of(session, self._batch))
 
     def _decode(self, session: Session, message: Message, now: float) -> FrameMessage | None:
         error = message.error
@@ -357,7 +357,7 @@ class Engine:
         if (now - session.scored_at) * 1000 < self._limits.score_ms or session.set is None:
             return
         session.scored_at = now
-        score = self._score_now(session)
+        score = score_of(session, self._batch)
         if score is not None:
             session.send("score", score)
         advice = advice_code(self._batch.advice(session.set.slot))
@@ -365,22 +365,6 @@ class Engine:
             session.advised = advice
             if advice is not None:
                 session.send("advice", {"code": advice, "text": ADVICE[advice]})
-
-    def _score_now(self, session: Session) -> dict[str, Any] | None:
-        if session.set is None:
-            return None
-        live = self._batch.live(session.set.slot)
-        if live is None:
-            return None
-        return {
-            "set_no": session.set.set_no,
-            "t_us": live.t_us,
-            "z": live.z,
-            "sim": live.sim,
-            "quality": live.quality,
-            "full": live.full,
-            "partial": live.partial,
-        }
 
     def watch(self, session_id: str, sink: Sink) -> Joined:
         """Let `sink` see a session from now on.
@@ -394,62 +378,16 @@ class Engine:
         return self._joined(session, self._hub.join(session_id, sink))
 
     def _joined(self, session: Session, offset: int) -> Joined:
-        return Joined(session.id, self.snapshot(session), session.token, offset)
-
-    def snapshot(self, session: Session) -> dict[str, Any]:
-        """Return what a joining watcher is shown at once."""
-        open_set = session.set
-        shown = None
-        if open_set is not None:
-            shown = {
-                **{k: open_set.start[k] for k in ("set_no", "motion", "side", "asked_reps")},
-                "anchors": open_set.context["anchors"],
-                "goal": open_set.context["goal"],
-            }
-        score = self._score_now(session)
-        return {
-            "session_id": session.id,
-            "alias": session.opened.alias,
-            "state": session.state.value,
-            "set": shown,
-            "reps": list(open_set.reps) if open_set is not None else [],
-            "score": score,
-            "quality": score["quality"] if score is not None else None,
-            "frames": _last_hands(session.recent),
-            "trace": [list(p) for p in self._batch.trace(open_set.slot)] if open_set else [],
-            "records": [
-                {
-                    "set_no": r["set_no"],
-                    "motion": r["motion"]["id"],
-                    "grade": r["grade"],
-                    "stars": r["stars"],
-                    "full": r["metrics"]["reps_full"],
-                    "partial": r["metrics"]["reps_partial"],
-                }
-                for r in session.records
-            ],
-            "time_us": self._clock.time_us(),
-        }
+        return Joined(
+            session.id,
+            snapshot_of(session, self._batch, self._clock.time_us()),
+            session.token,
+            offset,
+        )
 
     def summary(self, session: Session) -> dict[str, Any]:
         """Return the session's line in a live list."""
-        start = session.set.start if session.set is not None else {}
-        score = self._score_now(session) or {}
-        return {
-            "session_id": session.id,
-            "child_id": session.opened.child_id,
-            "alias": session.opened.alias,
-            "kind": session.opened.kind,
-            "motion": start.get("motion"),
-            "side": start.get("side"),
-            "set_no": start.get("set_no"),
-            "asked_reps": start.get("asked_reps"),
-            "full": score.get("full", 0),
-            "partial": score.get("partial", 0),
-            "quality": score.get("quality"),
-            "started_us": session.opened.document["opened_us"],
-            "state": session.state.value,
-        }
+        return summary_of(session, self._batch)
 
     def _tell_marks(self, session: Session, now: float) -> None:
         if (now - session.told_at) * 1000 < self._limits.ack_ms:
@@ -465,14 +403,3 @@ class Engine:
             return
         if session.player is None or now - session.sealed_at > self._limits.linger_seconds:
             self.remove(session)
-
-
-def _last_hands(recent: Iterable[bytes]) -> dict[str, bytes | None]:
-    """Return the newest message that shows each hand."""
-    hands: dict[str, bytes | None] = {"left": None, "right": None}
-    for payload in recent:
-        sides = decode(payload, None).records["side"]
-        for code, side in enumerate(("left", "right")):
-            if (sides == code).any():
-                hands[side] = payload
-    return hands

@@ -12,7 +12,7 @@ import aiohttp
 
 from config.clock import Clock
 from server.simulation.board import Row
-from server.simulation.ledger import Ledger
+from server.simulation.ledger import Ledger, Played
 from server.simulation.performance import Manner, Performance, rehearse
 from server.simulation.player import Player, Tally
 from server.simulation.reptimes import KEPT_SETS, Take
@@ -187,12 +187,14 @@ class Child:
         if stage.ledger is not None:
             stage.ledger.played(
                 player.session_id,
-                set_no,
-                motion=performance.motion,
-                side=performance.side,
-                reps_true=reps_true,
-                reps=self._reps,
-                record=record,
+                Played(
+                    set_no=set_no,
+                    motion=performance.motion,
+                    side=performance.side,
+                    reps_true=reps_true,
+                    reps=self._reps,
+                    record=record,
+                ),
             )
 
     async def _perform(

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from models.catalog.library import motion_library
 from sessions.catalogue import catalogue
+from sessions.scoring.batch import KINDS
 from sessions.scoring.plan import SetPlan, Space
 from sessions.synthetic import ChildParameters, SimulatedSet, play_set, sample_child
 
@@ -107,6 +109,20 @@ class Performance:
             rest=started["anchors"]["rest"],
             target=started["anchors"]["target"],
         )
+
+
+def playable() -> list[str]:
+    """Return the ids of the motions that are scored and that a simulated child can make."""
+    library = motion_library().latest
+    return [name for name in sorted(library) if library[name].kind in KINDS and _tried(name)]
+
+
+def _tried(motion_id: str) -> bool:
+    try:
+        play_set(ChildParameters(), motion_library().get(motion_id), reps=1, seed=0)
+    except ValueError:
+        return False
+    return True
 
 
 def cast(manner: Manner, seed: int) -> ChildParameters:
