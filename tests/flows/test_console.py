@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, WebSocketRoute, async_playwright
 
 from config.clock import SystemClock
 from server.simulation.crowd import Crowd, Script
@@ -149,6 +149,29 @@ async def test_a_therapist_sees_children_play(browser: Browser, served: Served) 
     assert {urlsplit(url).netloc for url in watch.requests if not url.startswith("data:")} == {host}
     assert not any(token in url for url in watch.requests)
     assert watch.complaints == []
+
+
+async def test_a_lost_line_is_taken_up_again(browser: Browser, served: Served) -> None:
+    page = await browser.new_page(locale="en-US")
+    lines: list[WebSocketRoute] = []
+
+    def relay(line: WebSocketRoute) -> None:
+        line.connect_to_server()
+        lines.append(line)
+
+    await page.route_web_socket("**/socket.io/**", relay)
+    async with playing(served, 1):
+        await page.goto(f"{served.url}/console#token={served.token('therapist', '*')}")
+        await until(page, "Number(document.querySelector('[data-reps]')?.dataset.reps) >= 1")
+        alias = await page.inner_text(".title h2")
+        await lines[-1].close()
+        await page.wait_for_selector(".line.lost", timeout=WAIT_MS)
+        assert "Trying again" in await page.inner_text(".line")
+        await page.wait_for_selector(".line.live", timeout=WAIT_MS)
+        await until(page, "Number(document.querySelector('[data-reps]')?.dataset.reps) >= 2")
+        assert await page.inner_text(".title h2") == alias
+        assert len(lines) == 2
+    await page.close()
 
 
 async def test_the_page_says_what_to_do(browser: Browser, served: Served) -> None:
