@@ -108,13 +108,16 @@ def signal_of(definition: MotionDefinition, features: Floats, space: Space = "wo
     """
     signal = definition.signal
     if isinstance(signal, LinearSignal):
-        return features @ _row(signal.weights)
+        weighted: Floats = features @ _row(signal.weights)
+        return weighted
     if isinstance(signal, PoseSignal):
-        away = features - _row(signal.poses[space])
-        square = away**2 @ _unit_sum(_row(signal.weights))
-        return np.exp(-square / _POSE_SPREAD**2)
+        away: Floats = features - _row(signal.poses[space])
+        square: Floats = away**2 @ _unit_sum(_row(signal.weights))
+        likeness: Floats = np.exp(-square / _POSE_SPREAD**2)
+        return likeness
     if isinstance(signal, CountSignal):
-        return (features[:, _TAM] < _OUT_BELOW).sum(axis=1).astype(np.float64)
+        out: Floats = (features[:, _TAM] < _OUT_BELOW).sum(axis=1).astype(np.float64)
+        return out
     nearest: Floats = features[:, _OPP].min(axis=1)
     return nearest
 

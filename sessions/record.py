@@ -94,6 +94,7 @@ def graded(record: Mapping[str, Any], model: GradingModel) -> dict[str, Any]:
         record["quality"],
         asked_reps=record["asked_reps"] or 0,
         age_band=record["age_band"],
+        asked_hold_s=record["asked_hold_s"],
         span=anchors["target"] - anchors["rest"],
         timing_errors=[r["timing_error"] for r in record["reps"] if r["class"] in _COUNTED],
         flags=record["flags"],

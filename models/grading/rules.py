@@ -97,10 +97,11 @@ def grade(
     `metrics` are the set's (keys of the set stage: `reps_full`, `completeness_med`, ...),
     `quality` its quality with `q`; a key that is absent counts as null. `age_band` is null when
     no birth date is known. `asked_hold_s` is the hold asked, each of `asked_reps` times or once
-    where none are; without it `hold_share` is null. `span` is x_target - x_rest in the unit of the primary signal; without
-    it `amplitude` is null. `timing_errors` are those of the counted repetitions, seconds: with
-    them `on_time` follows the model's window for the age, without them the metric is taken as
-    it is. `flags` are those of the measurement; `chirality_inverted` leaves the set ungraded.
+    where none are; without it `hold_share` is null. `span` is x_target - x_rest in the unit of
+    the primary signal; without it `amplitude` is null. `timing_errors` are those of the counted
+    repetitions, seconds: with them `on_time` follows the model's window for the age, without
+    them the metric is taken as it is. `flags` are those of the measurement;
+    `chirality_inverted` leaves the set ungraded.
     """
     known = model.age_bands.get(age_band) if age_band is not None else None
     factors = known or AgeFactors()
