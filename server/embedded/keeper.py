@@ -88,7 +88,7 @@ def keep(
             orphaned.set()
         stop(server)
 
-    threading.Thread(target=wait_for_the_parent, daemon=True).start()
+    threading.Thread(target=wait_for_the_parent, name="lifeline", daemon=True).start()
     with contextlib.suppress(BrokenPipeError):  # the parent died already: the lifeline says so
         os.write(report, f"pid {server.pid}\n".encode())
     status = server.wait()

@@ -1,6 +1,6 @@
 """Flows run against the whole server, on real stores, over real sockets."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -27,9 +27,21 @@ async def served(settings: Settings) -> AsyncIterator[Served]:
 
 
 @pytest.fixture
-async def repo(settings: Settings) -> AsyncIterator[PlayRepo]:
-    """Read what the server has stored."""
-    assert settings.mongo_url is not None
-    mongo = Mongo(settings.mongo_url.get_secret_value(), settings.store.mongo_database)
-    yield PlayRepo(mongo.database)
-    await mongo.close()
+async def repo_of() -> AsyncIterator[Callable[[Settings], PlayRepo]]:
+    """Return a function that reads what the server of some settings has stored."""
+    opened: list[Mongo] = []
+
+    def connect(settings: Settings) -> PlayRepo:
+        assert settings.mongo_url is not None
+        opened.append(Mongo(settings.mongo_url.get_secret_value(), settings.store.mongo_database))
+        return PlayRepo(opened[-1].database)
+
+    yield connect
+    for mongo in opened:
+        await mongo.close()
+
+
+@pytest.fixture
+def repo(settings: Settings, repo_of: Callable[[Settings], PlayRepo]) -> PlayRepo:
+    """Read what the test's server has stored."""
+    return repo_of(settings)

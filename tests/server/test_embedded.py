@@ -373,10 +373,18 @@ class Lifeline:
             lock_seconds=0,
         )
 
+    def die(self) -> None:
+        if self.our_end >= 0:
+            os.close(self.our_end)
+            self.our_end = -1
+
     def close(self) -> None:
-        for end in (self.lifeline, self.our_end, self.heard, self.report):
-            with contextlib.suppress(OSError):
-                os.close(end)
+        self.die()
+        for thread in threading.enumerate():
+            if thread.name == "lifeline":
+                thread.join(5)
+        for end in (self.lifeline, self.heard, self.report):
+            os.close(end)
 
 
 @pytest.fixture
@@ -389,7 +397,7 @@ def line(tmp_path: Path) -> Iterator[Lifeline]:
 
 
 def test_a_keeper_stops_its_server_and_removes_its_files_for_a_dead_parent(line: Lifeline) -> None:
-    os.close(line.our_end)
+    line.die()
     assert line.keep("sleep", "60", remove=True) == 128 + signal.SIGTERM
     assert not line.directory.parent.exists()
     assert os.read(line.heard, 100).startswith(b"pid ")
@@ -420,7 +428,7 @@ def test_a_keeper_uses_force_on_a_server_that_does_not_heed(
 
 def test_a_keeper_returns_the_status_of_its_server(line: Lifeline) -> None:
     assert line.keep("sh", "-c", "exit 3") == 3
-    os.close(line.our_end)  # what waits for us must find an ended server harmless
+    line.die()  # what waits for us must find an ended server harmless
 
 
 def test_a_keeper_says_why_it_cannot_run_a_command(line: Lifeline) -> None:

@@ -1,0 +1,166 @@
+"""Watching: the list of what is live, a snapshot, the feed, from whichever worker plays it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from config.settings import Settings
+from tests.flows.client import Client, connected
+from tests.flows.test_play import fist, play, start_of
+from tests.serving import Served, serving
+
+
+@asynccontextmanager
+async def two_workers(settings: Settings, apart: bool) -> AsyncIterator[tuple[Served, Served]]:
+    """Run the worker that plays and the one that is watched through: the same one, or two."""
+    async with serving(settings) as one:
+        if not apart:
+            yield one, one
+            return
+        async with serving(settings) as two:
+            yield one, two
+
+
+async def join(watcher: Client, session_id: str, **more: Any) -> dict[str, Any]:
+    """Join a session; a session opened on another worker is listed within a second."""
+    async with asyncio.timeout(5):
+        while True:
+            answer = await watcher.ask("watch:join", {"session_id": session_id, **more})
+            if "ok" in answer:
+                return dict(answer["ok"])
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["same worker", "another worker"])
+async def test_a_watcher_sees_what_is_played(settings: Settings, apart: bool) -> None:
+    played = fist(3)
+    sent = [m.payload for m in played.messages(2)]
+    async with (
+        two_workers(settings, apart) as (one, two),
+        connected(one.url, "/game", one.token("guardian", "child-1")) as player,
+        connected(two.url, "/watch", two.token("therapist", "child-1")) as watcher,
+    ):
+        session_id = (await player.open())["session_id"]
+        await player.ok("set:start", 0, start_of(played))
+        half = len(sent) // 2
+        for n, payload in enumerate(sent[:half]):
+            await player.say("frames", n + 1, payload)
+        await player.until("ack", lambda a: a["buffered"] >= half)
+
+        joined = await join(watcher, session_id)
+        snapshot = joined["snapshot"]
+        assert snapshot["session_id"] == session_id
+        assert snapshot["set"]["motion"] == "fist"
+        assert snapshot["set"]["side"] == "right"
+        assert snapshot["frames"]["right"] == sent[half - 1]
+        assert snapshot["frames"]["left"] is None
+        assert len(snapshot["trace"]) > 50
+        assert snapshot["score"]["full"] == len(snapshot["reps"])
+
+        for n, payload in enumerate(sent[half:]):
+            await player.say("frames", half + n + 1, payload)
+            await asyncio.sleep(0.01)
+        record = (await player.ok("set:end", len(sent) + 1, {"set_no": 1}))["record"]
+        last = await player.ok("session:close", len(sent) + 2, {"reason": "done"})
+
+        ended = await watcher.until("ended")
+        assert ended["session_id"] == session_id
+        assert ended["result"] == last
+        feeds = watcher.all("feed")
+        offsets = [offset for _, offset, _, _ in feeds]
+        assert offsets == sorted(set(offsets))
+        assert offsets[0] > joined["offset"]
+        frames = [payload for _, _, payload, _ in feeds if payload]
+        assert frames == [p for p in sent[half:] if p in frames], "as they were sent, in order"
+        assert len(frames) > len(sent[half:]) / 2
+        told = [extra["rep"] for *_, extra in feeds if "rep" in extra]
+        assert [r["rep_no"] for r in snapshot["reps"] + told] == [
+            r["rep_no"] for r in record["reps"]
+        ]
+
+
+async def test_what_is_live_is_listed_and_changes_are_told(served: Served) -> None:
+    async with (
+        connected(served.url, "/watch", served.token("therapist", "child-1")) as watcher,
+        connected(served.url, "/game", served.token("guardian", "child-1")) as player,
+    ):
+        assert await watcher.ok("live:list", {}) == {"sessions": []}
+        session_id = (await player.open())["session_id"]
+        added = await watcher.until("live", lambda c: c["added"])
+        summary = added["added"][0]
+        assert summary["session_id"] == session_id
+        assert summary["alias"]
+        assert "child_id" not in summary, "a live list shows aliases"
+        played = fist(1)
+        await player.ok("set:start", 0, start_of(played))
+        changed = await watcher.until("live", lambda c: c["changed"])
+        assert changed["changed"][0]["motion"] == "fist"
+        await player.ok("session:close", 1, {"reason": "done"})
+        await watcher.until("live", lambda c: session_id in c["removed"])
+
+
+async def test_nobody_watches_a_child_that_is_not_theirs(served: Served) -> None:
+    async with connected(served.url, "/game", served.token("guardian", "child-1")) as player:
+        session_id = (await player.open())["session_id"]
+        for role in ("therapist", "guardian"):
+            async with connected(served.url, "/watch", served.token(role, "child-2")) as other:
+                assert await other.ok("live:list", {}) == {"sessions": []}
+                assert await other.code("watch:join", {"session_id": session_id}) == "not_found"
+                assert await other.code("watch:join", {"session_id": "s_none"}) == "not_found"
+        async with connected(served.url, "/watch", served.token("admin", "*")) as admin:
+            assert await admin.code("watch:join", {"session_id": session_id}) == "forbidden"
+            await admin.ok("watch:join", {"session_id": session_id, "reason": "a complaint"})
+
+
+async def test_leaving_ends_the_feed(served: Served) -> None:
+    played = fist(1)
+    sent = [m.payload for m in played.messages(2)]
+    async with (
+        connected(served.url, "/game", served.token("guardian", "child-1")) as player,
+        connected(served.url, "/watch", served.token("therapist", "child-1")) as watcher,
+    ):
+        session_id = (await player.open())["session_id"]
+        await watcher.ok("watch:join", {"session_id": session_id})
+        await player.say("frames", 0, sent[0])
+        await watcher.until("feed")
+        await watcher.ok("watch:leave", {"session_id": session_id})
+        await player.say("frames", 1, sent[1])
+        await player.until("ack", lambda a: a["buffered"] == 1)
+        assert len(watcher.all("feed")) == 1
+
+
+async def test_a_watcher_may_ask_for_fewer_frames(served: Served) -> None:
+    played = fist(2)
+    sent = [m.payload for m in played.messages(1)][:90]
+    async with (
+        connected(served.url, "/game", served.token("guardian", "child-1")) as player,
+        connected(served.url, "/watch", served.token("therapist", "child-1")) as watcher,
+    ):
+        session_id = (await player.open())["session_id"]
+        await watcher.ok("watch:join", {"session_id": session_id, "max_fps": 5})
+        began = asyncio.get_running_loop().time()
+        for n, payload in enumerate(sent):
+            await player.say("frames", n, payload)
+            await asyncio.sleep(0.015)
+        await player.until("ack", lambda a: a["buffered"] == len(sent) - 1)
+        passed = asyncio.get_running_loop().time() - began
+        assert 3 <= len(watcher.all("feed")) <= passed * 5 + 3
+
+
+async def test_a_new_set_renews_the_snapshot(served: Served) -> None:
+    async with (
+        connected(served.url, "/game", served.token("guardian", "child-1")) as player,
+        connected(served.url, "/watch", served.token("therapist", "child-1")) as watcher,
+    ):
+        session_id = (await player.open())["session_id"]
+        assert (await watcher.ok("watch:join", {"session_id": session_id}))["snapshot"][
+            "set"
+        ] is None
+        await play(player, fist(1), 0)
+        first = await watcher.until("snapshot", lambda s: s["snapshot"]["set"] is not None)
+        assert first["snapshot"]["set"]["set_no"] == 1
+        after = await watcher.until("snapshot", lambda s: s["snapshot"]["records"])
+        assert after["snapshot"]["records"][0]["motion"] == "fist"
