@@ -1,12 +1,16 @@
 """What a child's first set calibrates serves the next ones, today and later, and is never lost."""
 
+import asyncio
+import json
 from typing import Any
 
 import pymongo
+import pytest
 
 from config.settings import Settings
 from models.grading.library import grading_models
 from models.play.repo import PlayRepo
+from server.__main__ import main
 from sessions.catalogue import catalogue
 from sessions.regrade import ModelChoice, regrade_session, rescored_document
 from sessions.rescore import rescore_session
@@ -122,3 +126,41 @@ async def test_models_are_compared_beside_what_was_stored(served: Served, repo: 
     assert await repo.add_rescored(documents) == 0
     assert await repo.add_rescored([]) == 0
     assert (await repo.list_records(session_id))[0]["grade"] == records[0]["grade"]
+
+
+async def test_the_command_compares_and_adds(
+    served: Served,
+    repo: PlayRepo,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    session_id, _, records = await session(served, 1)
+    assert settings.mongo_url is not None
+    monkeypatch.setenv("GEMGEM_MONGO_URL", settings.mongo_url.get_secret_value())
+    monkeypatch.setenv("GEMGEM_STORE__MONGO_DATABASE", settings.store.mongo_database)
+
+    async def run(*words: str) -> tuple[int, str]:
+        status = await asyncio.to_thread(main, ["rescore", *words])
+        return status, capsys.readouterr().out
+
+    status, text = await run(session_id)
+    assert status == 0
+    assert "equal" in text
+    status, text = await run(session_id, "--json")
+    assert (status, json.loads(text)["equal"]) == (0, True)
+    for which in (("--session", session_id), ("--child", "child-1"), ("--all",)):
+        status, text = await run(*which, "--model", "fist-functional", "--json")
+        report = json.loads(text)
+        assert status == 0
+        assert [one["session_id"] for one in report["sets"]] == [session_id]
+        assert report["sets"][0]["before"] == records[0]["grade"]
+        assert report["summary"]["added"] == (1 if which[0] == "--session" else 0)
+    status, text = await run("--all", "--model", "fist-functional", "--compare", "standard")
+    assert status == 0
+    assert "1 sets, 1 grades change" in " ".join(text.split())
+    assert (await run("--child", "nobody", "--model", "standard", "--json"))[0] == 0
+    assert (await run("--session", "s_none", "--model", "standard"))[0] == 2
+    assert (await run("--all"))[0] == 2
+    assert (await run("--all", "--model", "fist-standard@9"))[0] == 2
+    assert (await run(session_id, "--model", "standard"))[0] == 2
