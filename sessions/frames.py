@@ -36,7 +36,8 @@ REC: Final = np.dtype(
         ("lm", "<i2", (21, 3)),
     ]
 )
-_T_MAX: Final = (1 << 62) - 1
+T0_MAX: Final = (1 << 62) - (1 << 32)
+"""Clocks are cut here, so that no sum or difference of two capture times leaves an int64."""
 
 
 class FrameError(Exception):
@@ -63,11 +64,6 @@ class FrameMessage:
     """(n,) of `REC`."""
 
     @property
-    def t0_cut(self) -> int:
-        """`t0_us` cut so that no sum or difference of two capture times leaves an int64."""
-        return min(self.t0_us, _T_MAX - 0xFFFF_FFFF)
-
-    @property
     def aspect(self) -> float:
         """Width by height of the picture where coordinates are shares of it, else 1."""
         if self.space == "world" or not self.width or not self.height:
@@ -76,7 +72,7 @@ class FrameMessage:
 
     def t_us(self) -> NDArray[np.int64]:
         """(n,) capture times, microseconds, 0 .. 2^62; absurd ones are cut off."""
-        return self.t0_cut + self.records["dt"].astype(np.int64)
+        return min(self.t0_us, T0_MAX) + self.records["dt"].astype(np.int64)
 
     def counters(self) -> NDArray[np.int64]:
         """(n,) camera frame counters; both hands of one picture share it."""

@@ -10,18 +10,22 @@ from numpy.typing import NDArray
 
 from sessions.frames import FrameMessage
 from sessions.scoring import sets
-from sessions.scoring.book import Book
+from sessions.scoring.book import Book, Unshaped, add_shapes
 from sessions.scoring.detector import advance, forget, last_cycle, reversal
 from sessions.scoring.intake import Columns, columns_of, in_rounds
+from sessions.scoring.library import Library, check_motion
 from sessions.scoring.marks import Advice, Live, Mark, Peak, Rep
 from sessions.scoring.plan import Motion, SetPlan
 from sessions.scoring.result import set_result
 from sessions.scoring.stage import Signals, Tick, accumulate, admit, examine, signals
-from sessions.scoring.state import EXT, PEAK, Compiled, State, compiled
+from sessions.scoring.state import EXT, PEAK, State
 from sessions.scoring.verdicts import ACCEPTED_GAP, OTHER_HAND
+
+__all__ = ["Advice", "Batch", "Live", "Mark", "Peak", "Rep"]
 
 TRACE_US = 10_000_000
 _SECOND_US = 1_000_000
+_FAR = 1e6
 _MISSING_US = 1_000_000
 KINDS = ("reps", "tap")
 
@@ -33,7 +37,9 @@ class Batch:
         self._state = State(max(capacity, 1))
         self._books: list[Book | None] = [None] * self._state.capacity
         self._free = list(range(self._state.capacity - 1, -1, -1))
-        self._motions: list[Compiled] = []
+        self._open: set[int] = set()
+        self._motions: list[Motion] = []
+        self._library: Library
         self._users: dict[Motion, list[int]] = {}
         """Place in `_motions` and number of open sets of each motion in use."""
 
@@ -59,9 +65,10 @@ class Batch:
             self._books += [None] * kept
             self._free = list(range(2 * kept - 1, kept - 1, -1))
         slot = self._free.pop()
-        self._state.assign(slot, plan, number, self._motions[number])
+        self._state.assign(slot, plan, number)
         self._state.anchors[:, slot] = plan.rest, plan.target - plan.rest
         self._books[slot] = Book(plan, slot)
+        self._open.add(slot)
         return slot
 
     def step(self, work: Sequence[tuple[int, FrameMessage]]) -> list[Mark]:
@@ -82,8 +89,9 @@ class Batch:
         state = self._state
         if not len(columns):
             return []
-        for slot in set(columns.slot.tolist()):
-            self._book(slot)
+        slots = set(columns.slot.tolist())
+        if not slots <= self._open:
+            raise ValueError(f"slot {min(slots - self._open)} has no open set")
         self._note_seen(columns)
         own = columns.side == state.side[columns.slot]
         arrival = np.flatnonzero(own)
@@ -91,16 +99,23 @@ class Batch:
             np.add.at(state.counts, (OTHER_HAND, columns.slot[~own]), 1)
             if not arrival.size:
                 return []
-        order, bounds = in_rounds(columns.slot[arrival])
-        arrival = arrival[order]
-        tick = examine(state, columns.take(arrival), bounds)
+            columns = columns.take(arrival)
+            slots = set(columns.slot.tolist())
+        bounds = [0, len(columns)]
+        if len(slots) < len(columns):
+            order, bounds = in_rounds(columns.slot)
+            arrival, columns = arrival[order], columns.take(order)
+        tick = examine(state, columns, bounds)
         admit(state, tick)
-        seen = signals(state, self._motions, tick)
-        accumulate(state, tick, seen)
+        seen = signals(state, self._library, tick)
         marks: list[tuple[int, Mark]] = []
-        for at in tick.rounds():
+        waiting: list[Unshaped] = []
+        for at in tick.rounds:
             if at.size:
-                marks += [(int(arrival[i]), mark) for i, mark in self._advance(tick, seen, at)]
+                accumulate(state, tick, seen, at)
+                told = self._advance(tick, seen, at, waiting)
+                marks += [(int(arrival[i]), mark) for i, mark in told]
+        add_shapes(waiting)
         # Two marks of one record keep their order: sorting is stable.
         marks.sort(key=lambda pair: pair[0])
         return [mark for _, mark in marks]
@@ -110,7 +125,7 @@ class Batch:
         book, state = self._book(slot), self._state
         if not state.frames[slot]:
             return None
-        has_guide = bool(len(self._motions[int(state.motion[slot])].used))
+        has_guide = bool(book.plan.motion.guide_weights.any())
         return Live(
             int(state.signal_us[slot]),
             float(state.z[slot]),
@@ -127,7 +142,7 @@ class Batch:
         return Advice(
             self._valid_share(slot, book),
             bool(state.last_seen[slot] - since >= _MISSING_US),
-            sets.inverted(int(state.curled[slot]), int(state.palmar[slot])),
+            sets.inverted(*state.tally[slot, 1:].tolist()),
         )
 
     def trace(self, slot: int) -> list[tuple[int, float]]:
@@ -143,7 +158,7 @@ class Batch:
         """Move the anchors for the frames to come.
 
         Raises:
-            ValueError: the anchors are equal, not finite, or turn the direction of the motion.
+            ValueError: the anchors are equal, absurd, or turn the direction of the motion.
         """
         book, state = self._book(slot), self._state
         _check_anchors(rest, target)
@@ -167,9 +182,12 @@ class Batch:
         book, state = self._book(slot), self._state
         cycle = last_cycle(state, slot)
         if cycle is not None:
-            book.close(state, int(state.rep_no[slot]), cycle)
+            waiting: list[Unshaped] = []
+            book.close(state, int(state.rep_no[slot]), cycle, waiting)
+            add_shapes(waiting)
         result = set_result(state, slot, book, unfinished=unfinished)
         self._books[slot] = None
+        self._open.remove(slot)
         self._free.append(slot)
         users = self._users[book.plan.motion]
         users[1] -= 1
@@ -192,11 +210,12 @@ class Batch:
         if users is not None:
             users[1] += 1
             return users[0]
-        ready = compiled(motion)
+        check_motion(motion)
         taken = {number for number, _ in self._users.values()}
         number = next(i for i in range(len(taken) + 1) if i not in taken)
-        self._motions[number : number + 1] = [ready]
+        self._motions[number : number + 1] = [motion]
         self._users[motion] = [number, 1]
+        self._library = Library.of(self._motions)
         return number
 
     def _note_seen(self, columns: Columns) -> None:
@@ -210,7 +229,9 @@ class Batch:
             state.seen[slot] = True
         np.maximum.at(state.last_seen, slot, columns.t_us)
 
-    def _advance(self, tick: Tick, seen: Signals, at: NDArray[np.intp]) -> list[tuple[int, Mark]]:
+    def _advance(
+        self, tick: Tick, seen: Signals, at: NDArray[np.intp], waiting: list[Unshaped]
+    ) -> list[tuple[int, Mark]]:
         """One round: rings, detector, repetitions; marks with the record that made them."""
         state, columns = self._state, tick.columns
         marks: list[tuple[int, Mark]] = []
@@ -238,7 +259,7 @@ class Batch:
             marks.append((i, Peak(slot, int(columns.work[i]), rep_no, top.us, top.z)))
         for cycle in cycles:
             i, slot = int(at[cycle.column]), int(slots[cycle.column])
-            rep = self._book(slot).close(state, int(state.rep_no[slot]), cycle)
+            rep = self._book(slot).close(state, int(state.rep_no[slot]), cycle, waiting)
             marks.append((i, _rep_mark(slot, int(columns.work[i]), rep)))
         for slot in slots[state.frames[slots] >= state.settle_at[slots]].tolist():
             self._book(slot).settle(state)
@@ -255,8 +276,9 @@ class Batch:
 
 
 def _check_anchors(rest: float, target: float) -> None:
-    if not (math.isfinite(rest) and math.isfinite(target)) or np.float32(target - rest) == 0.0:
-        raise ValueError("the anchors are not two different finite numbers")
+    # NaN compares as false, and no signal comes near the limit.
+    if not (-_FAR < rest < _FAR and -_FAR < target < _FAR) or np.float32(target - rest) == 0.0:
+        raise ValueError("the anchors are not two different numbers within reach of a signal")
 
 
 def _rep_mark(slot: int, work_index: int, rep: dict[str, Any]) -> Rep:

@@ -1,5 +1,6 @@
 """The repetitions of one set: closing, judging and keeping them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +10,16 @@ from sessions.scoring.detector import Cycle, reversal
 from sessions.scoring.plan import SetPlan
 from sessions.scoring.reps import Past, entry, judged, matched_peak, measure
 from sessions.scoring.sets import SPAN_REPS
-from sessions.scoring.shape import Series, guide_shape
+from sessions.scoring.shape import (
+    Series,
+    banded_guide,
+    shape_score,
+    warped_distances,
+)
 from sessions.scoring.state import EXT, NEVER, PEAK, VALLEY, State
 
-AHEAD = 8
-"""Frames before the start of a movement that its slope needs, with some to spare."""
+AHEAD_S = 0.2
+"""Seconds before the start of a movement that its slope needs, with some to spare."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +27,30 @@ class _Found:
     """What was measured of a repetition while its frames were at hand."""
 
     values: dict[str, Any]
+    costs: Series | None
+    """From which the shape follows; None if there is none or it is among the values."""
     x: Series
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unshaped:
+    """A closed repetition whose shape is worked out together with others."""
+
+    rep: dict[str, Any]
+    costs: Series
+    features: int
+
+
+def add_shapes(waiting: Sequence[Unshaped]) -> None:
+    """Work out the shapes of closed repetitions."""
+    found = warped_distances([one.costs for one in waiting])
+    for one, distance in zip(waiting, found, strict=True):
+        one.rep["shape"] = shape_score(distance, one.features)
+
+
+def ahead(plan: SetPlan) -> int:
+    """`AHEAD_S` in frames."""
+    return int(np.ceil(AHEAD_S * plan.fps)) + 2
 
 
 class Book:
@@ -34,9 +63,10 @@ class Book:
         self.spans: list[Series] = []
         """x during the first valid repetitions."""
         self.counts: dict[str, int] = {"full": 0, "partial": 0}
+        self._ahead = ahead(plan)
         self._settled: _Found | None = None
         self._sign = 1.0 if plan.target > plan.rest else -1.0
-        self._guide = guide_shape(plan.motion, self._sign)
+        self._guide = banded_guide(plan.motion, self._sign)
         self._scale: Series = plan.motion.shape_scale.astype(np.float64)
 
     def settle(self, state: State) -> None:
@@ -48,23 +78,28 @@ class Book:
         """
         slot = self.slot
         start, peak = reversal(state, VALLEY, slot), reversal(state, PEAK, slot)
-        past = self._past(state)
+        past = self._past(state, 0)
         oldest = int(state.frames[slot]) - len(past.us)
         level = self._sign * (start.x + 0.1 * (peak.x - start.x))
         below = np.flatnonzero(self._sign * past.x[: max(peak.n - oldest, 0)] <= level)
         state.settle_at[slot] = NEVER
         if not below.size:
             return
-        needed = oldest + int(below[-1]) - AHEAD
+        needed = oldest + int(below[-1]) - self._ahead
         if needed > oldest:
             state.settle_at[slot] = needed + int(state.ring_len[slot])
         else:
-            self._settled = self._measured(past, Cycle(-1, start, peak, reversal(state, EXT, slot)))
+            found = self._measured(past, Cycle(-1, start, peak, reversal(state, EXT, slot)))
+            if found.costs is not None:
+                add_shapes([Unshaped(found.values, found.costs, len(self._scale))])
+            self._settled = _Found(found.values, None, found.x)
 
-    def close(self, state: State, rep_no: int, cycle: Cycle) -> dict[str, Any]:
-        """Measure, judge and keep a repetition."""
+    def close(
+        self, state: State, rep_no: int, cycle: Cycle, waiting: list[Unshaped]
+    ) -> dict[str, Any]:
+        """Measure, judge and keep a repetition; if it has a shape, that is left `waiting`."""
         start, peak, end = cycle.start, cycle.peak, cycle.end
-        found = self._settled or self._measured(self._past(state), cycle)
+        found = self._settled or self._measured(self._past(state, start.n), cycle)
         self._settled = None
         cls, reason = judged(self.plan, cycle, found.values)
         rep = entry(rep_no, cls, reason, peak)
@@ -80,6 +115,8 @@ class Book:
             if len(self.spans) < SPAN_REPS:
                 self.spans.append(found.x)
         self.reps.append(rep)
+        if found.costs is not None:
+            waiting.append(Unshaped(rep, found.costs, len(self._scale)))
         return rep
 
     def interrupt(self, state: State, rep_no: int) -> dict[str, Any]:
@@ -89,8 +126,9 @@ class Book:
         self.reps.append(rep)
         return rep
 
-    def _past(self, state: State) -> Past:
-        at = state.recent(self.slot, int(state.ring_len[self.slot]))
+    def _past(self, state: State, first: int) -> Past:
+        """What the ring holds from a little before frame `first` of the set on."""
+        at = state.recent(self.slot, int(state.frames[self.slot]) - first + self._ahead)
         return Past(
             state.ring_us[self.slot, at],
             state.ring_x[self.slot, at].astype(np.float64),
@@ -99,8 +137,8 @@ class Book:
 
     def _measured(self, past: Past, cycle: Cycle) -> _Found:
         inside = (past.us >= cycle.start.us) & (past.us <= cycle.end.us)
-        values = measure(past, cycle, self._sign, self._guide, self._scale)
-        return _Found(values, past.x[inside])
+        values, costs = measure(past, cycle, self._sign, self._guide, self._scale)
+        return _Found(values, costs, past.x[inside])
 
     def _timing(self, state: State, since_us: int) -> float | None:
         period, phases = int(state.guide_period[self.slot]), self.plan.motion.guide_peaks

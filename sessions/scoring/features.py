@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sessions.scoring.palm import Palm, Reals, cross, dot, in_palm, norm, padded, palm_of
+from sessions.scoring.palm import Palm, Reals, cross, dot, in_palm, looped, norm, padded, palm_of
 from sessions.scoring.plan import FEATURES, Side
 
 FINGERS = ("index", "middle", "ring", "little")
@@ -54,10 +54,12 @@ def hand_features(q: Reals, palm: Palm) -> tuple[Reals, NDArray[np.bool_]]:
     num = np.empty((_ANGLES, n), q.dtype)
     den = np.empty((_ANGLES, n), q.dtype)
 
-    bones = np.empty_like(q)
+    around = np.empty((5, *q.shape[1:]), q.dtype)
+    bones = around[:3]
     bones[:, :, 0] = q[:, :, 0]
     np.subtract(q[:, :, 1:], q[:, :, :-1], out=bones[:, :, 1:])
-    turn = cross(bones[:, :, :3], bones[:, :, 1:])
+    around[3:] = bones[:2]
+    turn = cross(around[:, :, :3], around[:, :, 1:])
     sine = norm(turn)
     cosine = dot(bones[:, :, :3], bones[:, :, 1:])
     num[BEND] = sine.reshape(15, n)
@@ -76,12 +78,12 @@ def hand_features(q: Reals, palm: Palm) -> tuple[Reals, NDArray[np.bool_]]:
     length = norm(hinge)
     hinge /= np.maximum(length, 1e-12)
     seen = length >= _HINGE_MIN
-    for joint, rows in ((1, PIP_FLEX), (2, DIP_FLEX)):
-        num[rows] = np.where(seen, dot(turn[:, 1:, joint], hinge), sine[1:, joint])
-        den[rows] = cosine[1:, joint]
+    bent = np.where(seen[:, None], dot(turn[:, 1:, 1:], hinge[:, :, None]), sine[1:, 1:])
+    num[PIP_FLEX], num[DIP_FLEX] = bent[:, 0], bent[:, 1]
+    den[PIP_FLEX], den[DIP_FLEX] = cosine[1:, 1], cosine[1:, 2]
 
     thumb, tips = q[:, 0, 3], q[:, 1:, 3]
-    num[31] = norm(cross(thumb, tips[:, 0]))
+    num[31] = norm(cross(looped(thumb), looped(tips[:, 0])))
     den[31] = dot(thumb, tips[:, 0])
     x, y, normal = palm.x, palm.y, palm.n
     # (r x n).y and r.n with r the view direction made perpendicular to y, multiplied out.

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sessions.frames import MIRRORED, NO_HAND, REC, SIDES, UNITS, FrameMessage
+from sessions.frames import MIRRORED, NO_HAND, REC, SIDES, T0_MAX, UNITS, FrameMessage
 from sessions.scoring.palm import Reals, padded
 from sessions.scoring.verdicts import REACH
 
@@ -113,10 +113,12 @@ def columns_of(work: Sequence[tuple[int, FrameMessage]]) -> Columns:
     rec = np.frombuffer(b"".join([m.records.tobytes() for m in messages]), REC)
     counts = [len(m.records) for m in messages]
     of = np.repeat(np.arange(len(work)), counts)
-    t0 = np.array([m.t0_cut for m in messages], np.int64)
+    t0 = np.array([m.t0_us if m.t0_us < T0_MAX else T0_MAX for m in messages], np.int64)
     seq0 = np.array([m.seq0 for m in messages], np.int64)
-    unit = np.array([UNITS[m.space] for m in messages], np.float64)
-    aspect = np.array([m.aspect for m in messages], np.float64)
+    unit, aspect = np.full(len(work), UNITS["world"]), np.ones(len(work))
+    for i, message in enumerate(messages):
+        if message.space != "world":
+            unit[i], aspect[i] = UNITS[message.space], message.aspect
     slot = np.array([slot for slot, _ in work], np.intp)
     return Columns(
         of,

@@ -15,6 +15,7 @@ LANES = 16
 Reals = NDArray[np.floating]
 """float32 in the batch, float64 offline: the code is the same."""
 
+_LOOP = np.array([0, 1, 2, 0, 1])
 _TINY = 1e-12
 """Stands in for a length of zero below a fraction, in any unit of the landmarks."""
 
@@ -39,20 +40,23 @@ def padded(n: int) -> int:
     return -(-n // LANES) * LANES
 
 
+def looped(u: Reals) -> Reals:
+    """(5, …) the rows x, y, z, x, y of a (3, …) array: what `cross` takes."""
+    return u.take(_LOOP, axis=0)
+
+
 def cross(u: Reals, w: Reals) -> Reals:
-    """Cross product of (3, …) arrays along their first axis."""
-    out = np.empty_like(u)
-    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
-        np.multiply(u[j], w[k], out=out[i])
-        out[i] -= u[k] * w[j]
+    """(3, …) cross product of `looped` (5, …) arrays along their first axis."""
+    out: Reals = u[1:4] * w[2:]
+    out -= u[2:] * w[1:4]
     return out
 
 
 def dot(u: Reals, w: Reals) -> Reals:
     """Scalar product of (3, …) arrays along their first axis, always added in this order."""
-    out: Reals = u[0] * w[0]
-    out += u[1] * w[1]
-    out += u[2] * w[2]
+    parts = u * w
+    out: Reals = parts[0] + parts[1]
+    out += parts[2]
     return out
 
 
@@ -69,24 +73,25 @@ def palm_of(a: Reals) -> Palm:
         a: (3, 5, 4, N) axis, finger from the thumb, joint from the wrist, hand; already a right
             hand and free of NaN. A hand of size zero gives finite nonsense.
     """
-    a5, a9, a17 = a[:, 1, 0], a[:, 2, 0], a[:, 4, 0]
-    scale = norm(a9)
-    y = a9 / np.maximum(scale, _TINY)
-    normal = cross(a5, a17)
+    knuckles = a[:, 1:, 0]
+    length = norm(knuckles)
+    scale = length[1]
+    y = knuckles[:, 1] / np.maximum(scale, _TINY)
+    around = looped(knuckles)
+    normal = cross(around[:, 0], around[:, 3])
     area = norm(normal)
-    degenerate = area < 0.15 * norm(a5) * norm(a17)
+    degenerate = area < 0.15 * length[0] * length[3]
     normal -= dot(normal, y) * y
     normal /= np.maximum(norm(normal), _TINY)
-    return Palm(scale, cross(y, normal), y, normal, degenerate)
+    return Palm(scale, cross(looped(y), looped(normal)), y, normal, degenerate)
 
 
 def in_palm(a: Reals, palm: Palm) -> Reals:
     """Landmarks in the palm frame, in palm lengths: the q of (3, 5, 4, N)."""
-    q = np.empty_like(a)
-    part = np.empty_like(a[0])
-    for i, axis in enumerate((palm.x, palm.y, palm.n)):
-        unit = axis / np.maximum(palm.scale, _TINY)
-        np.multiply(a[0], unit[0], out=q[i])
-        q[i] += np.multiply(a[1], unit[1], out=part)
-        q[i] += np.multiply(a[2], unit[2], out=part)
+    axes = np.stack((palm.x, palm.y, palm.n))
+    axes /= np.maximum(palm.scale, _TINY)
+    axes = axes[:, :, None, None]
+    q: Reals = axes[:, 0] * a[0]
+    q += axes[:, 1] * a[1]
+    q += axes[:, 2] * a[2]
     return q

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sessions.scoring.detector import Cycle, Reversal
 from sessions.scoring.features import FINGERS
 from sessions.scoring.plan import SetPlan
-from sessions.scoring.shape import Series, offset, onset, resampled, shape_score
+from sessions.scoring.shape import Series, local_costs, offset, onset, resampled
 from sessions.scoring.smoothness import RATE, log_jerk, sparc, speed
 
 MARGIN_S: Final = 4.0 / RATE
@@ -40,18 +40,19 @@ class Past:
 
 def measure(
     past: Past, cycle: Cycle, sign: float, guide: Series | None, scale: Series
-) -> dict[str, Any]:
-    """Times, speeds, smoothness, shape and finger excursions of a repetition.
+) -> tuple[dict[str, Any], Series | None]:
+    """Times, speeds, smoothness and finger excursions of a repetition.
 
     Args:
         past: reaches back to the start of the movement, else the times are None.
         cycle: from the detector.
         sign: +1 if x grows towards the target, else -1.
-        guide: (64, s) the guide's shape, or None.
+        guide: (s, 64, 13) the guide's shape as `banded`, or None.
         scale: (s,) degrees per unit of the shape's features.
 
     Returns:
-        `MEASURED`; times in seconds since the start valley.
+        `MEASURED`, times in seconds since the start valley, `shape` still None; and the costs
+        from which it follows, or None if there is no shape.
     """
     out: dict[str, Any] = dict.fromkeys(MEASURED)
     begin, end = cycle.start.us, cycle.end.us
@@ -61,21 +62,20 @@ def measure(
     u = sign * past.x[near]
     first, peak, last = np.searchsorted(us, (begin, cycle.peak.us, end)).tolist()
     if peak >= len(us) or us[peak] != cycle.peak.us:
-        return out
-    out["finger_rom"] = {
-        finger: float(np.ptp(channels[first : last + 1, f])) for f, finger in enumerate(FINGERS)
-    }
+        return out, None
+    tams = channels[first : last + 1, : len(FINGERS)]
+    out["finger_rom"] = dict(zip(FINGERS, (tams.max(0) - tams.min(0)).tolist(), strict=True))
     tops = sign * cycle.peak.x
     lows = sign * cycle.start.x, sign * cycle.end.x
     on = onset(t, u, first, peak, lows[0] + 0.1 * (tops - lows[0]))
     off = offset(t, u, peak, lows[1] + 0.1 * (tops - lows[1]))
     if on is None or off is None:
-        return out
+        return out, None
     out["t_on"], out["t_off"], out["duration"] = on, off, off - on
     level = tops - 0.1 * (tops - max(lows))
     out["dwell"] = _time_above(t[first : last + 1], u[first : last + 1], level)
-    if np.diff(us).max(initial=0) > _HOLE_US:
-        return out
+    if (us[1:] - us[:-1]).max(initial=0) > _HOLE_US:
+        return out, None
     grid = np.arange(int((end - begin) / 1e6 * RATE + 8.0 + 1e-6) + 1) / RATE - MARGIN_S
     grid = grid[(grid >= t[0]) & (grid <= t[-1])]
     v = speed(np.interp(grid, t, u))
@@ -90,23 +90,23 @@ def measure(
         known = [value for value in values if value is not None]
         if known:
             out[name] = sum(known) / len(known)
-    if guide is not None:
-        shape = channels[:, len(FINGERS) : len(FINGERS) + len(scale)] * scale
-        out["shape"] = shape_score(resampled(t, shape, on, off), guide)
-    return out
+    if guide is None:
+        return out, None
+    shape = channels[:, len(FINGERS) : len(FINGERS) + len(scale)] * scale
+    return out, local_costs(resampled(t, shape, on, off), guide)
 
 
 def _time_above(t: Series, u: Series, level: float) -> float:
     """Seconds that the polyline (t, u) spends at or above a level."""
     over = u - level
-    a, b, step = over[:-1], over[1:], np.diff(t)
-    size = np.abs(a) + np.abs(b)
-    share = np.where(
-        (a >= 0) == (b >= 0),
-        (a >= 0).astype(np.float64),
-        np.maximum(a, b) / np.where(size > 0.0, size, 1.0),
-    )
-    return float((share * step).sum())
+    a, b = over[:-1], over[1:]
+    # What of each step lies above; a step that only touches the level counts as above.
+    high = np.maximum(np.maximum(a, b), 0.0)
+    low = np.maximum(-np.minimum(a, b), 0.0)
+    whole = high + low
+    share = np.where(whole > 0.0, high / np.where(whole > 0.0, whole, 1.0), 1.0)
+    share *= t[1:] - t[:-1]
+    return float(share.sum())
 
 
 def judged(plan: SetPlan, cycle: Cycle, measured: dict[str, Any]) -> tuple[str, str | None]:

@@ -15,6 +15,8 @@ def set_result(state: State, slot: int, book: Book, *, unfinished: bool) -> dict
     accepted = counts[VERDICTS[ACCEPTED]] + counts[VERDICTS[ACCEPTED_GAP]]
     frozen = int(state.frozen[slot])
     duration = int(state.last_seen[slot]) - int(state.first_seen[slot])
+    score_sum, curled, palmar = state.tally[slot].tolist()
+    x_sum, sim_sum = state.sums[slot, 24:].tolist()
     quality = sets.quality(
         sets.Tracking(
             accepted=accepted,
@@ -22,18 +24,18 @@ def set_result(state: State, slot: int, book: Book, *, unfinished: bool) -> dict
             fps=book.plan.fps,
             duration=duration / 1e6,
             in_gaps=_in_gaps(state, slot, duration) / 1e6,
-            score_sum=int(state.score_sum[slot]),
-            curled=int(state.curled[slot]),
-            palmar=int(state.palmar[slot]),
-            bone_sum=state.bone_sum[slot],
-            bone_sq=state.bone_sq[slot],
+            score_sum=score_sum,
+            curled=curled,
+            palmar=palmar,
+            bone_sum=state.sums[slot, :12],
+            bone_sq=state.sums[slot, 12:24],
         )
     )
     frames = int(state.frames[slot])
     signal = frames > 0
     guided = signal and bool(book.plan.motion.guide_weights.any())
     flags = []
-    if sets.inverted(int(state.curled[slot]), int(state.palmar[slot])):
+    if sets.inverted(curled, palmar):
         flags.append("chirality_inverted")
     if unfinished:
         flags.append("unfinished")
@@ -44,8 +46,8 @@ def set_result(state: State, slot: int, book: Book, *, unfinished: bool) -> dict
         "reps": book.reps,
         "metrics": {
             **sets.metrics(book.reps),
-            "sim_mean": float(state.sim_sum[slot]) / frames if guided else None,
-            "x_mean": float(state.x_sum[slot]) / frames if signal else None,
+            "sim_mean": sim_sum / frames if guided else None,
+            "x_mean": x_sum / frames if signal else None,
             "x_min": float(state.x_min[slot]) if signal else None,
             "x_max": float(state.x_max[slot]) if signal else None,
         },

@@ -1,5 +1,7 @@
 """Shape of a repetition beside the guide's: dynamic time warping of both, in degrees."""
 
+from collections.abc import Sequence
+from functools import lru_cache
 from math import exp, inf, sqrt
 from typing import Final
 
@@ -13,10 +15,25 @@ BAND: Final = 6
 _SPREAD: Final = 20.0
 Series = NDArray[np.float64]
 
+_WIDTH = 2 * BAND + 1
+_MANY = 3
+"""From so many tables on, going along the diagonals of all at once is quicker."""
+_STEPS = np.linspace(0.0, 1.0, SAMPLES)
 _ROWS = np.arange(SAMPLES)[:, None]
 _OFFSETS = np.arange(-BAND, BAND + 1)
 _INSIDE = np.clip(_ROWS + _OFFSETS, 0, SAMPLES - 1)
 _OUTSIDE = (_ROWS + _OFFSETS < 0) | (_ROWS + _OFFSETS >= SAMPLES)
+
+
+def _diagonals() -> NDArray[np.intp]:
+    """(127, 15) where in a flat table, closed by one infinite cell, each diagonal's cells lie."""
+    out = np.full((2 * SAMPLES - 1, _WIDTH + 2), SAMPLES * _WIDTH)
+    for i, k in zip(*np.nonzero(~_OUTSIDE), strict=True):
+        out[2 * i + k - BAND, k + 1] = i * _WIDTH + k
+    return out
+
+
+_DIAGONALS = _diagonals()
 
 
 def onset(t: Series, u: Series, first: int, peak: int, level: float) -> float | None:
@@ -46,12 +63,11 @@ def _crossing(t: Series, u: Series, under: int, over: int, level: float) -> floa
 
 def resampled(t: Series, values: Series, start: float, end: float) -> Series:
     """(64, c) values (n, c) at equal steps from start to end, linear in between."""
-    at = np.linspace(start, end, SAMPLES)
-    left = np.clip(np.searchsorted(t, at, side="right") - 1, 0, max(len(t) - 2, 0))
-    right = np.minimum(left + 1, len(t) - 1)
-    width = t[right] - t[left]
-    part = np.clip((at - t[left]) / np.where(width > 0.0, width, 1.0), 0.0, 1.0)
-    return values[left] + part[:, None] * (values[right] - values[left])
+    at = start + _STEPS * (end - start)
+    out = np.empty((SAMPLES, values.shape[1]))
+    for column, known in zip(out.T, values.T, strict=True):
+        column[:] = np.interp(at, t, known)
+    return out
 
 
 def guide_shape(motion: Motion, sign: float) -> Series | None:
@@ -79,25 +95,67 @@ def guide_shape(motion: Motion, sign: float) -> Series | None:
     return resampled(t, values.astype(np.float64), start, end)
 
 
+@lru_cache(maxsize=64)
+def banded_guide(motion: Motion, sign: float) -> Series | None:
+    """`banded` of a motion's `guide_shape`, shared by all hands that play it; not to be changed."""
+    guide = guide_shape(motion, sign)
+    return None if guide is None else banded(guide)
+
+
 def _low_level(valley: float, peak: float) -> float:
     return valley + 0.1 * (peak - valley)
 
 
-def warped_distance(a: Series, b: Series) -> float:
-    """Root of the least sum of squared distances over warping paths within the band.
+def banded(guide: Series) -> Series:
+    """(c, 64, 13) of a guide (64, c): for each sample those it may be matched with."""
+    return np.ascontiguousarray(guide.T[:, _INSIDE])
+
+
+def local_costs(a: Series, guide: Series) -> Series | None:
+    """Squared distances of a repetition to the samples of the guide within the band.
 
     Args:
         a: (64, c)
-        b: (64, c)
+        guide: (c, 64, 13) as `banded` gives it.
+
+    Returns:
+        (64, 13), infinite outside the guide; None for a repetition that does not move.
     """
-    apart = a[:, None] - b[_INSIDE]
-    cost = np.square(apart).sum(axis=2)
+    if not a.size or not (a != a[0]).any():
+        return None
+    apart = a.T[:, :, None] - guide
+    apart *= apart
+    cost: Series = apart.sum(axis=0)
     cost[_OUTSIDE] = inf
+    return cost
+
+
+def warped_distances(costs: Sequence[Series]) -> list[float]:
+    """Root of the least sum of local costs over warping paths, for each table (64, 13).
+
+    Steps of one sample in either or both; every table alone or all together: the same numbers.
+    """
+    if len(costs) < _MANY:
+        return [_warped_alone(cost) for cost in costs]
+    tables = np.full((SAMPLES * _WIDTH + 1, len(costs)), inf)
+    tables[:-1] = np.stack(costs, axis=-1).reshape(-1, len(costs))
+    diagonals = tables[_DIAGONALS]
+    last, before = diagonals[0], np.full_like(diagonals[0], inf)
+    for diagonal in diagonals[1:]:
+        best = np.minimum(last[:-2], last[2:])
+        np.minimum(best, before[1:-1], out=best)
+        diagonal[1:-1] += best
+        last, before = diagonal, last
+    found: list[float] = np.sqrt(last[BAND + 1]).tolist()
+    return found
+
+
+def _warped_alone(cost: Series) -> float:
     # One short row at a time: plain floats beat arrays of 13.
-    above = [inf] * (2 * BAND + 2)
+    above = [inf] * (_WIDTH + 1)
     above[BAND] = 0.0
     for row in cost.tolist():
-        here = [inf] * (2 * BAND + 2)
+        here = [inf] * (_WIDTH + 1)
         left = inf
         for k, local in enumerate(row):
             best = above[k]
@@ -110,9 +168,7 @@ def warped_distance(a: Series, b: Series) -> float:
     return sqrt(above[BAND])
 
 
-def shape_score(a: Series, guide: Series) -> float | None:
-    """0..100 likeness of a repetition (64, c) to the guide; None for one that does not move."""
-    if not a.size or not np.ptp(a, axis=0).any():
-        return None
-    rms = warped_distance(a, guide) / sqrt(SAMPLES * a.shape[1])
+def shape_score(distance: float, features: int) -> float:
+    """0..100 likeness of two movements, by the warped distance over so many features."""
+    rms = distance / sqrt(SAMPLES * features)
     return 100.0 * exp(-((rms / _SPREAD) ** 2))

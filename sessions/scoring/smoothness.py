@@ -45,13 +45,14 @@ def sparc(v: Series) -> float | None:
     size = 2 ** (ceil(log2(len(v))) + 4)
     spectrum = np.abs(np.fft.rfft(v, size))
     spectrum /= spectrum.max()
-    step = RATE / size
-    spectrum = spectrum[: int(_TOP_HZ / step) + 1]
-    last = int(np.flatnonzero(spectrum >= _FLOOR)[-1])
+    spectrum = spectrum[: int(_TOP_HZ * size / RATE) + 1]
+    last = int((spectrum >= _FLOOR).nonzero()[0][-1])
     if last == 0:
         return None
-    rise = np.diff(spectrum[: last + 1])
-    return -float(np.sqrt((1.0 / last) ** 2 + rise * rise).sum())
+    rise = spectrum[1 : last + 1] - spectrum[:last]
+    rise *= rise
+    rise += (1.0 / last) ** 2
+    return -float(np.sqrt(rise, out=rise).sum())
 
 
 def log_jerk(v: Series) -> float | None:

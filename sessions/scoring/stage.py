@@ -4,9 +4,7 @@ Everything here is elementwise along the hand axis, so a hand's numbers depend o
 alone: not on its neighbours, nor on how its records were cut into messages and ticks.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +12,10 @@ from numpy.typing import NDArray
 from sessions.scoring.features import CURL, ROLL, hand_features
 from sessions.scoring.filter import one_euro, restart
 from sessions.scoring.intake import Columns
+from sessions.scoring.library import Library
 from sessions.scoring.palm import Palm, Reals, in_palm, norm, palm_of
 from sessions.scoring.plan import GUIDE_PHASES
-from sessions.scoring.similarity import guide_distance, similarity
-from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, JOINTS, Compiled, State
+from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, JOINTS, State
 from sessions.scoring.verdicts import ACCEPTED_GAP, Verdict, judge_after, judge_alone
 
 FROZEN_RUN = 15
@@ -25,6 +23,8 @@ FROZEN_RUN = 15
 CURLED = 60.0
 """Degrees of mean curl beyond which the finger tips tell the palm from the back of the hand."""
 _JOINT_ROWS = np.array([row for _, row in JOINTS])
+_JOINT_BINS = np.arange(len(JOINTS))[:, None] * ANGLE_BINS
+_PRINT = np.random.default_rng(20).uniform(1.0, 2.0, (3, 5, 4, 1)).astype(np.float32)
 
 
 @dataclass(slots=True, eq=False)
@@ -41,21 +41,15 @@ class Tick:
     """(3, 5, 4, M) landmarks in the palm frame."""
     smooth: Reals
     """(3, 5, 4, M) the same filtered; zeros where the record was dropped."""
-    h: NDArray[np.float64]
-    """(N,) seconds since the last accepted frame."""
-
-    def rounds(self) -> Sequence[NDArray[np.intp]]:
-        """The accepted records of each round."""
-        kept = self.code >= ACCEPTED_GAP
-        return [
-            a + np.flatnonzero(kept[a:b])
-            for a, b in zip(self.bounds, self.bounds[1:], strict=False)
-        ]
+    fingerprint: Reals
+    """(M,) equal for equal landmarks; different ones do not share it for many frames in a row."""
+    rounds: list[NDArray[np.intp]] = field(default_factory=list)
+    """The accepted records of each round, once they are known."""
 
 
 @dataclass(slots=True, eq=False)
 class Signals:
-    """What a tick's accepted records show, (…, M)."""
+    """What a tick's accepted records show; z is (N,), the others (…, M) unless noted."""
 
     features: Reals
     x: Reals
@@ -63,6 +57,13 @@ class Signals:
     sim: Reals
     known: NDArray[np.bool_]
     """(N,) whether x could be told."""
+    curled: NDArray[np.bool_]
+    palmar: NDArray[np.bool_]
+    """The finger tips of a curled hand lie on the side of the palm."""
+    bones: Reals
+    """(12, M) lengths of the finger bones, palm lengths."""
+    bins: NDArray[np.int64]
+    """(joints, M) where the joints' angles count in a slot's histogram."""
 
 
 def examine(state: State, columns: Columns, bounds: list[int]) -> Tick:
@@ -81,13 +82,13 @@ def examine(state: State, columns: Columns, bounds: list[int]) -> Tick:
         image,
     )
     q = in_palm(shape.a, palm)
-    return Tick(columns, bounds, code, palm, q, np.zeros_like(q), np.zeros(n))
+    fingerprint: Reals = (shape.a * _PRINT).reshape(60, -1).sum(axis=0)
+    return Tick(columns, bounds, code, palm, q, np.zeros_like(q), fingerprint)
 
 
 def admit(state: State, tick: Tick) -> None:
     """Judge the records by what came before and filter the accepted ones, round by round."""
     columns = tick.columns
-    raw = columns.lm.reshape(len(columns), 63)
     for a, b in zip(tick.bounds, tick.bounds[1:], strict=False):
         slot, t_us = columns.slot[a:b], columns.t_us[a:b]
         begun = state.begun[slot]
@@ -107,32 +108,33 @@ def admit(state: State, tick: Tick) -> None:
         state.counts[code, slot] += 1
         kept = code >= ACCEPTED_GAP
         state.jumps[slot] = np.where(kept, 0, jumps + (code == ACCEPTED_GAP - 1))
-        at = np.flatnonzero(kept)
+        at = a + np.flatnonzero(kept)
+        tick.rounds.append(at)
         if not at.size:
             continue
+        where: NDArray[np.intp] | slice = slice(a, b)
         if at.size < b - a:
-            slot, t_us, since, begun = slot[at], t_us[at], since[at], begun[at]
-            scale, code = scale[at], code[at]
-        at += a
+            where = at
+            slot, t_us, since, begun = slot[kept], t_us[kept], since[kept], begun[kept]
+            scale, code = scale[kept], code[kept]
         _note_gaps(state, slot, t_us, since, begun)
-        _note_frozen(state, slot, raw[at], begun)
+        _note_frozen(state, slot, tick.fingerprint[where], begun)
         state.last_us[slot] = t_us
-        state.counter[slot] = columns.counter[at]
+        state.counter[slot] = columns.counter[where]
         state.scale[slot] = scale
         state.begun[slot] = True
 
         fresh = (code == ACCEPTED_GAP) | ~begun
         h = np.where(fresh, 1.0, since / 1e6).astype(np.float32)
-        q = tick.q.take(at, axis=-1)
-        last, speed = state.filtered.take(slot, axis=-1)
+        q = tick.q[..., where]
+        past = state.filtered.take(slot, axis=-1)
         if fresh.any():
-            restart(q, last, speed, fresh)
+            restart(q, past[0], past[1], fresh)
             state.roll_known[slot[fresh]] = False
         f_min, beta, f_d, _ = state.tuning.take(slot, axis=-1)
-        smooth, speed = one_euro(q, last, speed, h, f_min, beta, f_d)
-        tick.smooth[..., at] = smooth
-        state.filtered[0][..., slot] = smooth
-        state.filtered[1][..., slot] = speed
+        past[0], past[1] = one_euro(q, past[0], past[1], h, f_min, beta, f_d)
+        tick.smooth[..., where] = past[0]
+        state.put_filtered(past, slot)
 
 
 def _note_gaps(
@@ -151,19 +153,18 @@ def _note_gaps(
 
 
 def _note_frozen(
-    state: State, slot: NDArray[np.intp], raw: NDArray[Any], begun: NDArray[np.bool_]
+    state: State, slot: NDArray[np.intp], fingerprint: Reals, begun: NDArray[np.bool_]
 ) -> None:
     """Count accepted frames in runs of `FROZEN_RUN` or more with identical landmarks."""
-    same = (state.lm[slot] == raw).all(axis=1)
-    same &= begun
+    same = (state.fingerprint[slot] == fingerprint) & begun
     run = np.where(same, state.run[slot] + 1, 1)
     state.run[slot] = run
-    state.lm[slot] = raw
+    state.fingerprint[slot] = fingerprint
     if (run >= FROZEN_RUN).any():
         state.frozen[slot] += np.where(run > FROZEN_RUN, 1, np.where(run == FROZEN_RUN, run, 0))
 
 
-def signals(state: State, motions: Sequence[Compiled], tick: Tick) -> Signals:
+def signals(state: State, library: Library, tick: Tick) -> Signals:
     """Features, primary signal and similarity of the accepted records."""
     columns = tick.columns
     n, m = len(columns), tick.q.shape[-1]
@@ -171,33 +172,29 @@ def signals(state: State, motions: Sequence[Compiled], tick: Tick) -> Signals:
     known = np.ones(n, np.bool_)
     uses_roll = state.uses_roll[columns.slot]
     if uses_roll.any():
-        for at in tick.rounds():
+        for at in tick.rounds:
             _unwrap(state, columns.slot[at], at, features[ROLL], seen, known)
         known |= ~uses_roll
-    slot = np.zeros(m, np.intp)
-    slot[:n] = columns.slot
-    weighted = state.weights.take(slot, axis=1)
-    weighted *= features
-    x: Reals = weighted.sum(axis=0)
-    rest, span = state.anchors.take(slot, axis=1)
-    z = (x - rest) / span
     t0, period = state.guide_t0[columns.slot], state.guide_period[columns.slot]
     phase = np.zeros(m, np.int64)
     phase[:n] = (columns.t_us - t0) % period * GUIDE_PHASES // period
-    distance = np.zeros(m, np.float32)
-    number = state.motion[slot]
-    for key in sorted(set(number.tolist())):
-        motion = motions[key]
-        if not len(motion.used):
-            continue
-        at = np.flatnonzero(number == key)
-        if at.size == m:
-            distance = guide_distance(features[motion.used], phase, motion.guide, motion.weights)
-        else:
-            distance[at] = guide_distance(
-                features[motion.used[:, None], at], phase[at], motion.guide, motion.weights
-            )
-    return Signals(features, x, z, similarity(distance), known)
+    motion = np.zeros(m, np.intp)
+    motion[:n] = state.motion[columns.slot]
+    x = library.signal(features, motion)
+    sim = library.similarity(features, motion, phase)
+    rest, span = state.anchors.take(columns.slot, axis=1)
+    z = (x[:n] - rest) / span
+    # A hand of the wrong side bends backwards, so its curl is negative: the size is meant.
+    curled = np.abs(features[CURL]) > CURLED
+    palmar = curled & (tick.smooth[2, 1:, 3].sum(axis=0) > 0.0)
+    bones = norm(tick.q[:, 1:, 1:] - tick.q[:, 1:, :-1]).reshape(12, m)
+    angles = features.take(_JOINT_ROWS, axis=0)
+    angles -= ANGLE_MIN
+    np.maximum(angles, 0.0, out=angles)
+    np.minimum(angles, ANGLE_BINS - 1.0, out=angles)
+    bins = angles.astype(np.int64)
+    bins += _JOINT_BINS
+    return Signals(features, x, z, sim, known, curled, palmar, bones, bins)
 
 
 def _unwrap(
@@ -220,34 +217,26 @@ def _unwrap(
     known[at] = has
 
 
-def accumulate(state: State, tick: Tick, seen: Signals) -> None:
-    """Add the accepted records to the sums of their sets, in the order of the rounds."""
-    kept = np.flatnonzero(tick.code >= ACCEPTED_GAP)
-    slot = tick.columns.slot[kept]
-    np.add.at(state.score_sum, slot, tick.columns.score[kept])
-    curl = seen.features[CURL]
-    # A hand of the wrong side bends backwards, so its curl is negative: the size is meant.
-    curled = np.abs(curl) > CURLED
-    if curled.any():
-        tips = tick.smooth[2, 1, 3] + tick.smooth[2, 2, 3]
-        tips += tick.smooth[2, 3, 3]
-        tips += tick.smooth[2, 4, 3]
-        np.add.at(state.curled, slot, curled[kept])
-        np.add.at(state.palmar, slot, (curled & (tips > 0))[kept])
-    lengths = norm(tick.q[:, 1:, 1:] - tick.q[:, 1:, :-1]).reshape(12, -1)
-    bones = lengths[:, kept].T.astype(np.float64)
-    np.add.at(state.bone_sum, slot, bones)
-    np.add.at(state.bone_sq, slot, bones * bones)
-    bins = np.floor(seen.features[_JOINT_ROWS][:, kept]).astype(np.int64)
-    bins -= ANGLE_MIN
-    np.clip(bins, 0, ANGLE_BINS - 1, out=bins)
-    bins += (np.arange(len(JOINTS)) * ANGLE_BINS)[:, None]
-    bins += slot * (len(JOINTS) * ANGLE_BINS)
-    np.add.at(state.hist.reshape(-1), bins.reshape(-1), np.uint32(1))
-    told = kept[seen.known[kept]]
-    slot = tick.columns.slot[told]
-    x = seen.x[told]
-    np.minimum.at(state.x_min, slot, x)
-    np.maximum.at(state.x_max, slot, x)
-    np.add.at(state.x_sum, slot, x.astype(np.float64))
-    np.add.at(state.sim_sum, slot, seen.sim[told].astype(np.float64))
+def accumulate(state: State, tick: Tick, seen: Signals, at: NDArray[np.intp]) -> None:
+    """Add the records `at`, one of each slot, to the sums of their sets."""
+    slot = tick.columns.slot[at]
+    told = seen.known[at]
+    tally = np.empty((len(at), 3), np.int64)
+    tally[:, 0], tally[:, 1], tally[:, 2] = tick.columns.score[at], seen.curled[at], seen.palmar[at]
+    state.tally[slot] += tally
+    sums = np.empty((len(at), 26))
+    bones = sums[:, :12]
+    bones[...] = seen.bones[:, at].T
+    np.multiply(bones, bones, out=sums[:, 12:24])
+    x, sim = seen.x[at], seen.sim[at]
+    sums[:, 24], sums[:, 25] = x, sim
+    if not told.all():
+        sums[~told, 24:] = 0.0
+        x_low, x_high = np.where(told, x, np.inf), np.where(told, x, -np.inf)
+    else:
+        x_low = x_high = x
+    state.sums[slot] += sums
+    state.x_min[slot] = np.minimum(state.x_min[slot], x_low)
+    state.x_max[slot] = np.maximum(state.x_max[slot], x_high)
+    # Each record counts in bins of its own: adding by index is safe.
+    state.hist.reshape(-1)[seen.bins[:, at] + slot * (len(JOINTS) * ANGLE_BINS)] += 1

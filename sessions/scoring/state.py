@@ -4,13 +4,13 @@ All of it lies in arrays with a slot axis (and a short list of finished repetiti
 slot can be cleared, copied or stored without knowing what its numbers mean.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sessions.scoring.plan import FEATURES, GUIDE_PHASES, Motion, SetPlan
+from sessions.scoring.features import DIP_FLEX, FINGERS, MCP_FLEX, PIP_FLEX, ROLL, TAM
+from sessions.scoring.plan import FEATURES, SetPlan
 from sessions.scoring.verdicts import VERDICTS
 
 EXT, VALLEY, PEAK = range(3)
@@ -22,9 +22,9 @@ NEVER: Final = 1 << 62
 JOINTS: Final = (
     *((f"thumb_{joint}", row) for row, joint in enumerate(("cmc", "mcp", "ip"))),
     *(
-        (f"{finger}_{joint}", first + i)
-        for i, finger in enumerate(("index", "middle", "ring", "little"))
-        for joint, first in (("mcp", 15), ("pip", 23), ("dip", 27))
+        (f"{finger}_{joint}", rows.start + i)
+        for i, finger in enumerate(FINGERS)
+        for joint, rows in (("mcp", MCP_FLEX), ("pip", PIP_FLEX), ("dip", DIP_FLEX))
     ),
 )
 """Joints whose range of motion is kept, with the feature that is their angle."""
@@ -36,46 +36,10 @@ _SPAN_S: Final = 10.0
 """The ring holds at least so much of the past: a watcher's plot, the longest usual repetition."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Compiled:
-    """A motion rearranged for the frame stage."""
-
-    motion: Motion
-    used: NDArray[np.intp]
-    """(u,) features with a weight in the live similarity."""
-    weights: NDArray[np.float32]
-    """(u, 1, 1)"""
-    guide: NDArray[np.float32]
-    """(u, phases)"""
-    channels: NDArray[np.intp]
-    """(c,) features that the repetition stage reads: the four `tam`, then the shape's."""
-    uses_roll: bool
-
-
-def compiled(motion: Motion) -> Compiled:
-    """Rearrange a motion.
-
-    Raises:
-        ValueError: its arrays do not have the shapes that the plan promises.
-    """
-    if motion.primary.shape != (FEATURES,) or motion.guide_weights.shape != (FEATURES,):
-        raise ValueError(f"motion {motion.id}: weights are not {FEATURES} long")
-    if motion.guide.shape != (GUIDE_PHASES, FEATURES):
-        raise ValueError(f"motion {motion.id}: the guide is not {GUIDE_PHASES} x {FEATURES}")
-    used = np.flatnonzero(motion.guide_weights)
-    return Compiled(
-        motion,
-        used,
-        motion.guide_weights[used].astype(np.float32).reshape(-1, 1, 1),
-        np.ascontiguousarray(motion.guide[:, used].T, np.float32),
-        np.concatenate((np.arange(39, 43), motion.shape_features)).astype(np.intp),
-        bool(motion.primary[37] or motion.guide_weights[37]),
-    )
-
-
 def ring_length(plan: SetPlan) -> int:
-    """Frames kept of a hand: the longest repetition and a second, at the nominal rate."""
-    fps = min(max(plan.fps, 1.0), 120.0)
+    """Frames kept of a hand: the longest repetition and a second at 15 to 120 frames a second."""
+    # A rate announced too low must not cost the repetitions that a quicker camera shows.
+    fps = min(max(plan.fps, 15.0), 120.0)
     return int(np.ceil((max(plan.motion.t_max, _SPAN_S) + 1.0) * fps))
 
 
@@ -84,7 +48,6 @@ _F32, _F64 = np.float32, np.float64
 # name: (dtype, axes before the slot, axes after it). Values read by the batched arithmetic have the
 # slot last, so that a gather yields the layout of the batch; rows of one hand have it first.
 _FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
-    "weights": (_F32, (FEATURES,), ()),
     "tuning": (_F32, (4,), ()),
     "anchors": (_F32, (2,), ()),
     "motion": (_I32, (), ()),
@@ -100,7 +63,7 @@ _FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "counter": (_I64, (), ()),
     "scale": (_F32, (), ()),
     "jumps": (_I8, (), ()),
-    "lm": (_F32, (), (63,)),
+    "fingerprint": (_F32, (), ()),
     "run": (_I64, (), ()),
     "frozen": (_I64, (), ()),
     "filtered": (_F32, (2, 3, 5, 4), ()),
@@ -125,15 +88,10 @@ _FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "first_us": (_I64, (), ()),
     "gap_us": (_I64, (), ()),
     "counts": (_I64, (len(VERDICTS),), ()),
-    "score_sum": (_I64, (), ()),
+    "tally": (_I64, (), (3,)),
     "x_min": (_F32, (), ()),
     "x_max": (_F32, (), ()),
-    "x_sum": (_F64, (), ()),
-    "sim_sum": (_F64, (), ()),
-    "curled": (_I64, (), ()),
-    "palmar": (_I64, (), ()),
-    "bone_sum": (_F64, (), (12,)),
-    "bone_sq": (_F64, (), (12,)),
+    "sums": (_F64, (), (26,)),
     "guide_at": (_I64, (), ()),
     "hist": (np.uint32, (), (len(JOINTS), ANGLE_BINS)),
 }
@@ -142,7 +100,6 @@ _FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
 class State:
     """Arrays of `capacity` slots; what each holds is said where it is written."""
 
-    weights: NDArray[np.float32]
     tuning: NDArray[np.float32]
     """f_min, beta, f_d, delta."""
     anchors: NDArray[np.float32]
@@ -162,8 +119,8 @@ class State:
     counter: NDArray[np.int64]
     scale: NDArray[np.float32]
     jumps: NDArray[np.int8]
-    lm: NDArray[np.float32]
-    """(slots, 63)"""
+    fingerprint: NDArray[np.float32]
+    """Fingerprint of its landmarks."""
     run: NDArray[np.int64]
     """Accepted frames in a row with the landmarks of the last one."""
     frozen: NDArray[np.int64]
@@ -195,15 +152,12 @@ class State:
     gap_us: NDArray[np.int64]
     counts: NDArray[np.int64]
     """(verdicts, slots)"""
-    score_sum: NDArray[np.int64]
+    tally: NDArray[np.int64]
+    """(slots, 3) sums over accepted frames of the score, of curled and of palmar hands."""
     x_min: NDArray[np.float32]
     x_max: NDArray[np.float32]
-    x_sum: NDArray[np.float64]
-    sim_sum: NDArray[np.float64]
-    curled: NDArray[np.int64]
-    palmar: NDArray[np.int64]
-    bone_sum: NDArray[np.float64]
-    bone_sq: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    """(slots, 26) sums of the 12 finger bones' lengths, of their squares, of x and similarity."""
     guide_at: NDArray[np.int64]
     """The next guide peak that no repetition was matched with."""
     hist: NDArray[np.uint32]
@@ -214,7 +168,8 @@ class State:
     ring_f: NDArray[np.float32]
     """(slots, length, channels)"""
     channels: NDArray[np.intp]
-    """(slots, channels) the features in `ring_f`; spare channels repeat feature 0."""
+    """(slots, channels) the features in `ring_f`: the four `tam`, then the shape's; spare ones
+    repeat feature 0."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -253,13 +208,13 @@ class State:
             getattr(self, name)[(slice(None),) * len(before) + (slot,)] = 0
         self.channels[slot] = 0
 
-    def assign(self, slot: int, plan: SetPlan, number: int, motion: Compiled) -> None:
-        """Prepare a slot for a set; `number` is the motion's place in the batch's list."""
-        length, width = ring_length(plan), len(motion.channels)
+    def assign(self, slot: int, plan: SetPlan, number: int) -> None:
+        """Prepare a slot for a set; `number` is the motion's place in the library."""
+        channels = np.concatenate((np.arange(FEATURES)[TAM], plan.motion.shape_features))
+        length, width = ring_length(plan), len(channels)
         if length > self.ring_us.shape[1] or width > self.ring_f.shape[2]:
             self.grow(self.capacity, length, width)
         self.clear(slot)
-        self.weights[:, slot] = plan.motion.primary
         self.tuning[:, slot] = (
             plan.motion.f_min,
             plan.motion.beta,
@@ -269,14 +224,27 @@ class State:
         self.motion[slot] = number
         self.side[slot] = 0 if plan.side == "left" else 1
         self.image[slot] = plan.space == "image"
-        self.uses_roll[slot] = motion.uses_roll
+        read = plan.motion.primary[ROLL] or plan.motion.guide_weights[ROLL]
+        self.uses_roll[slot] = bool(read) or ROLL in channels
         self.guide_t0[slot] = min(max(plan.guide_t0_us, 0), NEVER)
         self.guide_period[slot] = min(max(plan.guide_period_us, 1), 1 << 40)
         self.ring_len[slot] = length
         self.pause_us[slot] = int(np.ceil(2e6 / max(plan.fps, 1.0)))
         self.settle_at[slot] = NEVER
         self.x_min[slot], self.x_max[slot] = np.inf, -np.inf
-        self.channels[slot, :width] = motion.channels
+        self.channels[slot, :width] = channels
+
+    def put_filtered(self, values: NDArray[np.float32], slots: NDArray[np.intp]) -> None:
+        """Store (2, 3, 5, 4, B) filtered landmarks and speeds of B different slots."""
+        if 3 * slots.size < self.capacity:
+            self.filtered[..., slots] = values
+            return
+        # Writing all slots in order is several times quicker than scattering most of them.
+        source = np.zeros(self.capacity, np.intp)
+        source[slots] = np.arange(slots.size)
+        given = np.zeros(self.capacity, np.bool_)
+        given[slots] = True
+        np.copyto(self.filtered, values.take(source, axis=-1), where=given)
 
     def nbytes(self) -> int:
         """Bytes held for each slot."""

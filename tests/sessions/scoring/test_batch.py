@@ -132,6 +132,30 @@ def test_marks_name_the_message_that_made_them() -> None:
         assert (mark.t_us if isinstance(mark, Peak) else mark.values["t_us"]) < times[-1]
 
 
+@pytest.mark.parametrize("size", [1, 2, 4, 6])
+def test_the_other_hand_in_the_picture_is_ignored(size: int) -> None:
+    made = records("fist")
+    both = np.repeat(made, 2)
+    both["side"][1::2] = 0
+    both["lm"][1::2] = both["lm"][::-2]
+    strangers = made.copy()
+    strangers["side"] = 0
+    batch = Batch(2)
+    slot, idle = batch.open(plan()), batch.open(plan())
+    marks = []
+    for one, other in zip(cut(both, [size] * 500), cut(strangers, [size] * 500), strict=False):
+        marks += [facts(mark) for mark in batch.step([(idle, other), (slot, one)])]
+    for one in cut(both, [size] * 500)[len(cut(strangers, [size] * 500)) :]:
+        marks += [facts(mark) for mark in batch.step([(slot, one)])]
+    result = batch.close(slot)
+    assert result["verdicts"].pop("other_hand") == len(made)
+    wanted = json.loads(alone("fist")[1])
+    del wanted["verdicts"]["other_hand"]
+    assert result == wanted
+    assert marks == alone("fist")[0]
+    assert batch.close(idle)["verdicts"]["other_hand"] == len(made)
+
+
 def test_every_record_is_counted() -> None:
     for motion in MOTIONS:
         verdicts = json.loads(alone(motion)[1])["verdicts"]
@@ -302,6 +326,25 @@ def test_a_set_without_frames_has_no_measures() -> None:
     assert set(metrics.values()) == {None}
 
 
+def test_results_are_of_plain_types_and_come_back_from_json() -> None:
+    def types(value: Any) -> set[type]:
+        if isinstance(value, dict):
+            return set[type]().union({type(k) for k in value}, *map(types, value.values()))
+        if isinstance(value, list):
+            return set[type]().union(*map(types, value))
+        return {type(value)}
+
+    for motion in MOTIONS:
+        marks, result = score(plan(motion), cut(records(motion), []))
+        assert types(result) <= {str, int, float, type(None)}
+        assert json.loads(json.dumps(result, allow_nan=False)) == result
+        for mark in marks:
+            if isinstance(mark, Rep):
+                assert mark.values in result["reps"]
+            else:
+                assert {type(mark.t_us), type(mark.rep_no), type(mark.z)} == {int, float}
+
+
 def test_slots_are_freed_and_used_anew_without_memory() -> None:
     batch = Batch(1)
     first = batch.open(plan("tap"))
@@ -341,6 +384,7 @@ def test_a_quicker_camera_gets_a_longer_ring_and_disturbs_no_other() -> None:
         {"rest": 5.0, "target": 5.0},
         {"target": float("nan")},
         {"rest": float("inf")},
+        {"target": 1e300},
         {"fps": 0.0},
         {"fps": float("nan")},
     ],

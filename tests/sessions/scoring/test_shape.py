@@ -12,13 +12,25 @@ from sessions.motions import motion_plan
 from sessions.scoring.shape import (
     BAND,
     SAMPLES,
+    banded,
     guide_shape,
+    local_costs,
     offset,
     onset,
     resampled,
     shape_score,
-    warped_distance,
+    warped_distances,
 )
+
+
+def distance(a: NDArray[np.float64], b: NDArray[np.float64], copies: int = 1) -> list[float]:
+    costs = local_costs(a, banded(b))
+    assert costs is not None
+    return warped_distances([costs] * copies)
+
+
+def likeness(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    return shape_score(distance(a, b)[0], a.shape[1])
 
 
 def whole_matrix(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -39,19 +51,31 @@ def whole_matrix(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 def test_warping_finds_the_cheapest_path(seed: int, width: int) -> None:
     rng = np.random.default_rng(seed)
     a, b = np.cumsum(rng.normal(size=(2, SAMPLES, width)), axis=1)
-    assert warped_distance(a, b) == pytest.approx(whole_matrix(a, b), rel=1e-12)
+    assert distance(a, b) == pytest.approx([whole_matrix(a, b)], rel=1e-12)
+
+
+@pytest.mark.parametrize("copies", [2, 3, 20])
+def test_many_at_once_have_the_distance_of_each_alone(copies: int) -> None:
+    rng = np.random.default_rng(copies)
+    a, b = np.cumsum(rng.normal(size=(2, copies, SAMPLES, 3)), axis=2)
+    pairs = list(zip(a, b, strict=True))
+    costs = [costs for x, y in pairs if (costs := local_costs(x, banded(y))) is not None]
+    assert warped_distances(costs) == [distance(x, y)[0] for x, y in pairs]
 
 
 def test_a_delay_costs_less_than_a_difference() -> None:
     t = np.linspace(0.0, 1.0, SAMPLES)
     one = 100.0 * np.exp(-(((t - 0.5) / 0.15) ** 2))[:, None]
     late = 100.0 * np.exp(-(((t - 0.56) / 0.15) ** 2))[:, None]
-    assert shape_score(one, one) == 100.0
-    close, far = shape_score(late, one), shape_score(0.5 * one, one)
-    assert close is not None
-    assert far is not None
-    assert close > 95.0 > 70.0 > far
-    assert shape_score(np.full((SAMPLES, 2), 3.0), one.repeat(2, axis=1)) is None
+    assert likeness(one, one) == 100.0
+    assert likeness(late, one) > 95.0
+    assert likeness(0.5 * one, one) < 70.0
+
+
+def test_a_repetition_that_does_not_move_has_no_shape() -> None:
+    guide = banded(np.zeros((SAMPLES, 2)))
+    assert local_costs(np.full((SAMPLES, 2), 3.0), guide) is None
+    assert local_costs(np.eye(SAMPLES, 2), guide) is not None
 
 
 def test_onset_and_offset_lie_between_the_samples() -> None:
@@ -78,4 +102,4 @@ def test_a_guide_starts_and_ends_low_and_peaks_in_between(motion: str) -> None:
     shape = guide_shape(plan, 1.0)
     assert shape is not None
     assert shape.shape == (SAMPLES, len(plan.shape_features))
-    assert shape_score(shape, shape) == 100.0
+    assert likeness(shape, shape) == 100.0

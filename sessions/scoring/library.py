@@ -1,0 +1,106 @@
+"""The motions in play, stacked so that hands of different motions share every call."""
+
+from dataclasses import dataclass
+from typing import Final, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sessions.scoring.plan import FEATURES, GUIDE_PHASES, Motion
+
+S = TypeVar("S", np.intp, np.float32)
+
+WINDOW: Final = np.arange(-5, 6)[:, None]
+"""Phases by which a player may lead or lag the guide, about 4 % of the cycle."""
+SPREAD: Final = 20.0
+"""Distance, degrees, at which the similarity has fallen to 1/e."""
+
+
+def check_motion(motion: Motion) -> None:
+    """Raise ValueError unless a motion's arrays have the shapes that the plan promises."""
+    if motion.primary.shape != (FEATURES,) or motion.guide_weights.shape != (FEATURES,):
+        raise ValueError(f"motion {motion.id}: weights are not {FEATURES} long")
+    if motion.guide.shape != (GUIDE_PHASES, FEATURES):
+        raise ValueError(f"motion {motion.id}: the guide is not {GUIDE_PHASES} x {FEATURES}")
+    if motion.shape_features.shape != motion.shape_scale.shape:
+        raise ValueError(f"motion {motion.id}: the shape's features and scales differ in number")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Library:
+    """Arrays of M motions; where one uses fewer features than another its weights end in zeros."""
+
+    primary: NDArray[np.intp]
+    """(k, M) features of the primary signal."""
+    primary_weights: NDArray[np.float32]
+    """(k, M)"""
+    used: NDArray[np.intp]
+    """(u, M) features that the live similarity compares."""
+    weights: NDArray[np.float32]
+    """(u, M)"""
+    guide: NDArray[np.float32]
+    """(M u phases,) the guides' used features."""
+
+    @classmethod
+    def of(cls, motions: list[Motion]) -> Self:
+        """Stack motions in their order."""
+        primary = [np.flatnonzero(motion.primary) for motion in motions]
+        used = [np.flatnonzero(motion.guide_weights) for motion in motions]
+        rows = _stacked(used, np.zeros(1, np.intp))
+        guides = [motion.guide[:, rows[:, i]].T for i, motion in enumerate(motions)]
+        none = np.zeros(1, np.float32)
+        return cls(
+            _stacked(primary, np.zeros(1, np.intp)),
+            _stacked([m.primary[at] for m, at in zip(motions, primary, strict=True)], none),
+            rows,
+            _stacked([m.guide_weights[at] for m, at in zip(motions, used, strict=True)], none),
+            np.concatenate(guides).astype(np.float32).ravel(),
+        )
+
+    def signal(
+        self, features: NDArray[np.float32], motion: NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        """(N,) primary signals of (44, N) features, for hands of the motions numbered (N,)."""
+        hand = np.arange(motion.size)
+        x = np.zeros(motion.size, np.float32)
+        # Added one by one: the order of a sum must not depend on how many hands there are.
+        for rows, weights in zip(self.primary, self.primary_weights, strict=True):
+            x += features[rows[motion], hand] * weights[motion]
+        return x
+
+    def similarity(
+        self,
+        features: NDArray[np.float32],
+        motion: NDArray[np.intp],
+        phase: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """Likeness of hands to their guides: shown to the player, never graded.
+
+        Args:
+            features: (44, N), N a multiple of the vector width.
+            motion: (N,) numbers.
+            phase: (N,) where each guide is, 0..127.
+
+        Returns:
+            (N,) 0..100, by the weighted distance to the nearest phase within the window.
+        """
+        u = len(self.used)
+        mine = features[self.used.take(motion, axis=1), np.arange(motion.size)]
+        first = (motion * u + np.arange(u)[:, None]) * GUIDE_PHASES
+        apart = self.guide.take(first[:, None] + ((phase + WINDOW) & (GUIDE_PHASES - 1)))
+        apart -= mine[:, None]
+        apart *= apart
+        apart *= self.weights.take(motion, axis=1)[:, None]
+        score: NDArray[np.float32] = apart.sum(axis=0).min(axis=0)
+        score *= -1.0 / SPREAD**2
+        np.exp(score, out=score)
+        score *= 100.0
+        return score
+
+
+def _stacked(rows: list[NDArray[S]], none: NDArray[S]) -> NDArray[S]:
+    """Arrays of different lengths as the columns of one, filled up with zeros, one row at least."""
+    out = np.zeros_like(none, shape=(max(1, *(len(row) for row in rows)), len(rows)))
+    for i, row in enumerate(rows):
+        out[: len(row), i] = row
+    return out
