@@ -81,6 +81,8 @@ def record_of(played: SimulatedSet, measures: dict[str, Any]) -> dict[str, Any]:
         ("tap", 10, 0.5, 1.0),
         ("turn", 10, 0.5, 1.0),
         ("wave", 10, 0.5, 1.0),
+        ("hook", 10, 0.5, 1.0),
+        ("table", 10, 0.5, 1.0),
     ],
 )
 def test_every_true_repetition_is_counted_once(
