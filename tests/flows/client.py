@@ -92,8 +92,10 @@ async def connected(url: str, namespace: str, token: str | None) -> AsyncIterato
     except socketio.exceptions.ConnectionError as error:
         raise RefusedError(reasons[0] if reasons else str(error)) from error
     finally:
+        loops = {sio.eio.read_loop_task, sio.eio.write_loop_task} - {None}
         await sio.shutdown()
-        await asyncio.sleep(0)
+        if loops:  # a line the server cut may still be winding down
+            await asyncio.wait(loops, timeout=5)
 
 
 class RefusedError(Exception):
