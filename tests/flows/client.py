@@ -98,6 +98,8 @@ async def connected(url: str, namespace: str, token: str | None) -> AsyncIterato
         for task in loops:
             task.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
+        if sio.eio.http is not None:
+            await sio.eio.http.close()
 
 
 class RefusedError(Exception):
