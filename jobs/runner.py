@@ -14,6 +14,8 @@ from config.clock import Clock
 log = logging.getLogger(__name__)
 
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+OUTAGE_S = 0.5
+"""A store that is away is asked again this often."""
 FAILURES = 3
 WINDOW_S = 60.0
 """A job that failed `FAILURES` times within this is unhealthy."""
@@ -25,14 +27,25 @@ class Job:
 
     name: str
     run: Callable[[], Awaitable[None]]
-    failures: deque[float] = field(default_factory=lambda: deque(maxlen=FAILURES))
+    failures: deque[float] = field(default_factory=lambda: deque(maxlen=len(BACKOFF_S)))
+    away: bool = False
 
 
 class Runner:
-    """The jobs of a process, each restarted when it ends."""
+    """The jobs of a process, each restarted when it ends.
 
-    def __init__(self, clock: Clock, stop_seconds: float = 5.0) -> None:
+    `outages` are the errors of a store that is away. They are no fault of the job: it starts
+    again as soon as the store is back, and stays healthy; the store's own check tells of them.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        outages: tuple[type[Exception], ...] = (),
+        stop_seconds: float = 5.0,
+    ) -> None:
         self._clock = clock
+        self._outages = outages
         self._jobs: list[Job] = []
         self._scheduler = aiojobs.Scheduler(close_timeout=stop_seconds, limit=None)
 
@@ -52,7 +65,7 @@ class Runner:
         return [
             job.name
             for job in self._jobs
-            if len(job.failures) == FAILURES and now - job.failures[0] < WINDOW_S
+            if sum(now - failure < WINDOW_S for failure in job.failures) >= FAILURES
         ]
 
     async def _supervise(self, job: Job) -> None:
@@ -63,13 +76,17 @@ class Runner:
                 log.error("job %s ended; it starts again", job.name)
             except asyncio.CancelledError:
                 raise
-            except Exception as error:
-                # A store that is away fails its jobs in turn: one line each, the trace below.
-                log.warning("job %s failed: %s: %s", job.name, type(error).__name__, error)
-                log.debug("job %s", job.name, exc_info=True)
+            except self._outages as error:
+                if not job.away:
+                    log.warning("job %s waits: %s: %s", job.name, type(error).__name__, error)
+                job.away = self._clock.monotonic() - began < WINDOW_S
+                await asyncio.sleep(OUTAGE_S)
+                continue
+            except Exception:
+                log.exception("job %s failed; it starts again", job.name)
             now = self._clock.monotonic()
             metrics.JOB_FAILURES.labels(job.name).inc()
             if now - began > WINDOW_S:
                 job.failures.clear()
             job.failures.append(now)
-            await asyncio.sleep(BACKOFF_S[min(len(job.failures), len(BACKOFF_S)) - 1])
+            await asyncio.sleep(BACKOFF_S[len(job.failures) - 1])

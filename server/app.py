@@ -7,6 +7,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from config.clock import Clock, SystemClock
 from config.settings import Settings
@@ -21,7 +22,7 @@ from jobs.flush import Flusher
 from jobs.runner import Runner
 from models.accounts.tokens import Verifier, load_dev_key
 from models.bus import Bus
-from models.db import Mongo
+from models.db import DatabaseError, Mongo
 from models.play.buffer import PlayBuffer
 from models.play.keys import PlayKeys
 from models.play.repo import PlayRepo
@@ -100,7 +101,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
         therapies=TherapyRepo(mongo.database),
     )
 
-    runner = Runner(clock)
+    runner = Runner(clock, outages=(RedisError, DatabaseError, OSError, TimeoutError))
     alarms = Alarms(settings.discord_webhook)
     flusher = Flusher(
         stream=PlayStream(redis, keys, node),

@@ -89,6 +89,7 @@ async def _start(p: Parts) -> None:
         ("game expiry", p.game.run),
         ("watch expiry", p.watch.run),
         ("live lists", p.watch.run_lists),
+        ("watch pulse", p.watch.run_pulse),
     ):
         await p.runner.start(name, job)
 

@@ -86,13 +86,16 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
             self._spawn(self._drop, eio_sid)
 
     async def _drop(self, eio_sid: str) -> None:
-        await asyncio.sleep(0.05)  # the reason goes out first
-        await self.eio.disconnect(eio_sid)
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is not None and not socket.closed:
+            # The library's own way waits for a queue that nobody may read any more.
+            await socket.close(wait=False)
+            socket.queue.put_nowait(None)  # the writer sends what is queued, then hangs up
 
     async def close_all(self) -> None:
         """Close every connection, and stop the library's own tasks."""
         for eio_sid in list(self.eio.sockets):
-            await self.eio.disconnect(eio_sid)
+            await self._drop(eio_sid)
         await self.shutdown()
         for task in self._tasks:
             task.cancel()

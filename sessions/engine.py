@@ -20,10 +20,10 @@ from sessions.catalogue import Catalogue
 from sessions.feed import FeedHub, Joined, Sink
 from sessions.frames import FrameError, FrameMessage, decode
 from sessions.scoring.batch import Batch
-from sessions.scoring.marks import Mark, Peak
 from sessions.session import TRANSITIONS, Message, Session, State
 from sessions.sets import OpenSet, plan_of, record_of, result_of, settle_context, start_answer
-from sessions.words import ADVICE, advice_code
+from sessions.telling import tell_mark, tell_rep, tell_score
+from sessions.views import score_of, snapshot_of, summary_of
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,6 @@ class Engine:
             for session in list(self.sessions.values()):
                 session.expire_replies(now)
                 self._let_go(session, now)
-        self._hub.pulse(now)
 
     def take_due(self) -> list[Session]:
         """Return the sessions whose append may start; what they hold is the caller's to cut."""
@@ -165,12 +164,12 @@ class Engine:
         if work:
             for mark in self._batch.step(work):
                 owner = owners[mark.work_index]
-                told.setdefault(mark.work_index, []).append(self._tell_mark(owner, mark))
+                told.setdefault(mark.work_index, []).append(tell_mark(owner, mark))
             for session in dict.fromkeys(owners):
-                self._tell_score(session, now)
+                tell_score(session, self._batch, now, self._limits.score_ms)
         for session, payload, place in feeds:
             extras = told.get(place, []) if place is not None else []
-            self._hub.publish(session.id, payload, extras, self._score_now(session))
+            self._hub.publish(session.id, payload, extras, score_of(session, self._batch))
 
     def _decode(self, session: Session, message: Message, now: float) -> FrameMessage | None:
         error = message.error
@@ -284,11 +283,7 @@ class Engine:
         measures = self._batch.close(open_set.slot, unfinished=unfinished)
         # The end of a set may close its last repetition.
         told = {rep["rep_no"] for rep in open_set.reps}
-        last = [
-            self._tell_rep(session, open_set, r)
-            for r in measures["reps"]
-            if r["rep_no"] not in told
-        ]
+        last = [tell_rep(session, open_set, r) for r in measures["reps"] if r["rep_no"] not in told]
         if last:
             self._hub.publish(session.id, b"", last, None)
         for verdict, count in measures["verdicts"].items():
@@ -329,59 +324,6 @@ class Engine:
 
     # -- what is told
 
-    def _tell_mark(self, session: Session, mark: Mark) -> dict[str, Any]:
-        open_set = session.set
-        if open_set is None:
-            return {}
-        if isinstance(mark, Peak):
-            peak = {
-                "set_no": open_set.set_no,
-                "rep_no": mark.rep_no,
-                "t_us": mark.t_us,
-                "z": mark.z,
-            }
-            session.send("peak", peak)
-            return {"peak": peak}
-        return self._tell_rep(session, open_set, mark.values)
-
-    def _tell_rep(
-        self, session: Session, open_set: OpenSet, values: dict[str, Any]
-    ) -> dict[str, Any]:
-        body = {"set_no": open_set.set_no, **values}
-        open_set.reps.append(body)
-        metrics.REPS.labels(values["class"]).inc()
-        session.send("rep", body)
-        return {"rep": body}
-
-    def _tell_score(self, session: Session, now: float) -> None:
-        if (now - session.scored_at) * 1000 < self._limits.score_ms or session.set is None:
-            return
-        session.scored_at = now
-        score = self._score_now(session)
-        if score is not None:
-            session.send("score", score)
-        advice = advice_code(self._batch.advice(session.set.slot))
-        if advice != session.advised:
-            session.advised = advice
-            if advice is not None:
-                session.send("advice", {"code": advice, "text": ADVICE[advice]})
-
-    def _score_now(self, session: Session) -> dict[str, Any] | None:
-        if session.set is None:
-            return None
-        live = self._batch.live(session.set.slot)
-        if live is None:
-            return None
-        return {
-            "set_no": session.set.set_no,
-            "t_us": live.t_us,
-            "z": live.z,
-            "sim": live.sim,
-            "quality": live.quality,
-            "full": live.full,
-            "partial": live.partial,
-        }
-
     def watch(self, session_id: str, sink: Sink) -> Joined:
         """Let `sink` see a session from now on.
 
@@ -394,62 +336,16 @@ class Engine:
         return self._joined(session, self._hub.join(session_id, sink))
 
     def _joined(self, session: Session, offset: int) -> Joined:
-        return Joined(session.id, self.snapshot(session), session.token, offset)
-
-    def snapshot(self, session: Session) -> dict[str, Any]:
-        """Return what a joining watcher is shown at once."""
-        open_set = session.set
-        shown = None
-        if open_set is not None:
-            shown = {
-                **{k: open_set.start[k] for k in ("set_no", "motion", "side", "asked_reps")},
-                "anchors": open_set.context["anchors"],
-                "goal": open_set.context["goal"],
-            }
-        score = self._score_now(session)
-        return {
-            "session_id": session.id,
-            "alias": session.opened.alias,
-            "state": session.state.value,
-            "set": shown,
-            "reps": list(open_set.reps) if open_set is not None else [],
-            "score": score,
-            "quality": score["quality"] if score is not None else None,
-            "frames": _last_hands(session.recent),
-            "trace": [list(p) for p in self._batch.trace(open_set.slot)] if open_set else [],
-            "records": [
-                {
-                    "set_no": r["set_no"],
-                    "motion": r["motion"]["id"],
-                    "grade": r["grade"],
-                    "stars": r["stars"],
-                    "full": r["metrics"]["reps_full"],
-                    "partial": r["metrics"]["reps_partial"],
-                }
-                for r in session.records
-            ],
-            "time_us": self._clock.time_us(),
-        }
+        return Joined(
+            session.id,
+            snapshot_of(session, self._batch, self._clock.time_us()),
+            session.token,
+            offset,
+        )
 
     def summary(self, session: Session) -> dict[str, Any]:
         """Return the session's line in a live list."""
-        start = session.set.start if session.set is not None else {}
-        score = self._score_now(session) or {}
-        return {
-            "session_id": session.id,
-            "child_id": session.opened.child_id,
-            "alias": session.opened.alias,
-            "kind": session.opened.kind,
-            "motion": start.get("motion"),
-            "side": start.get("side"),
-            "set_no": start.get("set_no"),
-            "asked_reps": start.get("asked_reps"),
-            "full": score.get("full", 0),
-            "partial": score.get("partial", 0),
-            "quality": score.get("quality"),
-            "started_us": session.opened.document["opened_us"],
-            "state": session.state.value,
-        }
+        return summary_of(session, self._batch)
 
     def _tell_marks(self, session: Session, now: float) -> None:
         if (now - session.told_at) * 1000 < self._limits.ack_ms:
@@ -475,14 +371,3 @@ def _kept(session: Session, last: int, record: dict[str, Any]) -> list[Item]:
         document = calibration.model_dump(mode="json", by_alias=True)
         items.append(calibration_item(session.id, last, document))
     return items
-
-
-def _last_hands(recent: Iterable[bytes]) -> dict[str, bytes | None]:
-    """Return the newest message that shows each hand."""
-    hands: dict[str, bytes | None] = {"left": None, "right": None}
-    for payload in recent:
-        sides = decode(payload, None).records["side"]
-        for code, side in enumerate(("left", "right")):
-            if (sides == code).any():
-                hands[side] = payload
-    return hands

@@ -52,10 +52,6 @@ class Sink(Protocol):
         """The session is sealed; nothing more comes."""
         ...
 
-    def pulse(self, now: float) -> None:
-        """A tick has passed: what was held back may be sent."""
-        ...
-
 
 @dataclass(slots=True)
 class _Feed:
@@ -126,12 +122,6 @@ class FeedHub:
         if feed is not None:
             for sink in feed.sinks:
                 sink.ended(session_id, result)
-
-    def pulse(self, now: float) -> None:
-        """Let readers send what they held back."""
-        for feed in list(self._feeds.values()):
-            for sink in list(feed.sinks):
-                sink.pulse(now)
 
 
 class Thinner:

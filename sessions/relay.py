@@ -40,9 +40,6 @@ class _Published:
     def ended(self, session_id: str, result: dict[str, Any]) -> None:  # noqa: ARG002 - a Sink
         self._say(["ended", result])
 
-    def pulse(self, now: float) -> None:
-        """Nothing is held back: thinning is done where the reader is."""
-
     def _say(self, message: list[Any]) -> None:
         self._bus.publish(self._channel, msgpack.packb(message))
 
@@ -186,9 +183,3 @@ class Relay:
             if not answer.done():
                 remote.sinks.append(sink)
                 answer.set_result(joined)
-
-    def pulse(self, now: float) -> None:
-        """A tick has passed: readers of other workers' feeds may send what they held back."""
-        for remote in self._remote.values():
-            for sink in list(remote.sinks):
-                sink.pulse(now)

@@ -16,6 +16,7 @@ from sessions.feed import FeedItem, Joined, Thinner
 from sessions.session import busy_error
 
 LIST_SECONDS = 1.0
+PULSE_SECONDS = 0.02
 JOINED_MAX = 50
 """Sessions one connection may watch at a time."""
 
@@ -69,7 +70,7 @@ class WatchSink:
         self._watcher.send("ended", {"session_id": session_id, "result": result})
 
     def pulse(self, now: float) -> None:
-        """Send what was held back."""
+        """Time has passed: send what was held back, if the reader is free again."""
         self._thinner.pulse(now)
 
     def _send(self, item: FeedItem) -> None:
@@ -169,6 +170,15 @@ class WatchNamespace(LiveNamespace[Watcher]):
             live = await self.deps.directory.read()
             for watcher in listening:
                 self._tell_changes(watcher, _visible(live, watcher.who))
+
+    async def run_pulse(self) -> None:
+        """Let the readers send what they held back, for ever."""
+        while True:
+            await asyncio.sleep(PULSE_SECONDS)
+            now = self.deps.clock.monotonic()
+            for watcher in self.connections.values():
+                for sink in list(watcher.sinks.values()):
+                    sink.pulse(now)
 
     def _tell_changes(self, watcher: Watcher, now: dict[str, dict[str, Any]]) -> None:
         before = watcher.listed or {}

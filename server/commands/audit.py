@@ -48,8 +48,9 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(report.as_json()))
     else:
         console = Console()
-        # Where there is no terminal the table may be as wide as it needs.
-        console.print(table_of(report), width=None if console.is_terminal else _WIDTH)
+        if not console.is_terminal:
+            console.width = _WIDTH
+        console.print(table_of(report))
     return 0 if report.total.clean and report.sessions else 1
 
 

@@ -1,10 +1,10 @@
 """`gemgem demo`: databases, server, children and a watcher, on one laptop with one command."""
 
 import argparse
+import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,14 @@ from config.settings import Settings, load_settings
 from models.accounts.records import Role
 from models.accounts.tokens import create_dev_key, mint
 from models.db import Mongo
-from models.errors import AppError
-from models.play.repo import PlayRepo
 from server.commands.simulate import add_manner, count, manner_of, positive
 from server.embedded import EmbeddedError, embedded
 from server.loop import run_loop
-from server.simulation.audit import Finding, audit
 from server.simulation.crowd import TOKEN_S, Crowd, Script
-from server.simulation.screen import interrupts, play
+from server.simulation.line import LineLostError, RefusedError
+from server.simulation.screen import Heading, alongside, interrupts, play
 from server.simulation.served import ServerError, free_port, serving
-from sessions.catalogue import catalogue
-from sessions.rescore import rescore_session
+from server.simulation.verify import Verdict, Verifier
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -34,7 +31,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = commands.add_parser("demo", help="everything at once, on this machine alone")
     parser.add_argument("--children", type=count, default=5)
     parser.add_argument("--seconds", type=positive, help="how long (default: until Ctrl-C)")
-    parser.add_argument("--port", type=int, help="port of the server and its page")
+    parser.add_argument("--port", type=_port, help="port of the server and its page")
     parser.add_argument("--seed", type=int, default=1, help="the same seed plays the same motions")
     add_manner(parser, motions="mix", noise_mm=0.5)
     parser.set_defaults(run=run)
@@ -44,10 +41,10 @@ def run(args: argparse.Namespace) -> int:
     """Play the demonstration; 0 if nothing was lost, doubled or altered, and all re-scores."""
     try:
         return run_loop(_demo(args))
-    except (EmbeddedError, ServerError) as error:
+    except (EmbeddedError, ServerError, RefusedError, LineLostError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
-    except (KeyboardInterrupt, TimeoutError):
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
 
 
@@ -58,6 +55,7 @@ async def _demo(args: argparse.Namespace) -> int:
     host = "127.0.0.1"
     port = free_port(host, args.port, settings.http.port)
     async with AsyncExitStack() as stack:
+        interrupt = stack.enter_context(interrupts())
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gemgem-demo-")))
         console.print("gemgem: starting MongoDB, Valkey and the server …", highlight=False)
         servers = await stack.enter_async_context(
@@ -65,10 +63,10 @@ async def _demo(args: argparse.Namespace) -> int:
                 mongo_url=_secret(settings, "mongo_url"), redis_url=_secret(settings, "redis_url")
             )
         )
-        key = settings.dev_key or home / "dev-key.pem"
-        create_dev_key(key)
         (home / "server").mkdir()
-        url = await stack.enter_async_context(
+        key = settings.dev_key or home / "server" / "dev-key.pem"
+        create_dev_key(key)
+        served = await stack.enter_async_context(
             serving(
                 home / "server",
                 host,
@@ -89,12 +87,15 @@ async def _demo(args: argparse.Namespace) -> int:
             clock=clock,
         )
         # In the fragment: browsers send it in no request, and the page clears it.
-        address = f"{url}/console#token={token}"
+        address = f"{served.url}/console#token={token}"
         console.print(f"gemgem: watch the children at {address}", highlight=False, soft_wrap=True)
-        ledger = home / "ledger.jsonl"
+        store = settings.store
+        verifier = stack.enter_context(
+            Verifier(lambda: Mongo(servers.mongo_url, store.mongo_database, store.mongo_driver))
+        )
         crowd = Crowd(
             Script(
-                url=url,
+                url=served.url,
                 key=key,
                 children=args.children,
                 seconds=args.seconds,
@@ -102,39 +103,25 @@ async def _demo(args: argparse.Namespace) -> int:
                 manner=manner_of(args),
                 watchers=1,
                 watch_all=True,
-                ledger=ledger,
                 time_reps=False,
             ),
             clock,
+            verifier,
         )
-        with interrupts(crowd.stop):
-            await play(crowd, console, clock, "gemgem demo", f"{url}/console")
-        mongo = Mongo(servers.mongo_url, settings.store.mongo_database)
-        stack.push_async_callback(mongo.close)
-        repo = PlayRepo(mongo.database)
-        finding = (await audit(ledger, repo)).total
-        equal = await _all_rescore(repo, crowd.sessions)
+        heading = Heading("gemgem demo", f"{served.url}/console", address)
+        interrupt.calm = crowd.stop
+        await alongside(served.until_ended(), play(crowd, console, clock, heading))
+        verdict = await verifier.finish()
         for words in crowd.faults:
             console.print(f"[red]error[/] {words}", highlight=False)
-        line = _line(crowd, finding, equal)
+        line = _line(crowd, verdict)
     print(json.dumps(line), flush=True)
-    return 0 if finding.clean and equal and not crowd.errors and crowd.sessions else 1
+    whole = verdict.finding.clean and verdict.rescored_equal
+    return 0 if whole and not crowd.errors else 1
 
 
-async def _all_rescore(repo: PlayRepo, session_ids: Iterable[str]) -> bool:
-    """Tell whether every set of every session comes out byte for byte the same again."""
-    for session_id in session_ids:
-        try:
-            sets = await rescore_session(repo, catalogue(), session_id)
-        except AppError:
-            return False
-        if not all(one.equal for one in sets):
-            return False
-    return True
-
-
-def _line(crowd: Crowd, finding: Finding, equal: bool) -> dict[str, Any]:
-    report = crowd.report()
+def _line(crowd: Crowd, verdict: Verdict) -> dict[str, Any]:
+    report, finding = crowd.report(), verdict.finding
     return {
         "sent": report["sent"],
         "buffered": report["buffered"],
@@ -144,10 +131,17 @@ def _line(crowd: Crowd, finding: Finding, equal: bool) -> dict[str, Any]:
         "lost": finding.lost,
         "duplicated": finding.duplicated,
         "altered": finding.altered + finding.out_of_order,
-        "rescored_equal": equal,
+        "rescored_equal": verdict.rescored_equal,
         "ack_p99_ms": report["ack_p99_ms"],
         "feed_p99_ms": report["feed_p99_ms"],
     }
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65535:
+        raise argparse.ArgumentTypeError("must be between 1 and 65535")
+    return number
 
 
 def _secret(settings: Settings, name: str) -> str | None:

@@ -1,25 +1,32 @@
 """`gemgem simulate`: play simulated children against a running server."""
 
 import argparse
+import asyncio
 import json
+import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
 
 from config.clock import SystemClock
 from config.settings import load_settings
-from models.catalog.library import motion_library
 from server.loop import run_loop
 from server.simulation.crowd import Crowd, Script
-from server.simulation.performance import Manner
-from server.simulation.screen import interrupts, play
+from server.simulation.ledger import FileLedger
+from server.simulation.line import LineLostError, RefusedError
+from server.simulation.performance import Manner, playable
+from server.simulation.screen import Heading, interrupts, play
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the command."""
     parser = commands.add_parser("simulate", help="play simulated children against a server")
-    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the server")
+    url = os.environ.get("GEMGEM_URL", "http://127.0.0.1:8080")
+    parser.add_argument(
+        "--url", default=url, help="the server (default: GEMGEM_URL, or %(default)s)"
+    )
     parser.add_argument("--children", type=count, default=5)
     parser.add_argument("--seconds", type=positive, help="how long (default: until Ctrl-C)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed plays the same motions")
@@ -41,6 +48,7 @@ def add_manner(
     )
     play_options.add_argument("--fps", type=positive, default=30.0)
     play_options.add_argument("--frames-per-message", type=count, default=2)
+    play_options.add_argument("--space", choices=("world", "image"), default="world")
     play_options.add_argument("--rom", type=_share, help="excursion, 0.3-1 (default: varied)")
     play_options.add_argument("--noise", type=_amount, default=noise_mm, help="landmark noise, mm")
     play_options.add_argument("--tremor", type=_amount, help="tremor, degrees (default: varied)")
@@ -53,6 +61,7 @@ def manner_of(args: argparse.Namespace) -> Manner:
         motions=args.motion,
         fps=args.fps,
         frames_per_message=args.frames_per_message,
+        space=args.space,
         rom=args.rom,
         noise_mm=args.noise,
         tremor_deg=args.tremor,
@@ -70,10 +79,20 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    return run_loop(_simulate(args, key))
+    try:
+        with ExitStack() as stack:
+            ledger = None
+            if args.ledger is not None:
+                ledger = stack.enter_context(FileLedger(args.ledger, SystemClock()))
+            return run_loop(_simulate(args, key, ledger))
+    except OSError as error:
+        print(f"simulate: {error.filename or error}: {error.strerror}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 130
 
 
-async def _simulate(args: argparse.Namespace, key: Path) -> int:
+async def _simulate(args: argparse.Namespace, key: Path, ledger: FileLedger | None) -> int:
     clock = SystemClock()
     crowd = Crowd(
         Script(
@@ -84,13 +103,19 @@ async def _simulate(args: argparse.Namespace, key: Path) -> int:
             seed=args.seed,
             manner=manner_of(args),
             watchers=args.watchers,
-            ledger=args.ledger,
         ),
         clock,
+        ledger,
     )
     console = Console(stderr=True)
-    with interrupts(crowd.stop):
-        await play(crowd, console, clock, f"gemgem simulate · {args.children} children")
+    heading = Heading(f"gemgem simulate · {args.children} children")
+    try:
+        with interrupts() as interrupt:
+            interrupt.calm = crowd.stop
+            await play(crowd, console, clock, heading)
+    except (RefusedError, LineLostError) as failure:
+        print(f"simulate: {failure}", file=sys.stderr)
+        return 2
     report = crowd.report()
     for words in crowd.faults:
         console.print(f"[red]error[/] {words}", highlight=False)
@@ -98,16 +123,16 @@ async def _simulate(args: argparse.Namespace, key: Path) -> int:
         print(json.dumps(report))
     else:
         console.print_json(data=report)
-    return 1 if report["errors"] else 0
+    return 1 if report["errors"] or report["feed_altered"] else 0
 
 
 def _motions(text: str) -> tuple[str, ...]:
-    known = motion_library().latest
+    known = playable()
     names = tuple(known) if text == "mix" else tuple(text.split(","))
     for name in names:
         if name not in known:
             raise argparse.ArgumentTypeError(
-                f"no motion is called {name!r}; there are {', '.join(known)}, and `mix`"
+                f"no child can play {name!r}; there are {', '.join(known)}, and `mix`"
             )
     return names
 

@@ -135,7 +135,7 @@ def _note(sitting: Sitting, entry: dict[str, Any]) -> None:
             sitting.stored = max(sitting.stored, entry["stored"])
         case "refused":
             sitting.refused.add(entry["seq"])
-        case "set" if entry["record"] is not None:
+        case "set":
             sitting.records[entry["set_no"]] = entry["record"]
         case "sealed":
             sitting.result = entry["result"]
@@ -191,6 +191,7 @@ async def _compare_results(
     sitting: Sitting, session_id: str, store: Store, finding: Finding
 ) -> None:
     """Compare what was answered as a record or a result with what is stored."""
+    ends = {content: seq for seq, (event, content) in sitting.sent.items() if event == "set:end"}
     stored: dict[int, list[str]] = {}
     for document in await store.list_records(session_id):
         stored.setdefault(document["set_no"], []).append(answered_digest(document))
@@ -201,7 +202,8 @@ async def _compare_results(
             continue
         if found:
             finding.altered += 1
-        elif sitting.result is not None:
+        # A record is stored with the message it is made of.
+        elif ends.get(digest({"set_no": set_no}), sitting.promised + 1) <= sitting.promised:
             finding.lost += 1
     if sitting.result is not None:
         result = await store.find_result(session_id)

@@ -15,6 +15,8 @@ from server.simulation.latency import Latencies
 _BARS = "▁▂▃▄▅▆▇█"
 SIGNAL_POINTS = 28
 """Values a sparkline shows: about six seconds of scores at five a second."""
+_OTHER_COLUMNS = 70
+"""Columns of the terminal that the table needs beside the sparkline."""
 ROWS = 24
 """Children shown; of a larger crowd the rest is only counted."""
 
@@ -41,8 +43,10 @@ class Row:
 class Totals:
     """What stands above the rows."""
 
-    title: str
+    title: str = ""
     address: str | None = None
+    """Where the page is, as shown; `link` is where a click leads."""
+    link: str | None = None
     sessions: int = 0
     seconds: float = 0.0
     sent: int = 0
@@ -51,7 +55,11 @@ class Totals:
     reps_true: int = 0
     reps_scored: int = 0
     errors: int = 0
+    grade: float | None = None
+    """Mean of all grades so far."""
     ack: Latencies = field(default_factory=Latencies)
+    """Of events."""
+    frames_ack: Latencies = field(default_factory=Latencies)
     feed: Latencies = field(default_factory=Latencies)
 
 
@@ -87,21 +95,24 @@ class Rates:
         return self._rates
 
 
-def draw(totals: Totals, rows: Sequence[Row], rates: Sequence[float]) -> RenderableType:
-    """Return the whole table as something rich can print."""
+def draw(
+    totals: Totals, rows: Sequence[Row], rates: Sequence[float], width: int = 120
+) -> RenderableType:
+    """Return the whole table as something rich can print on `width` columns."""
+    points = max(8, min(SIGNAL_POINTS, width - _OTHER_COLUMNS))
     table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, header_style="bold")
     table.add_column("child", no_wrap=True)
     table.add_column("side", no_wrap=True)
     table.add_column("motion", no_wrap=True)
-    table.add_column("signal", no_wrap=True, min_width=SIGNAL_POINTS)
-    for name in ("frames/s", "reps", "grade", "ack p50"):
+    table.add_column("signal", no_wrap=True, min_width=points)
+    for name in ("fps", "reps", "grade", "ack p50"):
         table.add_column(name, justify="right", no_wrap=True)
     for row, rate in zip(rows[:ROWS], rates, strict=False):
         table.add_row(
             Text(row.alias, style="bold cyan"),
             row.side,
             row.motion if row.state == "playing" else Text(row.state, style="dim italic"),
-            Text(sparkline(row.signal), style="green"),
+            Text(sparkline(list(row.signal)[-points:]), style="green"),
             f"{rate:.0f}",
             _reps(row),
             _grade(row),
@@ -124,27 +135,32 @@ def plain_line(totals: Totals, frames_s: float) -> str:
 
 
 def _head(totals: Totals, frames_s: float) -> Panel:
-    grid = Table.grid(expand=True, padding=(0, 2))
+    grid = Table.grid(expand=True, padding=(0, 1))
     for _ in range(4):
         grid.add_column(no_wrap=True)
+    grade = "–" if totals.grade is None else f"{totals.grade:.1f}"
     grid.add_row(
         _pair("sessions", str(totals.sessions)),
         _pair("frames/s", f"{frames_s:.0f}"),
-        _pair("reps scored/true", f"{totals.reps_scored}/{totals.reps_true}"),
+        _pair("sent", str(totals.sent)),
+        _pair("stored", str(totals.stored)),
+    )
+    grid.add_row(
+        _pair("reps", f"{totals.reps_scored}/{totals.reps_true}"),
+        _pair("grade", grade),
         _pair("errors", str(totals.errors), "bold red" if totals.errors else "bold green"),
     )
     grid.add_row(
-        _pair("sent", str(totals.sent)),
-        _pair("stored", str(totals.stored)),
-        _pair("ack p50/p99", _both(totals.ack)),
-        _pair("feed p50/p99", _both(totals.feed)),
+        _pair("event ack", _both(totals.ack)),
+        _pair("frame ack", _both(totals.frames_ack)),
+        _pair("feed", _both(totals.feed)),
+        Text("p50/p99 ms", style="dim italic"),
     )
     parts: list[RenderableType] = [grid]
     if totals.address is not None:
         address = Text("watch live  ", style="dim")
-        address.append(totals.address, style=f"bold underline link {totals.address}")
-        address.no_wrap = False
-        address.overflow = "fold"
+        link = totals.link or totals.address
+        address.append(totals.address, style=f"bold underline link {link}")
         parts.append(address)
     minutes, seconds = divmod(int(totals.seconds), 60)
     return Panel(
@@ -161,7 +177,8 @@ def _pair(name: str, value: str, style: str = "bold") -> Text:
 
 
 def _both(latencies: Latencies) -> str:
-    return f"{_ms(latencies.percentile_ms(0.5))} / {_ms(latencies.percentile_ms(0.99))}"
+    middle, high = latencies.percentile_ms(0.5), latencies.percentile_ms(0.99)
+    return "–" if middle is None or high is None else f"{middle:.0f}/{high:.0f}"
 
 
 def _reps(row: Row) -> Text:

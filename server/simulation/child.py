@@ -12,7 +12,7 @@ import aiohttp
 
 from config.clock import Clock
 from server.simulation.board import Row
-from server.simulation.ledger import Ledger
+from server.simulation.ledger import Ledger, Played
 from server.simulation.performance import Manner, Performance, rehearse
 from server.simulation.player import Player, Tally
 from server.simulation.reptimes import KEPT_SETS, Take
@@ -79,9 +79,14 @@ class Child:
         self._device_epoch_us = self._random.randrange(3_600_000_000)
         self._sets = 0
         self._done = False
+        self._next: Performance | None = None
         self._pictures = 0
         self._take: Take | None = None
         self._reps: dict[str, int] = {}
+
+    async def prepare(self, left_s: float | None) -> None:
+        """Make the first set before the run begins, so that the start costs nobody time."""
+        self._next = await self._rehearse(left_s)
 
     async def play(self) -> None:
         """Play until the run ends.
@@ -128,7 +133,7 @@ class Child:
         for set_no in range(1, SETS_A_SESSION + 1):
             if set_no > 1:
                 await self._rest()
-            performance = None if self._over() else await self._rehearse()
+            performance = None if self._over() else await self._next_set()
             if performance is None:
                 break
             await self._play_set(player, set_no, performance)
@@ -137,10 +142,18 @@ class Child:
         if stage.sightings is not None:
             stage.sightings.forget(player.session_id)
 
-    async def _rehearse(self) -> Performance | None:
-        """Make the next set off the loop; None when no further one fits into the run."""
+    async def _next_set(self) -> Performance | None:
+        """Return the next set to play; None when no further one fits into the run."""
+        performance, self._next = self._next, None
+        if performance is None:
+            ends_at = self._stage.ends_at
+            left_s = None if ends_at is None else ends_at - self._stage.clock.monotonic()
+            performance = await self._rehearse(left_s)
+        self._done = performance is None
+        return performance
+
+    async def _rehearse(self, left_s: float | None) -> Performance | None:
         stage = self._stage
-        left_s = None if stage.ends_at is None else stage.ends_at - stage.clock.monotonic()
         performance = await asyncio.get_running_loop().run_in_executor(
             stage.executor,
             rehearse,
@@ -150,8 +163,6 @@ class Child:
             self._sets,
             left_s,
         )
-        if performance is None:
-            self._done = True
         self._sets += 1
         return performance
 
@@ -187,12 +198,14 @@ class Child:
         if stage.ledger is not None:
             stage.ledger.played(
                 player.session_id,
-                set_no,
-                motion=performance.motion,
-                side=performance.side,
-                reps_true=reps_true,
-                reps=self._reps,
-                record=record,
+                Played(
+                    set_no=set_no,
+                    motion=performance.motion,
+                    side=performance.side,
+                    reps_true=reps_true,
+                    reps=self._reps,
+                    record=record,
+                ),
             )
 
     async def _perform(

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import logging
+import functools
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -27,12 +27,12 @@ from server.simulation.player import Tally
 from server.simulation.reptimes import Take, rep_latencies
 from server.simulation.watcher import Sightings, Views, Watcher
 
-log = logging.getLogger(__name__)
-
-TOKEN_S = 12 * 3600
-"""Life of the tokens minted here: longer than anybody watches a demo."""
+TOKEN_S = 30 * 86_400
+"""Life of the tokens minted here: longer than anybody lets a demonstration run."""
 STAGGER_S = 1.0
 """The children start evenly spread over this time."""
+KNOCK = aiohttp.ClientTimeout(total=5.0)
+"""How long the server may take to show that it is there."""
 RETRY_S = 2.0
 """A child whose session failed begins a new one after this."""
 
@@ -52,14 +52,14 @@ class Script:
     watchers: int = 0
     watch_all: bool = False
     """Every watcher watches every session; otherwise watcher w has child w mod N."""
-    ledger: Path | None = None
     time_reps: bool = True
 
 
 class Crowd:
     """Plays a script. `run` returns when everybody has left."""
 
-    def __init__(self, script: Script, clock: Clock) -> None:
+    def __init__(self, script: Script, clock: Clock, ledger: Ledger | None = None) -> None:
+        """Prepare a crowd; `ledger` is told of every message sent and acknowledged."""
         self.rows = [Row(alias="") for _ in range(script.children)]
         self.tally = Tally()
         self.views = Views()
@@ -70,9 +70,11 @@ class Crowd:
         """The last errors in words."""
         self._script = script
         self._clock = clock
+        self._ledger = ledger
         self._stop = asyncio.Event()
         self._children: list[Child] = []
         self._players: dict[str, int] = {}
+        self._leaving = False
         self._watchers: list[Watcher] = []
         self._takes: list[Take] | None = [] if script.time_reps else None
         self._began = clock.monotonic()
@@ -82,31 +84,58 @@ class Crowd:
         self._stop.set()
 
     async def run(self) -> None:
-        """Play until the script is over or `stop` was called."""
+        """Play until the script is over or `stop` was called.
+
+        Raises:
+            RefusedError, LineLostError: nobody answers, or not even a watcher is let in.
+        """
+        async with self._resources() as stage:
+            await self._knock(stage.http)
+            await self._gather_children(stage)
+            await self._seat_watchers(stage)
+            try:
+                await self._play(stage)
+            finally:
+                self._leaving = True
+                for watcher in self._watchers:
+                    await watcher.disconnect()
+
+    async def _knock(self, http: aiohttp.ClientSession) -> None:
+        """See whether there is a server at all, before every child finds out for itself."""
+        try:
+            async with http.get(f"{self._script.url}/live", timeout=KNOCK) as answer:
+                await answer.read()
+        except (aiohttp.ClientError, TimeoutError) as failure:
+            raise LineLostError(f"nobody answers at {self._script.url}") from failure
+
+    async def _gather_children(self, stage: Stage) -> None:
+        """Cast every child and let it rehearse its first set."""
+        for n, row in enumerate(self.rows):
+            child = Child(n, self._cast(n), stage, row)
+            self._children.append(child)
+            await child.prepare(self._script.seconds)
+
+    async def _play(self, stage: Stage) -> None:
         script = self._script
-        async with self._resources() as stage, asyncio.TaskGroup() as watching:
-            for watcher in await self._seat_watchers(stage):
+        self._began = self._clock.monotonic()
+        if script.seconds is not None:
+            stage.ends_at = self._began + script.seconds
+        async with asyncio.TaskGroup() as watching:
+            for watcher in self._watchers:
                 watching.create_task(self._keep_watching(watcher))
             try:
-                self._began = self._clock.monotonic()
-                if script.seconds is not None:
-                    stage.ends_at = self._began + script.seconds
                 async with asyncio.TaskGroup() as playing:
-                    for n in range(script.children):
-                        child = Child(n, self._cast(n), stage, self.rows[n])
-                        self._children.append(child)
+                    for n, child in enumerate(self._children):
                         delay = STAGGER_S * n / script.children
                         playing.create_task(self._keep_playing(child, delay, stage))
             finally:
+                self._leaving = True
                 for watcher in self._watchers:
                     watcher.live.put_nowait(None)
-                    await watcher.disconnect()
 
-    def totals(self, title: str, address: str | None = None) -> Totals:
+    def totals(self) -> Totals:
         """Return what stands at the top of the live table."""
         return Totals(
-            title=title,
-            address=address,
             sessions=sum(child.playing for child in self._children),
             seconds=self._clock.monotonic() - self._began,
             sent=self.tally.sent,
@@ -115,6 +144,8 @@ class Crowd:
             reps_true=sum(row.reps_true for row in self.rows),
             reps_scored=sum(row.reps_scored for row in self.rows),
             errors=self.errors,
+            grade=self._grade_mean(),
+            frames_ack=self.tally.frames_ack,
             ack=self.tally.events_ack,
             feed=self.views.latency,
         )
@@ -123,7 +154,6 @@ class Crowd:
         """Return what was measured, once `run` has returned."""
         tally, views = self.tally, self.views
         reps = rep_latencies(self._takes) if self._takes else Latencies()
-        grades = [grade for child in self._children for grade in child.grades]
         return {
             "children": self._script.children,
             "sessions": len(self.sessions),
@@ -141,21 +171,22 @@ class Crowd:
             "feed_p99_ms": views.latency.percentile_ms(0.99),
             "feeds": views.feeds,
             "feed_missed": views.missed,
-            "feed_altered": views.altered + views.disordered,
+            "feed_disordered": views.disordered,
+            "feed_altered": views.altered,
             "refused": tally.refused,
             "gaps": tally.gaps,
             "errors": self.errors,
-            "grade_mean": round(sum(grades) / len(grades), 1) if grades else None,
+            "grade_mean": self._grade_mean(),
         }
+
+    def _grade_mean(self) -> float | None:
+        grades = [grade for child in self._children for grade in child.grades]
+        return round(sum(grades) / len(grades), 1) if grades else None
 
     @contextlib.asynccontextmanager
     async def _resources(self) -> AsyncIterator[Stage]:
         script = self._script
-        with contextlib.ExitStack() as stack:
-            executor = stack.enter_context(ThreadPoolExecutor(1, "rehearsal"))
-            ledger = (
-                stack.enter_context(Ledger(script.ledger, self._clock)) if script.ledger else None
-            )
+        with ThreadPoolExecutor(1, "rehearsal") as executor:
             connector = aiohttp.TCPConnector(limit=0)
             async with aiohttp.ClientSession(connector=connector) as http:
                 stage = Stage(
@@ -166,7 +197,7 @@ class Crowd:
                     stop=self._stop,
                     executor=executor,
                     http=http,
-                    ledger=ledger,
+                    ledger=self._ledger,
                     sightings=Sightings() if script.watchers else None,
                     opened=self._opened,
                     takes=self._takes,
@@ -206,9 +237,9 @@ class Crowd:
             except TimeoutError:
                 continue
 
-    async def _seat_watchers(self, stage: Stage) -> list[Watcher]:
+    async def _seat_watchers(self, stage: Stage) -> None:
         if stage.sightings is None:
-            return []
+            return
         for n in range(self._script.watchers):
             token = mint(
                 self._script.key,
@@ -226,26 +257,37 @@ class Crowd:
                 views=self.views,
                 http=stage.http,
             )
+            watcher.line.when_ended(functools.partial(self._watcher_left, n, watcher))
             self._watchers.append(watcher)
             await watcher.connect()
-        return self._watchers
+
+    def _watcher_left(self, place: int, watcher: Watcher) -> None:
+        if not self._leaving:
+            self._fault(f"watcher {place}: {watcher.line.ended}")
 
     async def _keep_watching(self, watcher: Watcher) -> None:
         """Join the sessions this watcher is for, as the server tells that they are live."""
         place = self._watchers.index(watcher)
-        await watcher.list_live()
-        while (session_id := await watcher.live.get()) is not None:
-            child = self._players.get(session_id)
-            ours = child is not None and (
-                self._script.watch_all or place % self._script.children == child
-            )
-            if not ours:
-                continue
-            try:
-                await watcher.join(session_id)
-            except (RefusedError, LineLostError) as failure:
-                if self._children[self._players[session_id]].session_id == session_id:
-                    self._fault(f"watcher {place}: {failure}")
+        try:
+            await watcher.list_live()
+            while (session_id := await watcher.live.get()) is not None:
+                if self._is_for(place, session_id):
+                    await self._join(watcher, session_id)
+        except (RefusedError, LineLostError) as failure:
+            self._fault(f"watcher {place}: {failure}")
+
+    def _is_for(self, place: int, session_id: str) -> bool:
+        child = self._players.get(session_id)
+        if child is None:
+            return False  # somebody else's, on the same server
+        return self._script.watch_all or place % self._script.children == child
+
+    async def _join(self, watcher: Watcher, session_id: str) -> None:
+        try:
+            await watcher.join(session_id)
+        except RefusedError:
+            if self._children[self._players[session_id]].session_id == session_id:
+                raise  # it is being played: it has to be there
 
     def _opened(self, session_id: str, n: int) -> None:
         self.sessions.append(session_id)
@@ -254,4 +296,3 @@ class Crowd:
     def _fault(self, words: str) -> None:
         self.errors += 1
         self.faults.append(words)
-        log.warning("%s", words)

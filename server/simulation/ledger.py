@@ -12,15 +12,15 @@ One object a line, its `kind` first. Times are seconds of the writer's monotonic
 | `set` | `session_id`, `set_no`, `motion`, `side`, `reps_true`, `reps` by class, `record` |
 | `sealed` | `session_id`, `seq`, `result`, `t`: the close was answered |
 
-`digest`, `record` and `result` are `digest` below of what was sent or answered; `record` is null
-when the set had no answer.
+`digest`, `record` and `result` are `digest` below of what was sent or answered.
 """
 
 import json
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from config.clock import Clock
 
@@ -53,7 +53,47 @@ def digest(body: Any) -> str:
     return blake2b(data, digest_size=16).hexdigest()
 
 
-class Ledger:
+class Ledger(Protocol):
+    """What a player tells of every message, and a child of every set."""
+
+    def opened(self, session_id: str, child_id: str) -> None:
+        """Note a session that the server opened."""
+        ...
+
+    def message(self, session_id: str, seq: int, event: str, body: bytes | dict[str, Any]) -> None:
+        """Note a message about to be sent."""
+        ...
+
+    def acknowledged(self, session_id: str, buffered: int, stored: int) -> None:
+        """Note the two marks of an `ack`."""
+        ...
+
+    def refused(self, session_id: str, seq: int, code: str) -> None:
+        """Note a message that was refused for its content and took its seq all the same."""
+        ...
+
+    def played(self, session_id: str, played: "Played") -> None:
+        """Note a finished set."""
+        ...
+
+    def sealed(self, session_id: str, seq: int, result: dict[str, Any]) -> None:
+        """Note that `session:close` was answered: everything up to `seq` is stored."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A finished set: the truth, the `rep` events by class and the record answered."""
+
+    set_no: int
+    motion: str
+    side: str
+    reps_true: int
+    reps: dict[str, int]
+    record: dict[str, Any]
+
+
+class FileLedger:
     """Appends lines to a file as things happen; holds nothing but the file's own buffer."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -97,27 +137,17 @@ class Ledger:
         """Note a message that was refused for its content and took its seq all the same."""
         self._write(kind="refused", session_id=session_id, seq=seq, code=code, t=self._now())
 
-    def played(
-        self,
-        session_id: str,
-        set_no: int,
-        *,
-        motion: str,
-        side: str,
-        reps_true: int,
-        reps: dict[str, int],
-        record: dict[str, Any] | None,
-    ) -> None:
-        """Note a finished set: the truth, the `rep` events by class and the record answered."""
+    def played(self, session_id: str, played: Played) -> None:
+        """Note a finished set."""
         self._write(
             kind="set",
             session_id=session_id,
-            set_no=set_no,
-            motion=motion,
-            side=side,
-            reps_true=reps_true,
-            reps=reps,
-            record=None if record is None else digest(record),
+            set_no=played.set_no,
+            motion=played.motion,
+            side=played.side,
+            reps_true=played.reps_true,
+            reps=played.reps,
+            record=digest(played.record),
         )
         self._file.flush()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,10 @@ CONNECT_S = 10.0
 """How long a connect may take, welcome included, seconds."""
 ANSWER_S = 30.0
 """How long an event may stay without a final answer, seconds, all repetitions included."""
+_QUIET = logging.getLogger("gemgem.line")
+"""The library's own words: what matters of them comes back as errors, the rest spoils the table."""
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False
 CLIENT = {"app": "gemgem-simulate", "version": "1", "platform": "python"}
 
 
@@ -58,7 +63,12 @@ class Line:
         self._welcomed = asyncio.Event()
         self._when_ended: Callable[[], None] = _nothing
         self._sio = socketio.AsyncClient(
-            reconnection=False, handle_sigint=False, http_session=http, request_timeout=CONNECT_S
+            reconnection=False,
+            handle_sigint=False,
+            http_session=http,
+            request_timeout=CONNECT_S,
+            logger=_QUIET,
+            engineio_logger=_QUIET,
         )
         self.on("connect_error", self._on_connect_error)
         self.on("disconnect", self._on_disconnect)

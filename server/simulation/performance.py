@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from models.catalog.library import motion_library
 from sessions.catalogue import catalogue
+from sessions.scoring.batch import KINDS
 from sessions.scoring.plan import SetPlan, Space
 from sessions.synthetic import ChildParameters, SimulatedSet, play_set, sample_child
 
@@ -109,6 +111,20 @@ class Performance:
         )
 
 
+def playable() -> list[str]:
+    """Return the ids of the motions that are scored and that a simulated child can make."""
+    library = motion_library().latest
+    return [name for name in sorted(library) if library[name].kind in KINDS and _tried(name)]
+
+
+def _tried(motion_id: str) -> bool:
+    try:
+        play_set(ChildParameters(), motion_library().get(motion_id), reps=1, seed=0)
+    except ValueError:
+        return False
+    return True
+
+
 def cast(manner: Manner, seed: int) -> ChildParameters:
     """Return who the child of a seed is, within what `manner` fixes."""
     child = sample_child(np.random.default_rng(seed), noise_mm=manner.noise_mm, fps=manner.fps)
@@ -136,13 +152,17 @@ def rehearse(
     if entry is None:
         raise LookupError(f"no motion is called {motion_id}")
     motion, set_seed = entry.definition, seed * 1009 + number
-    simulated = play_set(child, motion, reps=REPS_A_SET, seed=set_seed)
-    if left_s is not None and simulated.end_us / 1e6 > left_s:
+    if left_s is None:
+        return Performance(play_set(child, motion, reps=REPS_A_SET, seed=set_seed), manner)
+    # Making a set costs 40 ms, so it is not made to see that it does not fit.
+    rep_s = motion.guide.period_us / 1e6 / child.tempo
+    reps = min(REPS_A_SET, int(left_s / rep_s) + 1)
+    while reps >= LEAST_REPS:
+        simulated = play_set(child, motion, reps=reps, seed=set_seed)
         fitting = sum(rep.end_us / 1e6 <= left_s for rep in simulated.reps)
-        if fitting < LEAST_REPS:
-            if number:
-                return None
-            fitting = LEAST_REPS
-        if fitting < REPS_A_SET:
-            simulated = play_set(child, motion, reps=fitting, seed=set_seed)
-    return Performance(simulated, manner)
+        if fitting >= reps:
+            return Performance(simulated, manner)
+        reps = fitting
+    if number:
+        return None
+    return Performance(play_set(child, motion, reps=LEAST_REPS, seed=set_seed), manner)

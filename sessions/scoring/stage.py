@@ -130,7 +130,6 @@ def admit(state: State, tick: Tick) -> None:
         past = state.filtered.take(slot, axis=-1)
         if fresh.any():
             restart(q, past[0], past[1], fresh)
-            state.roll_known[slot[fresh]] = False
         f_min, beta, f_d, _ = state.tuning.take(slot, axis=-1)
         past[0], past[1] = one_euro(q, past[0], past[1], h, f_min, beta, f_d)
         tick.smooth[..., where] = past[0]
@@ -173,7 +172,7 @@ def signals(state: State, library: Library, tick: Tick) -> Signals:
     uses_roll = state.uses_roll[columns.slot]
     if uses_roll.any():
         for at in tick.rounds:
-            _unwrap(state, columns.slot[at], at, features[ROLL], seen, known)
+            _unwrap(state, tick, at, features[ROLL], seen, known)
         known |= ~uses_roll
     t0, period = state.guide_t0[columns.slot], state.guide_period[columns.slot]
     phase = np.zeros(m, np.int64)
@@ -199,14 +198,15 @@ def signals(state: State, library: Library, tick: Tick) -> Signals:
 
 def _unwrap(
     state: State,
-    slot: NDArray[np.intp],
+    tick: Tick,
     at: NDArray[np.intp],
     roll: Reals,
     seen: NDArray[np.bool_],
     known: NDArray[np.bool_],
 ) -> None:
     """Make the roll of the records `at` continuous; what cannot be seen holds the last value."""
-    before, had = state.roll[slot], state.roll_known[slot]
+    slot = tick.columns.slot[at]
+    before, had = state.roll[slot], state.roll_known[slot] & (tick.code[at] != ACCEPTED_GAP)
     now = np.where(seen[at], roll[at], before)
     turns = np.where(had, state.turns[slot] - np.rint((now - before) / 360.0), 0.0)
     has = had | seen[at]

@@ -4,31 +4,34 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, WebSocketRoute, async_playwright
 
 from config.clock import SystemClock
-from models.accounts.records import Role
 from server.simulation.crowd import Crowd, Script
 from server.simulation.performance import Manner
+from tests.serving import Served
 from tests.web.runtime import ARTIFACTS, chromium, packages
-from tests.web.serving import Served, serving
 
 MOTIONS = ("fist", "spread", "tap", "wave", "turn")
 WAIT_MS = 20_000
+POLL_MS = 100
 _PIXELS = """() => {
   const canvas = document.querySelector('canvas.hand');
-  const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  const [w, h] = [canvas.width >> 1, canvas.height >> 1];  // the middle, inside the ring
+  const copy = new OffscreenCanvas(w, h).getContext('2d', {willReadFrequently: true});
+  copy.drawImage(canvas, w >> 1, h >> 1, w, h, 0, 0, w, h);
+  const data = copy.getImageData(0, 0, w, h).data;
   let sum = 0, painted = 0;
   for (let i = 0; i < data.length; i += 4) {
     if (data[i + 3] > 0) painted += 1;
     sum = (sum * 31 + data[i] + data[i + 3]) % 4294967291;
   }
-  return {sum, painted};
+  return {sum, share: painted / (w * h)};
 }"""
+"""A number that changes with the picture, and how much of its middle is painted."""
 
 
 @dataclass
@@ -68,21 +71,6 @@ async def browser(browser_path: str) -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
-async def served(
-    tmp_path: Path, mongo_url: str, mongo_database: str, redis_url: str, redis_prefix: str
-) -> AsyncIterator[Served]:
-    """Return a running server."""
-    async with serving(
-        tmp_path,
-        mongo_url=mongo_url,
-        database=mongo_database,
-        redis_url=redis_url,
-        prefix=redis_prefix,
-    ) as served:
-        yield served
-
-
 @contextlib.asynccontextmanager
 async def playing(served: Served, children: int) -> AsyncIterator[Crowd]:
     """Let simulated children play while the block runs."""
@@ -106,9 +94,18 @@ async def playing(served: Served, children: int) -> AsyncIterator[Crowd]:
     assert crowd.errors == 0, list(crowd.faults)
 
 
+async def until(page: Page, expression: str, argument: object = None) -> None:
+    """Wait for an expression to hold. The page's policy forbids the browser's own way of asking."""
+    for _ in range(WAIT_MS // POLL_MS):
+        if await page.evaluate(expression, argument):
+            return
+        await page.wait_for_timeout(POLL_MS)
+    pytest.fail(f"not within {WAIT_MS / 1000:.0f} s: {expression}")
+
+
 async def test_a_therapist_sees_children_play(browser: Browser, served: Served) -> None:
     watch = Watch()
-    token = served.token(Role.THERAPIST, "*")
+    token = served.token("therapist", "*")
     async with playing(served, 4):
         page = await browser.new_page(
             viewport={"width": 1280, "height": 800}, locale="en-US", device_scale_factor=2
@@ -121,32 +118,29 @@ async def test_a_therapist_sees_children_play(browser: Browser, served: Served) 
             "location.href + document.documentElement.outerHTML"
         )
 
-        await page.wait_for_function(
-            "Number(document.querySelector('[data-reps]')?.dataset.reps) >= 2", timeout=WAIT_MS
+        chosen = page.locator(".card", has_text="Fist").first
+        alias = await chosen.locator("b").inner_text()
+        await chosen.click()
+        await until(
+            page, "alias => document.querySelector('.title h2').textContent === alias", alias
         )
-        first = await page.evaluate(_PIXELS)
-        await page.wait_for_timeout(400)
-        second = await page.evaluate(_PIXELS)
-        assert first["sum"] != second["sum"]
-        assert min(first["painted"], second["painted"]) > 20_000
+        await until(page, "Number(document.querySelector('[data-reps]').dataset.reps) >= 3")
+        pictures = []
+        for _ in range(6):
+            pictures.append(await page.evaluate(_PIXELS))
+            await page.wait_for_timeout(150)
+        assert len({picture["sum"] for picture in pictures}) >= 3, "the hand does not move"
+        assert all(picture["share"] > 0.04 for picture in pictures), "there is no hand"
+        ARTIFACTS.mkdir(exist_ok=True)
+        await page.screenshot(path=ARTIFACTS / "console.png")
+
         points = await page.get_attribute(".plot", "data-points")
         assert points is not None
         assert int(points) >= 20
-        assert await page.locator(".bars li:not(.slot)").count() >= 2
-        fps = await page.inner_text("[data-fps]")
-        assert 20 <= int(fps) <= 40
+        assert await page.locator(".bars li:not(.slot)").count() >= 3
+        assert int(await page.inner_text("[data-fps]")) >= 5
         assert (await page.inner_text("[data-latency]")).endswith("ms")
 
-        ARTIFACTS.mkdir(exist_ok=True)
-        await page.wait_for_timeout(3000)
-        await page.screenshot(path=ARTIFACTS / "console.png")
-
-        chosen = page.locator(".card").nth(1)
-        alias = await chosen.locator("b").inner_text()
-        await chosen.click()
-        await page.wait_for_function(
-            "alias => document.querySelector('.title h2').textContent === alias", arg=alias
-        )
         # The session goes on over a reload: the tab keeps its token.
         await page.reload()
         await page.wait_for_selector(".card[aria-current]", timeout=WAIT_MS)
@@ -155,6 +149,29 @@ async def test_a_therapist_sees_children_play(browser: Browser, served: Served) 
     assert {urlsplit(url).netloc for url in watch.requests if not url.startswith("data:")} == {host}
     assert not any(token in url for url in watch.requests)
     assert watch.complaints == []
+
+
+async def test_a_lost_line_is_taken_up_again(browser: Browser, served: Served) -> None:
+    page = await browser.new_page(locale="en-US")
+    lines: list[WebSocketRoute] = []
+
+    def relay(line: WebSocketRoute) -> None:
+        line.connect_to_server()
+        lines.append(line)
+
+    await page.route_web_socket("**/socket.io/**", relay)
+    async with playing(served, 1):
+        await page.goto(f"{served.url}/console#token={served.token('therapist', '*')}")
+        await until(page, "Number(document.querySelector('[data-reps]')?.dataset.reps) >= 1")
+        alias = await page.inner_text(".title h2")
+        await lines[-1].close()
+        await page.wait_for_selector(".line.lost", timeout=WAIT_MS)
+        assert "Trying again" in await page.inner_text(".line")
+        await page.wait_for_selector(".line.live", timeout=WAIT_MS)
+        await until(page, "Number(document.querySelector('[data-reps]')?.dataset.reps) >= 2")
+        assert await page.inner_text(".title h2") == alias
+        assert len(lines) == 2
+    await page.close()
 
 
 async def test_the_page_says_what_to_do(browser: Browser, served: Served) -> None:
@@ -168,16 +185,14 @@ async def test_the_page_says_what_to_do(browser: Browser, served: Served) -> Non
     await page.click("form button")
     await page.wait_for_selector(".notice[role=alert]", timeout=WAIT_MS)
 
-    await page.fill("#token", served.token(Role.THERAPIST, "*"))
+    await page.fill("#token", served.token("therapist", "*"))
     await page.click("form button")
     await page.wait_for_selector(".empty .resting", timeout=WAIT_MS)
     assert "아이가 없어요" in await page.inner_text(".empty")
 
     async with playing(served, 1):
         await page.wait_for_selector(".card[aria-current]", timeout=WAIT_MS)
-        await page.wait_for_function(
-            "Number(document.querySelector('.plot')?.dataset.points) >= 20", timeout=WAIT_MS
-        )
-    await page.wait_for_selector(".result .grade", timeout=WAIT_MS)
+        await until(page, "Number(document.querySelector('[data-reps]')?.dataset.reps) >= 1")
+    await page.wait_for_selector(".result .sets li", timeout=WAIT_MS)
     assert "놀이가 끝났어요" in await page.inner_text(".result")
     await page.close()

@@ -4,15 +4,13 @@ import asyncio
 import base64
 import json
 import uuid
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models.accounts.records import Role
 from server.simulation.performance import Manner, cast, rehearse
+from tests.serving import Served
 from tests.web.runtime import ROOT, SCRIPTS, node, packages
-from tests.web.serving import Served, serving
 
 CHILD = "child-js"
 DEVICE_US = 7_000_000_000
@@ -28,22 +26,10 @@ def script() -> list[str]:
 
 
 async def test_the_official_client_plays_and_watches_a_session(
-    script: list[str],
-    tmp_path: Path,
-    mongo_url: str,
-    mongo_database: str,
-    redis_url: str,
-    redis_prefix: str,
+    script: list[str], served: Served
 ) -> None:
-    async with serving(
-        tmp_path,
-        mongo_url=mongo_url,
-        database=mongo_database,
-        redis_url=redis_url,
-        prefix=redis_prefix,
-    ) as served:
-        plan, reps = _plan(served)
-        told = await _run(script, plan)
+    plan, reps = _plan(served)
+    told = await _run(script, plan)
     sent = len(plan["frames"])
     seen = told["seen"]
     last = told["last"] + 1  # `session:close` comes after `set:end`
@@ -87,8 +73,8 @@ def _plan(served: Served) -> tuple[dict[str, Any], int]:
     ]
     plan = {
         "url": served.url,
-        "gameToken": served.token(Role.GUARDIAN, CHILD),
-        "watchToken": served.token(Role.THERAPIST, "*"),
+        "gameToken": served.token("guardian", CHILD),
+        "watchToken": served.token("therapist", "*"),
         "open": {
             "child_id": CHILD,
             "kind": "therapy",

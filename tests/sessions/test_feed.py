@@ -108,8 +108,6 @@ class Sink:
     def ended(self, session_id: str, result: dict[str, Any]) -> None:
         self.results.append(result)
 
-    def pulse(self, now: float) -> None: ...
-
 
 def test_a_hub_makes_a_feed_only_while_somebody_reads() -> None:
     hub, sink = FeedHub(), Sink()

@@ -5,6 +5,7 @@ import { Camera } from "../../web/console/pose.js";
 import { Meter, localUs } from "../../web/console/meter.js";
 import { Playout } from "../../web/console/playout.js";
 import { Trace } from "../../web/console/trace.js";
+import { Watched } from "../../web/console/watched.js";
 
 const hand = (x) => new Float32Array(63).fill(x);
 const record = (ms, x, more = {}) => ({ t_us: ms * 1000, side: "right", absent: false, points: hand(x), ...more });
@@ -67,6 +68,10 @@ test("samples stay in order, late peaks find their place, old ones go", () => {
   assert.equal(trace.marks.get("1/1").class, "pending");
   trace.rep({ set_no: 1, rep_no: 1, class: "partial" });
   assert.equal(trace.marks.get("1/1").class, "partial");
+  trace.rep({ set_no: 1, rep_no: 2, class: "full", t_us: 300_000 });
+  assert.equal(trace.marks.get("1/2").z.toFixed(4), "0.6667");
+  trace.rep({ set_no: 1, rep_no: 3, class: "full", t_us: 900_000 });
+  assert.equal(trace.marks.size, 2);
   trace.add(13_200_000, null);
   assert.deepEqual(trace.t, [0.2, 0.25, 0.4, 13.2]);
   assert.equal(trace.at(13.2), null);
@@ -105,8 +110,47 @@ test("the camera keeps palm and size in the picture", () => {
   const drawn = camera.project(points, box, 0);
   for (const { x, y } of drawn) assert.ok(x > 100 && x < 500 && y > 50 && y < 350, `${x} ${y}`);
   let moved;
-  for (let now = 0; now < 12_000; now += 33) moved = camera.project(points.map((v) => 3 * v), box, now); // a larger hand
+  const larger = points.map((v) => 3 * v);
+  for (let now = 0; now < 12_000; now += 33) moved = camera.project(larger, box, now);
   drawn.forEach(({ x, y }, k) => {
     assert.ok(Math.abs(moved[k].x - x) < 30 && Math.abs(moved[k].y - y) < 30);
   });
+});
+
+const shot = (more) => ({
+  alias: "Fox 1", state: "playing", set: null, reps: [], score: null, frames: {}, trace: [], records: [],
+  ...more,
+});
+const set = { set_no: 1, motion: "fist", side: "right", asked_reps: 8 };
+const rep = (n, name) => ({ set_no: 1, rep_no: n, class: name, completeness: 95 });
+const none = new ArrayBuffer(0);
+
+test("feed events that overtake the snapshot wait for it, and none counts twice", () => {
+  const watched = new Watched("s1", { alias: "Fox 1" });
+  watched.feed(5, none, { rep: rep(1, "full") });
+  watched.feed(6, none, { peak: { set_no: 1, rep_no: 2, t_us: 2_000_000, z: 0.7 } });
+  watched.feed(7, none, { rep: rep(2, "partial") });
+  assert.equal(watched.reps.length, 0);
+  watched.snapshot(shot({ set, reps: [rep(1, "full")], trace: [[1_000_000, 0], [3_000_000, 0]] }), 1, 5);
+  assert.deepEqual(watched.reps.map((r) => r.class), ["full", "partial"]);
+  assert.deepEqual([watched.full, watched.partial], [1, 1]);
+  assert.equal(watched.trace.marks.get("1/2").class, "partial");
+  assert.equal(watched.meter.read().missed, 0);
+});
+
+test("between two sets the finished one stays in view with the counts of its record", () => {
+  const watched = new Watched("s1", null);
+  watched.snapshot(shot({ set, trace: [[1_000_000, 0.2]] }), 1, 0);
+  const score = { set_no: 1, t_us: 1_100_000, z: 0.4, full: 1, partial: 0, quality: 0.9 };
+  watched.feed(1, none, { rep: rep(1, "full"), score });
+  watched.feed(2, none, { peak: { set_no: 1, rep_no: 2, t_us: 1_050_000, z: 0.9 } });
+  watched.snapshot(shot({ records: [{ set_no: 1, motion: "fist", grade: 80, stars: 3, full: 2, partial: 0 }] }), 1, 2);
+  assert.equal(watched.set, null);
+  assert.deepEqual([watched.full, watched.partial, watched.quality], [2, 0, 0.9]);
+  assert.equal(watched.trace.t.length, 3);
+  assert.equal(watched.trace.marks.size, 0);
+  assert.ok(!watched.foreign({ score: { set_no: 1 } }));
+  assert.ok(watched.foreign({ score: { set_no: 2 } }));
+  watched.snapshot(shot({ set: { ...set, set_no: 2 } }), 1, 3);
+  assert.deepEqual([watched.full, watched.reps.length, watched.trace.t.length], [0, 0, 0]);
 });

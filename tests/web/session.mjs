@@ -5,7 +5,10 @@ import { createRequire } from "node:module";
 
 const { io } = createRequire(new URL("../../web/package.json", import.meta.url))("socket.io-client");
 const plan = JSON.parse(readFileSync(0, "utf8"));
-const seen = { acks: [], scores: [], peaks: [], reps: [], gaps: [], refused: [], feeds: 0, feedBytes: 0, feedReps: [], offsets: [] };
+const seen = {
+  acks: [], scores: [], peaks: [], reps: [], gaps: [], refused: [],
+  feeds: 0, feedBytes: 0, feedReps: [], offsets: [],
+};
 
 const connect = (namespace, token) =>
   io(plan.url + namespace, {

@@ -12,6 +12,7 @@ const LIMBS = [
 const PARENT = [0, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19];
 const PALM = [0, 1, 5, 9, 13, 17];
 const PALM_BONES = [1, 5, 9, 13, 17];
+const SHADE = [0.13, 0.11, 0.09, 0.07, 0.05, 0.035, 0.02, 0.01]; // widths, in palm lengths
 const LIGHT = [-0.64, -0.77]; // towards the upper left
 
 /** Draw one projected hand (see pose.js) with its side's colours. */
@@ -34,7 +35,9 @@ export function drawHand(ctx, hand, side) {
 function shades(side) {
   const p = palette();
   const name = side === "left" ? "left" : "right";
-  return { main: p[name], deep: p[`${name}Deep`], pale: p[`${name}Pale`], bone: p.bone, shade: blend(p[`${name}Deep`], "#000000", 0.35, 0.13) };
+  const deep = p[`${name}Deep`];
+  const shade = blend(deep, "#000000", 0.35, 0.075);
+  return { main: p[name], deep, pale: p[`${name}Pale`], bone: p.bone, shade };
 }
 
 // Far parts sink into the deep colour, near ones rise to the pale one.
@@ -74,7 +77,7 @@ function shadow(ctx, from, to, colours) {
   ctx.save();
   ctx.globalCompositeOperation = "source-atop"; // on what is painted, never on the empty stage
   ctx.fillStyle = colours.shade;
-  for (const gap of [0.09, 0.06, 0.035, 0.015]) {
+  for (const gap of SHADE) {
     capsule(ctx, root, { x: to.x, y: to.y, r: to.r + gap * from.k });
     ctx.fill();
   }

@@ -81,7 +81,8 @@ export class Live {
 
   async join(watched) {
     const sent = localUs();
-    const answer = await this.call("watch:join", { session_id: watched.id, max_fps: 30 });
+    watched.joined = false; // what comes before the answer waits for it
+    const answer = await this.call("watch:join", { session_id: watched.id, max_fps: 60 });
     if (this.watched !== watched) return;
     if (answer.ok) {
       const { snapshot, epoch, offset } = answer.ok;
@@ -160,9 +161,9 @@ export class Live {
 
   feed(id, offset, bytes, info) {
     const { watched } = this;
-    if (id !== watched?.id || !watched.joined) return;
+    if (id !== watched?.id) return;
     const told = watched.feed(offset, bytes, info);
-    if (watched.foreign(info) && performance.now() > this.rejoinAt) {
+    if (watched.joined && watched.foreign(info) && performance.now() > this.rejoinAt) {
       this.rejoinAt = performance.now() + 1000;
       this.join(watched); // a set began that our snapshot does not know
     }

@@ -40,7 +40,7 @@ export class SignalPlot {
 
   tint() {
     const colours = palette();
-    return this.watched?.set?.side === "left" ? colours.left : colours.right;
+    return this.watched?.latest?.side === "left" ? colours.left : colours.right;
   }
 
   options() {
@@ -110,7 +110,7 @@ export class SignalPlot {
     ctx.rect(bbox.left, 0, bbox.width + 12 * uPlot.pxRatio, bbox.top + bbox.height);
     ctx.clip();
     for (const mark of this.watched.trace.marks.values()) {
-      if (mark.t < this.now - SPAN_S || mark.t > this.now) continue;
+      if (mark.z === null || mark.t < this.now - SPAN_S || mark.t > this.now) continue;
       const x = plot.valToPos(mark.t, "x", true);
       const y = plot.valToPos(mark.z, "y", true);
       sign(ctx, mark.class, x, y, 5 * uPlot.pxRatio, colours);

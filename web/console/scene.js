@@ -22,7 +22,7 @@ export class Scene {
     ctx.clearRect(0, 0, width, height);
     if (!watched) return 0;
     const shown = watched.playout.shown(now);
-    const side = watched.set?.side;
+    const side = watched.latest?.side;
     const poses = FROM_LEFT.map((name) => [name, watched.playout.pose(name, shown)]).filter(([, pose]) => pose);
     const top = width < 520 ? 64 : 36; // the title stands above
     const box = { left: 0, top, width, height: height - top };
@@ -70,7 +70,7 @@ export class Scene {
   target(watched, shown, box, now) {
     const { ctx } = this;
     const colours = palette();
-    const tint = watched.set?.side === "left" ? colours.left : colours.right;
+    const tint = watched.latest?.side === "left" ? colours.left : colours.right;
     const [x, y] = [box.width / 2, box.top + box.height / 2];
     const radius = Math.min(box.width, box.height) * 0.455;
     const edge = watched.trace.edge(shown === null ? null : shown / 1000);

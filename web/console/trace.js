@@ -51,9 +51,17 @@ export class Trace {
     this.z.splice(i, 0, z);
   }
 
+  // A repetition whose peak was told before we came is marked where the signal says it was.
   rep(rep) {
-    const mark = this.marks.get(`${rep.set_no}/${rep.rep_no}`);
+    const key = `${rep.set_no}/${rep.rep_no}`;
+    const mark = this.marks.get(key);
+    const t = rep.t_us / 1e6;
     if (mark) mark.class = rep.class;
+    else if (t >= this.t[0] && t <= this.newest()) this.marks.set(key, { t, z: this.at(t), class: rep.class });
+  }
+
+  dropPending() {
+    for (const [key, mark] of this.marks) if (mark.class === "pending") this.marks.delete(key);
   }
 
   /** The time up to which the signal is drawn while `shown` seconds are: late by one sample. */

@@ -12,7 +12,8 @@ export class Watched {
     this.alias = summary?.alias ?? "";
     this.state = summary?.state ?? null;
     this.summary = summary ?? null;
-    this.set = null;
+    this.set = null; // the open set; null between two
+    this.latest = null; // the open set, or the one before it
     this.reps = [];
     this.records = [];
     this.score = null;
@@ -21,6 +22,7 @@ export class Watched {
     this.endedAt = null;
     this.epoch = null;
     this.joined = false;
+    this.early = [];
     this.pulse = 0; // performance.now() of the last full rep
     this.playout = new Playout();
     this.trace = new Trace();
@@ -49,23 +51,45 @@ export class Watched {
     this.epoch = epoch;
     this.alias = shot.alias ?? this.alias;
     this.state = shot.state;
-    this.set = shot.set;
-    this.reps = [...(shot.reps ?? [])];
     this.records = [...(shot.records ?? [])];
-    this.score = shot.score;
-    this.quality = shot.quality ?? shot.score?.quality ?? null;
     this.meter.restart(offset);
-    const marks = this.trace.marks;
-    this.trace.load(shot.trace);
-    for (const [key, mark] of marks) {
-      if (key.startsWith(`${shot.set?.set_no}/`)) this.trace.marks.set(key, mark);
-    }
-    for (const rep of this.reps) this.trace.rep(rep);
+    const before = this.set;
+    this.set = shot.set;
+    if (shot.set !== null) this.begin(shot, this.latest);
+    else if (before !== null) this.settle(); // what was counted stays in view until the next set
+    this.latest = shot.set ?? this.latest;
     for (const side of SIDES) this.frames(shot.frames?.[side]);
+    const early = this.early.filter(([at]) => at > offset);
+    this.early = [];
+    for (const event of early) this.feed(...event);
   }
 
-  /** Take one feed event; true when what the panel shows has changed. */
+  begin(shot, before) {
+    this.reps = [...(shot.reps ?? [])];
+    this.score = shot.score;
+    this.quality = shot.quality ?? shot.score?.quality ?? null;
+    const { marks } = this.trace;
+    this.trace.load(shot.trace);
+    if (before?.set_no === shot.set.set_no) this.trace.marks = marks;
+    for (const rep of this.reps) this.trace.rep(rep);
+  }
+
+  // A peak that no repetition followed was none: the set's record has the last word on the counts.
+  settle() {
+    this.trace.dropPending();
+    const record = this.records[this.records.length - 1];
+    if (record) this.score = { ...this.score, full: record.full, partial: record.partial };
+  }
+
+  /**
+   * Take one feed event; true when what the panel shows has changed. The first ones may overtake
+   * the answer that carries the snapshot: they wait for it.
+   */
   feed(offset, bytes, info) {
+    if (!this.joined) {
+      this.early.push([offset, bytes, info]);
+      return false;
+    }
     const count = this.frames(bytes);
     this.meter.take(offset, count, info.sent_us);
     const { score, peak, rep } = info;
@@ -82,7 +106,7 @@ export class Watched {
   /** True when an event speaks of a set this page has no snapshot of. */
   foreign(info) {
     const set = (info.score ?? info.peak ?? info.rep)?.set_no;
-    return set !== undefined && set !== this.set?.set_no;
+    return set !== undefined && set !== this.latest?.set_no;
   }
 
   end(result) {

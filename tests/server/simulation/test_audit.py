@@ -11,7 +11,8 @@ from models.db import Mongo
 from models.play.records import chunk_item, event_item, record_item, result_item
 from models.play.repo import PlayRepo
 from server.simulation.audit import Finding, audit
-from server.simulation.ledger import Ledger
+from server.simulation.ledger import FileLedger, Played
+from server.simulation.verify import Verifier
 
 FRAMES = {seq: bytes([seq]) * 30 for seq in (1, 2, 3, 4)}
 EVENTS: dict[int, tuple[str, dict[str, Any]]] = {
@@ -44,15 +45,13 @@ async def mongo(mongo_url: str, mongo_database: str) -> AsyncIterator[Mongo]:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Path:
     path = tmp_path / "ledger.jsonl"
-    with Ledger(path, SystemClock()) as ledger:
+    with FileLedger(path, SystemClock()) as ledger:
         ledger.opened("s", "c")
         for seq in range(7):
             event, body = EVENTS[seq] if seq in EVENTS else ("frames", FRAMES[seq])
             ledger.message("s", seq, event, body)
         ledger.acknowledged("s", 6, 6)
-        ledger.played(
-            "s", 1, motion="fist", side="left", reps_true=2, reps={"full": 2}, record=RECORD
-        )
+        ledger.played("s", Played(1, "fist", "left", 2, {"full": 2}, RECORD))
         ledger.sealed("s", 6, RESULT)
     return path
 
@@ -145,7 +144,7 @@ async def test_unacknowledged_messages_may_be_absent(
     mongo: Mongo, ledger: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "open.jsonl"
-    with Ledger(path, SystemClock()) as open_ledger:
+    with FileLedger(path, SystemClock()) as open_ledger:
         for seq in (0, 1, 2, 3):
             event, body = EVENTS[seq] if seq in EVENTS else ("frames", FRAMES[seq])
             open_ledger.message("s", seq, event, body)
@@ -161,7 +160,7 @@ async def test_a_refused_message_holds_its_place_without_content(
     mongo: Mongo, tmp_path: Path
 ) -> None:
     path = tmp_path / "refused.jsonl"
-    with Ledger(path, SystemClock()) as ledger:
+    with FileLedger(path, SystemClock()) as ledger:
         ledger.message("t", 0, "frames", b"malformed")
         ledger.refused("t", 0, "invalid")
         ledger.acknowledged("t", 0, 0)
@@ -170,3 +169,34 @@ async def test_a_refused_message_holds_its_place_without_content(
     report = await audit(path, PlayRepo(mongo.database))
     assert report.total.clean
     assert report.total.found == 1
+
+
+async def test_the_verifier_judges_what_it_was_told(
+    mongo: Mongo, mongo_url: str, mongo_database: str
+) -> None:
+    await mongo.database.frame_chunks.delete_one({"seq0": 3})
+    with Verifier(lambda: Mongo(mongo_url, mongo_database)) as verifier:
+        verifier.opened("s", "c")
+        for seq in range(7):
+            event, body = EVENTS[seq] if seq in EVENTS else ("frames", FRAMES[seq])
+            verifier.message("s", seq, event, body)
+        verifier.acknowledged("s", 6, 6)
+        verifier.played("s", Played(1, "fist", "left", 2, {"full": 2}, {**RECORD, "grade": 1}))
+        verifier.sealed("s", 6, RESULT)
+        verifier.acknowledged("s", 6, 6)
+        verifier.opened("never sealed", "c")
+        verifier.message("never sealed", 0, *EVENTS[0])
+        verdict = await verifier.finish()
+    assert verdict.sessions == 2
+    assert (verdict.finding.sent, verdict.finding.found) == (8, 5)
+    assert _wrong(verdict.finding) == (2, 0, 1, 0)
+    # Neither has a session document, so neither can be scored again.
+    assert sorted(verdict.different) == ["never sealed", "s"]
+    assert not verdict.rescored_equal
+
+
+async def test_a_verifier_told_nothing_proves_nothing(mongo_url: str, mongo_database: str) -> None:
+    with Verifier(lambda: Mongo(mongo_url, mongo_database)) as verifier:
+        verdict = await verifier.finish()
+    assert verdict.finding.clean
+    assert not verdict.rescored_equal

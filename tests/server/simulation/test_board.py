@@ -47,6 +47,17 @@ def test_the_table_shows_children_totals_and_the_address() -> None:
         assert part in text
 
 
+def test_a_narrow_terminal_shows_the_newest_of_the_signal() -> None:
+    row = Row("거북이 67", "right", "spread", "playing", reps_true=14, grade=100.0, stars=3)
+    row.signal.extend([0.0] * 20 + [1.0] * 8)
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(draw(Totals("gemgem demo"), [row], [30.0], 80))
+    line = next(line for line in captured.get().splitlines() if "거북이" in line)
+    for part in ("right", "spread", "▁▁████████", "30", "0/14", "100.0 ★★★"):
+        assert part in line
+
+
 def test_a_large_crowd_is_cut_and_says_so() -> None:
     rows = [Row(f"child {n}") for n in range(ROWS + 7)]
     text = _printed(Totals("many"), rows, [0.0] * len(rows))

@@ -7,7 +7,7 @@ import pytest
 
 from config.clock import SystemClock
 from server.simulation.audit import read_ledger
-from server.simulation.ledger import Ledger, canonical, digest
+from server.simulation.ledger import FileLedger, Played, canonical, digest
 
 
 def test_canonical_json_has_one_spelling() -> None:
@@ -24,15 +24,13 @@ def test_a_number_that_is_none_is_refused() -> None:
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
-    with Ledger(path, SystemClock()) as ledger:
+    with FileLedger(path, SystemClock()) as ledger:
         ledger.opened("s", "c")
         ledger.message("s", 0, "set:start", {"set_no": 1})
         ledger.message("s", 1, "frames", b"\x01\x02")
         ledger.acknowledged("s", 1, 0)
         ledger.refused("s", 1, "invalid")
-        ledger.played(
-            "s", 1, motion="fist", side="left", reps_true=3, reps={"full": 3}, record={"set_no": 1}
-        )
+        ledger.played("s", Played(1, "fist", "left", 3, {"full": 3}, {"set_no": 1}))
         ledger.message("t", 0, "frames", b"\x03")
     sittings = read_ledger(path)
     first, second = sittings["s"], sittings["t"]
@@ -48,7 +46,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 
 def test_a_sealed_session_promises_all_that_was_buffered(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
-    with Ledger(path, SystemClock()) as ledger:
+    with FileLedger(path, SystemClock()) as ledger:
         ledger.acknowledged("s", 9, 4)
         ledger.sealed("s", 9, {"grade": 80.0})
     sitting = read_ledger(path)["s"]
@@ -58,7 +56,7 @@ def test_a_sealed_session_promises_all_that_was_buffered(tmp_path: Path) -> None
 
 def test_a_line_cut_short_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
-    with Ledger(path, SystemClock()) as ledger:
+    with FileLedger(path, SystemClock()) as ledger:
         ledger.message("s", 0, "frames", b"x")
     with path.open("a") as file:
         file.write('{"kind":"message","session_id":"s","se')

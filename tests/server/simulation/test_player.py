@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from config.clock import SystemClock
-from server.simulation.ledger import Ledger, digest
+from server.simulation.ledger import FileLedger, digest
 from server.simulation.line import LineLostError, RefusedError
 from server.simulation.player import Player
 from tests.server.simulation.scripted import ScriptedServer, scripted
@@ -200,7 +200,7 @@ async def test_the_ledger_holds_what_was_sent_and_acknowledged(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
     path = tmp_path / "ledger.jsonl"
-    with Ledger(path, SystemClock()) as ledger:
+    with FileLedger(path, SystemClock()) as ledger:
         player = Player(server.url, "good", clock=SystemClock(), ledger=ledger)
         await player.connect()
         await player.open_session(child_id="c")

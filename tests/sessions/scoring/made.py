@@ -1,6 +1,8 @@
 """Sets, plans and messages for the tests of the scoring."""
 
+import json
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from sessions.frames import REC, SIDES, FrameMessage, decode, encode, quantised
 from sessions.motions import motion_plan
 from sessions.scoring.batch import Batch
 from sessions.scoring.intake import Columns
-from sessions.scoring.marks import Mark
+from sessions.scoring.marks import Mark, Peak
 from sessions.scoring.plan import SetPlan, Side, Space
 from sessions.synthetic import ChildParameters, play_set
 
@@ -23,6 +25,7 @@ ANCHORS = {
     "wave": (-25.0, 25.0),
 }
 FRAME_US = 33_333
+MOTIONS = tuple(ANCHORS)
 
 
 def plan(motion: str = "fist", **changes: Any) -> SetPlan:
@@ -110,3 +113,21 @@ def columns(
         aspect=np.full(n, aspect),
         lm=lm,
     )
+
+
+@cache
+def spoilt(motion: str) -> NDArray[np.void]:
+    """Two repetitions with noise, dropouts and jumps."""
+    return played(motion, reps=2, seed=4, dropout_rate=0.3, jump_rate=0.02, landmark_noise_mm=1.0)
+
+
+@cache
+def alone(motion: str) -> tuple[list[Any], str]:
+    marks, result = score(plan(motion), cut(spoilt(motion), [1] * 2000))
+    return [facts(mark) for mark in marks], json.dumps(result, allow_nan=False)
+
+
+def facts(mark: Mark) -> Any:
+    if isinstance(mark, Peak):
+        return "peak", mark.rep_no, mark.t_us, mark.z
+    return "rep", mark.rep_no, mark.cls, json.dumps(mark.values)

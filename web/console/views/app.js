@@ -12,9 +12,13 @@ export function App({ live, redraw, open }) {
   return html`
     <div class="page">
       <${Header} live=${live} redraw=${redraw} />
-      ${locked ? html`<main class="alone"><${TokenForm} refusal=${live.refusal} open=${open} /></main>` : html`<${Body} live=${live} />`}
+      ${locked ? html`<${Locked} refusal=${live.refusal} open=${open} />` : html`<${Body} live=${live} />`}
     </div>
   `;
+}
+
+function Locked({ refusal, open }) {
+  return html`<main class="alone"><${TokenForm} refusal=${refusal} open=${open} /></main>`;
 }
 
 function Body({ live }) {
@@ -45,7 +49,9 @@ function Header({ live, redraw }) {
         <h1>${text.title}</h1>
       </div>
       <${Line} link=${live.link} />
-      <button class="quiet" type="button" lang=${other} onClick=${swap}>${other === "ko" ? "한국어" : "English"}</button>
+      <button class="quiet" type="button" lang=${other} onClick=${swap}>
+        ${other === "ko" ? "한국어" : "English"}
+      </button>
     </header>
   `;
 }

@@ -48,7 +48,8 @@ export function Pause({ watched }) {
   }
   if (!watched.joined || watched.set !== null || records.length === 0) return null;
   const last = records[records.length - 1];
-  return html`<${Overlay} title=${text.between(last.set_no)} grade=${last.grade} sets=${[last]} hint=${text.between_text} />`;
+  const title = text.between(last.set_no);
+  return html`<${Overlay} title=${title} grade=${last.grade} sets=${[last]} hint=${text.between_text} />`;
 }
 
 function Overlay({ title, grade, sets, hint }) {

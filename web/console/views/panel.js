@@ -18,8 +18,8 @@ export function Panel({ watched }) {
 
 function Reps({ watched }) {
   const text = words();
-  const { full, partial, set, reps } = watched;
-  const asked = set?.asked_reps;
+  const { full, partial, latest, reps } = watched;
+  const asked = latest?.asked_reps;
   return html`
     <section class="tile reps" aria-labelledby="reps-title">
       <h3 id="reps-title">${text.reps}</h3>
@@ -30,7 +30,9 @@ function Reps({ watched }) {
           <span class="partial">${text.partial} ${partial}</span>
         </span>
       </p>
-      ${reps.length > 0 ? html`<${Bars} reps=${reps} asked=${asked} />` : html`<p class="soft bars-none">${text.no_reps}</p>`}
+      ${reps.length > 0
+        ? html`<${Bars} reps=${reps} asked=${asked} />`
+        : html`<p class="soft bars-none">${text.no_reps}</p>`}
     </section>
   `;
 }
@@ -41,6 +43,9 @@ function Bars({ reps, asked }) {
   const shown = reps.slice(-BARS);
   const empty = Math.max(0, Math.min(BARS, asked ?? BARS) - shown.length);
   const last = shown[shown.length - 1];
+  const measures = [];
+  if (Number.isFinite(last.completeness)) measures.push(`${number(last.completeness)} %`);
+  if (Number.isFinite(last.duration)) measures.push(`${number(last.duration, 1)} ${text.seconds}`);
   return html`
     <ol class="bars">
       ${shown.map((rep) => {
@@ -56,7 +61,7 @@ function Bars({ reps, asked }) {
     </ol>
     <p class="last">
       <span>${text.last}: ${text[last.class] ?? last.class}</span>
-      <span>${Number.isFinite(last.completeness) ? `${number(last.completeness)} %` : ""}${Number.isFinite(last.duration) ? ` · ${number(last.duration, 1)} ${text.seconds}` : ""}</span>
+      <span>${measures.join(" · ")}</span>
     </p>
   `;
 }
@@ -68,7 +73,9 @@ function Grade({ records }) {
   return html`
     <section class="tile" aria-labelledby="grade-title">
       <h3 id="grade-title">${text.grade}</h3>
-      ${graded.length > 0 ? html`<p class="big"><b>${number(mean, 1)}</b> <span class="soft">/ 100</span></p>` : html`<p class="soft">${text.no_grade}</p>`}
+      ${graded.length > 0
+        ? html`<p class="big"><b>${number(mean, 1)}</b> <span class="soft">/ 100</span></p>`
+        : html`<p class="soft">${text.no_grade}</p>`}
       <${Sets} sets=${records.slice(-3).reverse()} />
     </section>
   `;
@@ -78,13 +85,17 @@ function Tracking({ quality }) {
   const text = words();
   const known = Number.isFinite(quality);
   const word = known ? qualityWord(quality) : "";
+  const share = known ? Math.max(0, Math.min(100, quality * 100)) : 0;
   return html`
     <section class="tile tracking" aria-labelledby="tracking-title">
       <h3 id="tracking-title">${text.tracking}</h3>
-      <p class="row"><b class=${word}>${known ? text[word] : "–"}</b><span class="soft">${known ? `${number(quality * 100)} %` : ""}</span></p>
-      <div class=${`gauge ${word}`} role="meter" aria-labelledby="tracking-title" aria-valuemin="0" aria-valuemax="100"
-        aria-valuenow=${known ? Math.round(quality * 100) : 0}>
-        <i style=${{ width: `${known ? Math.min(100, quality * 100) : 0}%` }}></i>
+      <p class="row">
+        <b class=${word}>${known ? text[word] : "–"}</b>
+        <span class="soft">${known ? `${number(share)} %` : ""}</span>
+      </p>
+      <div class=${`gauge ${word}`} role="meter" aria-labelledby="tracking-title"
+        aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(share)}>
+        <i style=${{ width: `${share}%` }}></i>
       </div>
     </section>
   `;
@@ -93,11 +104,12 @@ function Tracking({ quality }) {
 function Feed({ meter }) {
   const text = words();
   const { latency_ms: latency, fps, missed } = meter.read();
+  const delay = latency === null ? "–" : `${number(latency, latency < 10 ? 1 : 0)} ms`;
   return html`
     <section class="tile" aria-labelledby="feed-title">
       <h3 id="feed-title">${text.feed}</h3>
       <dl class="feed">
-        <div><dt>${text.latency}</dt><dd data-latency>${latency === null ? "–" : `${number(latency, latency < 10 ? 1 : 0)} ms`}</dd></div>
+        <div><dt>${text.latency}</dt><dd data-latency>${delay}</dd></div>
         <div><dt>${text.fps}</dt><dd data-fps>${number(fps)}</dd></div>
         <div><dt>${text.missed}</dt><dd data-missed>${number(missed)}</dd></div>
       </dl>

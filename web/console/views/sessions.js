@@ -31,10 +31,15 @@ function Card({ session, chosen, choose }) {
         <b>${alias}</b>
         <span class="soft">${motion ? motionName(motion) : text.resting}</span>
       </span>
-      ${word ? html`<span class=${`lamp ${word}`} role="img" aria-label=${`${text.tracking}: ${text[word]}`}></span>` : null}
+      ${word ? html`<${Lamp} word=${word} />` : null}
       <${Progress} full=${full} partial=${partial} asked=${asked} side=${side} />
     </button>
   `;
+}
+
+function Lamp({ word }) {
+  const text = words();
+  return html`<span class=${`lamp ${word}`} role="img" aria-label=${`${text.tracking}: ${text[word]}`}></span>`;
 }
 
 function Progress({ full, partial, asked, side }) {

@@ -11,7 +11,9 @@ export function Signal({ watched }) {
       <div class="head">
         <h3>${text.signal}</h3>
         <ul class="legend">
-          ${["full", "partial", "rejected"].map((name) => html`<li><i class=${name} aria-hidden="true"></i>${text[name]}</li>`)}
+          ${["full", "partial", "rejected"].map((name) => html`
+            <li><i class=${name} aria-hidden="true"></i>${text[name]}</li>
+          `)}
         </ul>
       </div>
       <${Plot} watched=${watched} label=${text.plot} />

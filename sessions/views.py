@@ -1,0 +1,94 @@
+"""What a session looks like from outside: its score now, a snapshot, a line in a list."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sessions.frames import decode
+from sessions.scoring.batch import Batch
+from sessions.session import Session
+
+
+def score_of(session: Session, batch: Batch) -> dict[str, Any] | None:
+    """Return the set as it stands at its latest accepted frame; None when there is none."""
+    if session.set is None:
+        return None
+    live = batch.live(session.set.slot)
+    if live is None:
+        return None
+    return {
+        "set_no": session.set.set_no,
+        "t_us": live.t_us,
+        "z": live.z,
+        "sim": live.sim,
+        "quality": live.quality,
+        "full": live.full,
+        "partial": live.partial,
+    }
+
+
+def snapshot_of(session: Session, batch: Batch, time_us: int) -> dict[str, Any]:
+    """Return what a joining watcher is shown at once."""
+    open_set = session.set
+    shown = None
+    if open_set is not None:
+        shown = {
+            **{k: open_set.start[k] for k in ("set_no", "motion", "side", "asked_reps")},
+            "anchors": open_set.context["anchors"],
+            "goal": open_set.context["goal"],
+        }
+    score = score_of(session, batch)
+    return {
+        "session_id": session.id,
+        "alias": session.opened.alias,
+        "state": session.state.value,
+        "set": shown,
+        "reps": list(open_set.reps) if open_set is not None else [],
+        "score": score,
+        "quality": score["quality"] if score is not None else None,
+        "frames": _last_hands(session.recent),
+        "trace": [list(p) for p in batch.trace(open_set.slot)] if open_set is not None else [],
+        "records": [
+            {
+                "set_no": record["set_no"],
+                "motion": record["motion"]["id"],
+                "grade": record["grade"],
+                "stars": record["stars"],
+                "full": record["metrics"]["reps_full"],
+                "partial": record["metrics"]["reps_partial"],
+            }
+            for record in session.records
+        ],
+        "time_us": time_us,
+    }
+
+
+def summary_of(session: Session, batch: Batch) -> dict[str, Any]:
+    """Return the session's line in a live list; `child_id` is for the access check."""
+    start = session.set.start if session.set is not None else {}
+    score = score_of(session, batch) or {}
+    return {
+        "session_id": session.id,
+        "child_id": session.opened.child_id,
+        "alias": session.opened.alias,
+        "kind": session.opened.kind,
+        "motion": start.get("motion"),
+        "side": start.get("side"),
+        "set_no": start.get("set_no"),
+        "asked_reps": start.get("asked_reps"),
+        "full": score.get("full", 0),
+        "partial": score.get("partial", 0),
+        "quality": score.get("quality"),
+        "started_us": session.opened.document["opened_us"],
+        "state": session.state.value,
+    }
+
+
+def _last_hands(recent: Iterable[bytes]) -> dict[str, bytes | None]:
+    """Return the newest message that shows each hand."""
+    hands: dict[str, bytes | None] = {"left": None, "right": None}
+    for payload in recent:
+        sides = decode(payload, None).records["side"]
+        for code, side in enumerate(("left", "right")):
+            if (sides == code).any():
+                hands[side] = payload
+    return hands
