@@ -16,6 +16,7 @@ from sessions.catalogue import Catalogue
 from sessions.kinematics import age_band
 from sessions.record import play_record
 from sessions.scoring.plan import SetPlan, Space
+from sessions.symmetry import symmetry
 
 
 @dataclass(slots=True)
@@ -221,5 +222,6 @@ def result_of(
             "reps_partial": sum(s["reps_partial"] for s in sets),
             "asked_reps": sum(s["asked_reps"] for s in sets),
         },
+        "symmetry": symmetry(records),
         "grade": session_grade((s["grade"], s["asked_reps"]) for s in sets),
     }
