@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sessions.scoring.features import DIP_FLEX, FINGERS, MCP_FLEX, PIP_FLEX, ROLL, TAM
+from sessions.scoring.palm import COORDINATES
 from sessions.scoring.plan import FEATURES, SetPlan
 from sessions.scoring.verdicts import VERDICTS
 
@@ -65,7 +66,7 @@ FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "fingerprint": (_F32, (), ()),
     "run": (_I64, (), ()),
     "frozen": (_I64, (), ()),
-    "filtered": (_F32, (2, 3, 5, 4), ()),
+    "filtered": (_F32, (2, COORDINATES), ()),
     "roll": (_F32, (), ()),
     "turns": (_F32, (), ()),
     "roll_known": (np.bool_, (), ()),
@@ -136,7 +137,7 @@ class State:
     """Accepted frames in a row with the landmarks of the last one."""
     frozen: NDArray[np.int64]
     filtered: NDArray[np.float32]
-    """(2, 3, 5, 4, slots) filtered landmarks, filtered speeds."""
+    """(2, 64, slots) filtered coordinates, filtered speeds."""
     roll: NDArray[np.float32]
     turns: NDArray[np.float32]
     """Whole turns that unwrap `roll`."""
@@ -276,7 +277,7 @@ class State:
         self.channels[slot, :width] = channels
 
     def put_filtered(self, values: NDArray[np.float32], slots: NDArray[np.intp]) -> None:
-        """Store (2, 3, 5, 4, B) filtered landmarks and speeds of B different slots."""
+        """Store (2, 64, B) filtered coordinates and speeds of B different slots."""
         if 3 * slots.size < self.capacity:
             self.filtered[..., slots] = values
             return
