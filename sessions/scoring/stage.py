@@ -15,7 +15,7 @@ from sessions.scoring.intake import Columns
 from sessions.scoring.library import Library
 from sessions.scoring.palm import Palm, Reals, in_palm, landmarks, norm, palm_of
 from sessions.scoring.plan import GUIDE_PHASES
-from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, JOINTS, State
+from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, HOLD, JOINTS, State
 from sessions.scoring.verdicts import ACCEPTED_GAP, Verdict, judge_after, judge_alone
 
 FROZEN_RUN = 15
@@ -64,6 +64,9 @@ class Signals:
     """(12, M) lengths of the finger bones, palm lengths."""
     bins: NDArray[np.int64]
     """(joints, M) where the joints' angles count in a slot's histogram."""
+    kept: Reals
+    """(44 or more, M) the features; where a hold is among the hands then the unfiltered finger
+    tips, thumb first, x y z: metres in the palm frame, palm lengths of image landmarks."""
 
 
 def examine(state: State, columns: Columns, bounds: list[int]) -> Tick:
@@ -195,7 +198,13 @@ def signals(state: State, library: Library, tick: Tick) -> Signals:
     np.minimum(angles, ANGLE_BINS - 1.0, out=angles)
     bins = angles.astype(np.int64)
     bins += _JOINT_BINS
-    return Signals(features, x, z, sim, known, curled, palmar, bones, bins)
+    kept = features
+    if (state.kind[columns.slot] == HOLD).any():
+        unit = np.ones(m, np.float32)
+        unit[:n] = np.where(state.image[columns.slot], 1.0, tick.palm.scale[:n])
+        tips = (q[:, :, 3] * unit).swapaxes(0, 1).reshape(15, m)
+        kept = np.concatenate((features, tips))
+    return Signals(features, x, z, sim, known, curled, palmar, bones, bins, kept)
 
 
 def _unwrap(
