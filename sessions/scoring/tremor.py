@@ -72,7 +72,7 @@ def spectrum(y: Series, rate: float = RATE) -> tuple[Series, Series]:
     power /= rate * float(window @ window)
     # All but 0 Hz and, for an even number, the highest stand for two frequencies.
     power[1 : (n + 1) // 2] *= 2.0
-    frequencies: Series = np.arange(len(power)) * (rate / n)
+    frequencies: Series = np.arange(len(power), dtype=np.float64) * (rate / n)
     return frequencies, power
 
 
