@@ -158,13 +158,14 @@ class Engine:
                     active = [session for session in active if self._control(session)]
         if any(session.due(now) for session in self._waiting.values()):
             self.due.set()
-        for session in list(self._marked.values()):
-            self._tell_marks(session, now)
+        for session in [s for s in self._marked.values() if s.tell_marks(now)]:
+            del self._marked[session.id]
         if now - self._rounds_at >= ROUNDS_S:
             self._rounds_at = now
             for session in list(self.sessions.values()):
                 session.expire_replies(now)
-                self._let_go(session, now)
+                if session.over(now):
+                    self.remove(session)
 
     def take_due(self) -> list[Session]:
         """Return the sessions whose append may start; what they hold is the caller's to cut."""
@@ -392,18 +393,3 @@ class Engine:
     def summary(self, session: Session) -> dict[str, Any]:
         """Return the session's line in a live list."""
         return summary_of(session, self._batch)
-
-    def _tell_marks(self, session: Session, now: float) -> None:
-        if (now - session.told_at) * 1000 < self._limits.ack_ms:
-            return
-        del self._marked[session.id]
-        marks = (session.buffered, session.stored)
-        if marks != session.told:
-            session.told, session.told_at = marks, now
-            session.send("ack", {"buffered": marks[0], "stored": marks[1]})
-
-    def _let_go(self, session: Session, now: float) -> None:
-        if session.sealed_at is None or session.stored < session.cursor - 1:
-            return
-        if session.player is None or now - session.sealed_at > self._limits.linger_seconds:
-            self.remove(session)

@@ -319,10 +319,21 @@ class Session:
                 for reply in late:
                     reply(busy_error())
 
-    @property
-    def owes(self) -> bool:
-        """Whether somebody waits for an answer."""
-        return any(outcome.waiting for outcome in self.outcomes.values())
+    def tell_marks(self, now: float) -> bool:
+        """Tell both marks if one moved; False while it is too soon after the last time."""
+        if (now - self.told_at) * 1000 < self._limits.ack_ms:
+            return False
+        marks = (self.buffered, self.stored)
+        if marks != self.told:
+            self.told, self.told_at = marks, now
+            self.send("ack", {"buffered": marks[0], "stored": marks[1]})
+        return True
+
+    def over(self, now: float) -> bool:
+        """Whether a sealed session is stored, and nobody is there to ask again."""
+        if self.sealed_at is None or self.stored < self.cursor - 1:
+            return False
+        return self.player is None or now - self.sealed_at > self._limits.linger_seconds
 
     def send(self, event: str, *args: object) -> None:
         """Send to the player, if there is one."""

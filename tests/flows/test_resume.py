@@ -135,7 +135,10 @@ async def test_a_second_connection_takes_over_and_the_first_is_fenced(
 
 
 async def test_a_killed_worker_is_survived_by_the_next(settings: Settings, repo: PlayRepo) -> None:
-    async with serving(settings) as two, serving(settings) as one:
+    # The dead worker's hold on the streams must end before the next can flush.
+    store = settings.store.model_copy(update={"lease_ms": 1000})
+    brief = settings.model_copy(update={"store": store})
+    async with serving(brief) as two, serving(brief) as one:
         async with connected(one.url, "/game", one.token("guardian", "child-1")) as client:
             opened = await begin(client, 50)
             # As after a kill: nothing of this worker's memory gets out any more.
