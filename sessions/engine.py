@@ -15,7 +15,7 @@ from config import metrics
 from config.clock import Clock
 from config.settings import LiveSettings
 from models.errors import AppError, ErrorCode, internal_error
-from models.play.records import Item, event_item, record_item, result_item
+from models.play.records import Item, calibration_item, event_item, record_item, result_item
 from sessions.catalogue import Catalogue
 from sessions.feed import FeedHub, Joined, Sink
 from sessions.frames import FrameError, FrameMessage, decode
@@ -255,7 +255,7 @@ class Engine:
         if message.event == "set:end":
             self._check_open(session, payload)
             record = self._end(session, unfinished=False)
-            return _Done({"record": record}, extra=[record_item(session.id, message.seq, record)])
+            return _Done({"record": record}, extra=_kept(session, message.seq, record))
         session.paused = payload["paused"]
         return _Done()
 
@@ -265,7 +265,7 @@ class Engine:
                 ErrorCode.CONFLICT, "set:start: `set_no` must be higher than any before it."
             )
         space = session.opened.space
-        context = settle_context(self._catalogue, start, space, time_us)
+        context = settle_context(self._catalogue, start, space, time_us, session.opened.therapy)
         plan = plan_of(self._catalogue, start, context, space, session.opened.fps)
         session.set = OpenSet(start, context, self._batch.open(plan))
         session.last_set_no = start["set_no"]
@@ -309,7 +309,7 @@ class Engine:
     ) -> dict[str, Any]:
         last = next_seq - 1
         if session.set is not None:
-            items.append(record_item(session.id, last, self._end(session, unfinished=True)))
+            items += _kept(session, last, self._end(session, unfinished=True))
         result = result_of(
             session.opened.document, session.records, closing, messages=next_seq, time_us=time_us
         )
@@ -361,3 +361,13 @@ class Engine:
             return
         if session.player is None or now - session.sealed_at > self._limits.linger_seconds:
             self.remove(session)
+
+
+def _kept(session: Session, last: int, record: dict[str, Any]) -> list[Item]:
+    """Return what is stored of a finished set: its record, and a calibration if it gave one."""
+    items = [record_item(session.id, last, record)]
+    calibration = session.opened.therapy.learn(record)
+    if calibration is not None:
+        document = calibration.model_dump(mode="json", by_alias=True)
+        items.append(calibration_item(session.id, last, document))
+    return items

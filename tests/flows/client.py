@@ -94,8 +94,12 @@ async def connected(url: str, namespace: str, token: str | None) -> AsyncIterato
     finally:
         loops = {sio.eio.read_loop_task, sio.eio.write_loop_task} - {None}
         await sio.shutdown()
-        if loops:  # a line the server cut may still be winding down
-            await asyncio.wait(loops, timeout=5)
+        # Of a line that the server cut, the library's writer waits on until the next ping is due.
+        for task in loops:
+            task.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        if sio.eio.http is not None:
+            await sio.eio.http.close()
 
 
 class RefusedError(Exception):
