@@ -20,6 +20,7 @@ from handlers.live.base import Event, LiveNamespace
 from handlers.live.game import NUMBERED, GameNamespace
 from handlers.live.protocol import TokenRenew
 from handlers.live.watch import WatchNamespace
+from models.catalog.library import motion_library
 from models.errors import KOREAN, STATUS, ErrorCode
 from models.play.records import COLLECTIONS
 from server import __main__ as entry
@@ -347,6 +348,11 @@ def test_every_error_code_is_described() -> None:
     assert said == {code.value: (STATUS[code], KOREAN[code]) for code in ErrorCode}
 
 
+def test_every_motion_is_described() -> None:
+    said = {bare(row[0]): bare(row[1]) for row in rows(section(PROTOCOL, "Motions"), "Motion")}
+    assert said == {m: motion_library().get(m).kind for m in catalogue().motions}
+
+
 def test_verdicts_and_advice_are_described() -> None:
     frames = section(PROTOCOL, "The frame message")
     assert first_cells(headed(frames)["Verdicts"], "Verdict") == list(VERDICTS)
@@ -434,7 +440,10 @@ def test_every_metric_is_described() -> None:
 
 def test_every_collection_is_described() -> None:
     said = first_cells(section(OPERATIONS, "What is stored where"), "Collection")
-    assert set(said) == {*COLLECTIONS.values(), "dead_letters"}
+    code = "".join(p.read_text() for p in ROOT.glob("models/*/repo.py"))
+    named = set(re.findall(r'self\._db\["(\w+)"\]', code))
+    assert "dead_letters" in named
+    assert set(said) == {*COLLECTIONS.values(), *named}
 
 
 def commands() -> dict[str, set[str]]:
