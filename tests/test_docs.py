@@ -24,6 +24,7 @@ from models.catalog.library import motion_library
 from models.errors import KOREAN, STATUS, ErrorCode
 from models.play.records import COLLECTIONS
 from server import __main__ as entry
+from server.simulation.performance import playable
 from sessions.catalogue import catalogue
 from sessions.engine import Engine
 from sessions.feed import FeedHub, FeedItem, Joined
@@ -424,6 +425,24 @@ def test_every_setting_is_described_with_its_default() -> None:
         assert shown == f"`{defaults[part][key]}`", name
 
 
+def test_what_is_not_enforced_is_marked_so() -> None:
+    """Settings that only the greeting reads, or nobody."""
+    sections = {"settings", "limits", "http", "socket", "live", "store", "token"}
+    read = set()
+    for part in ("server", "handlers", "sessions", "jobs"):
+        for path in (ROOT / part).rglob("*.py"):
+            if path.name == "base.py" or {"simulation", "scoring", "synthetic"} & {*path.parts}:
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Attribute):
+                    of = getattr(node.value, "attr", None) or getattr(node.value, "id", "")
+                    if of.lstrip("_") in sections:
+                        read.add(node.attr)
+    table = rows(section(OPERATIONS, "Settings"), "Setting")
+    marked = {bare(row[0]) for row in table if row[2].startswith("○")}
+    assert marked == {bare(row[0]) for row in table if bare(row[0]).rpartition(".")[2] not in read}
+
+
 def test_every_variable_of_the_environment_is_described() -> None:
     own = {name for name, field in Settings.model_fields.items() if not field.is_required()}
     said = first_cells(section(OPERATIONS, "Settings"), "Variable")
@@ -532,6 +551,18 @@ def test_both_readmes_show_the_same_commands() -> None:
     ]
     assert blocks[0]
     assert blocks[0] == blocks[1]
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_motions_said_to_work_are_those_that_are_scored(name: str) -> None:
+    known = set(catalogue().motions)
+    told = [
+        found
+        for line in page(name).splitlines()
+        if line.startswith("|") and (found := set(TICKED.findall(line)) & known)
+    ]
+    assert told[0] == set(playable())
+    assert set().union(*told[1:]) == known - told[0]
 
 
 def test_the_code_shown_in_the_walkthrough_is_the_code_there_is() -> None:
