@@ -411,6 +411,25 @@ def test_the_hexdump_is_the_message_it_says() -> None:
         assert [int.from_bytes(r, "little", signed=min(numbers) < 0) for r in raw] == numbers, name
 
 
+def test_the_numbers_of_the_protocol_are_those_of_the_defaults() -> None:
+    settings = load_settings()
+    socket, live = settings.socket, settings.live
+    text = " ".join(page(PROTOCOL).split())
+    for said in (
+        f"every {socket.ping_interval} s from the server",
+        f"no answer for {socket.ping_timeout} s",
+        f"{socket.message_bytes:,} bytes; a larger one closes",
+        f"At most {live.unacked_messages} messages or {live.unacked_bytes:,} bytes",
+        f"in chunks of {live.chunk_ms} ms",
+        f"a mark moved, at most every {live.ack_ms} ms",
+        f"of a set arrive, at most every {live.score_ms} ms",
+        f"takes longer than {live.close_seconds} s",
+        f"behind {socket.watcher_packets} waiting packets",
+        f"an HTTP body past {settings.http.body_bytes:,} bytes",
+    ):
+        assert said.replace(",", " ") in text.replace(",", " "), said
+
+
 # -- docs/operations.md
 
 OPERATIONS = "docs/operations.md"
