@@ -17,6 +17,8 @@ MARGIN_S: Final = 4.0 / RATE
 _HOLE_US: Final = 200_000
 """A longer pause inside makes interpolated speeds an invention."""
 _HALF_MIN: Final = 5
+REACH_S: Final = 0.1
+_REACH_SHARE: Final = 0.05
 _COVER_MIN: Final = 0.8
 
 MEASURED: Final = (
@@ -36,6 +38,23 @@ class Past:
     """(n,) primary signal."""
     channels: Series
     """(n, c) `tam` of the four fingers, then the features of the shape."""
+
+
+def reach_us(cycle: Cycle) -> float:
+    """How far about an extreme its level is taken, microseconds.
+
+    An extreme of noisy samples lies outside the movement, on both ends of it: with 1 mm of noise
+    amplitudes came out 4 to 13 % too large, of quiet hands 1 to 5 % too small. The mean over 0.1 s
+    either way lies within 7 % from no noise to 1 mm; 5 % of the repetition keeps the tops of quick
+    ones. Class and completeness stay with the extreme itself: it is what the child was shown.
+    """
+    return min(1e6 * REACH_S, _REACH_SHARE * (cycle.end.us - cycle.start.us))
+
+
+def level(past: Past, at: Reversal, reach: float) -> float:
+    """Mean signal within `reach` microseconds of an extreme; its own where that is not held."""
+    first, last = np.searchsorted(past.us, (at.us - reach, at.us + reach + 1.0)).tolist()
+    return float(past.x[first:last].mean()) if last > first else at.x
 
 
 def measure(
