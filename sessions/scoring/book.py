@@ -12,7 +12,7 @@ from sessions.scoring.reps import Past, entry, judged, level, matched_peak, meas
 from sessions.scoring.sets import SPAN_REPS
 from sessions.scoring.shape import (
     Series,
-    banded_guide,
+    pattern_of,
     shape_score,
     warped_distances,
 )
@@ -69,7 +69,7 @@ class Book:
         self._ahead = ahead(plan)
         self._settled: _Found | None = None
         self._sign = 1.0 if plan.target > plan.rest else -1.0
-        self._guide = banded_guide(plan.motion, self._sign)
+        self._guide = pattern_of(plan.motion, self._sign)
         self._scale: Series = plan.motion.shape_scale.astype(np.float64)
 
     def dump(self) -> dict[str, Any]:

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 from sessions.scoring.detector import Cycle, Reversal
 from sessions.scoring.features import FINGERS
 from sessions.scoring.plan import SetPlan
-from sessions.scoring.shape import Series, local_costs, offset, onset, resampled
+from sessions.scoring.shape import (
+    Pattern,
+    Series,
+    local_costs,
+    offset,
+    onset,
+    resampled,
+    standardised,
+)
 from sessions.scoring.smoothness import RATE, log_jerk, sparc, speed
 
 MARGIN_S: Final = 4.0 / RATE
@@ -58,7 +66,7 @@ def level(past: Past, at: Reversal, reach: float) -> float:
 
 
 def measure(
-    past: Past, cycle: Cycle, sign: float, guide: Series | None, scale: Series
+    past: Past, cycle: Cycle, sign: float, guide: Pattern | None, scale: Series
 ) -> tuple[dict[str, Any], Series | None]:
     """Times, speeds, smoothness and finger excursions of a repetition.
 
@@ -66,7 +74,7 @@ def measure(
         past: reaches back to the start of the movement, else the times are None.
         cycle: from the detector.
         sign: +1 if x grows towards the target, else -1.
-        guide: (s, 64, 13) the guide's shape as `banded`, or None.
+        guide: the guide's shape, or None.
         scale: (s,) degrees per unit of the shape's features.
 
     Returns:
@@ -112,7 +120,8 @@ def measure(
     if guide is None:
         return out, None
     shape = channels[:, len(FINGERS) : len(FINGERS) + len(scale)] * scale
-    return out, local_costs(resampled(t, shape, on, off), guide)
+    even = standardised(resampled(t, shape, on, off), guide)
+    return out, None if even is None else local_costs(even, guide.table)
 
 
 def _time_above(t: Series, u: Series, level: float) -> float:
