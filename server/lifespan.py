@@ -30,6 +30,9 @@ from sessions.relay import Relay
 
 log = logging.getLogger(__name__)
 
+SPREAD_MS = 5000
+APART_MS = 10
+"""Reconnects are told to come this far apart, all of them within `SPREAD_MS`."""
 SETTLE_SECONDS = 5.0
 DRAIN_SECONDS = 4.0
 
@@ -109,8 +112,11 @@ async def _start(p: Parts) -> None:
 async def _leave(p: Parts) -> None:
     """Tell the players, append what they sent, and close their connections."""
     p.health.draining = True
-    for connection in [*p.game.connections.values(), *p.watch.connections.values()]:
-        connection.send("draining", {"retry_after_ms": 1000})
+    connections = [*p.game.connections.values(), *p.watch.connections.values()]
+    # Each comes back at a time of its own, so that the next worker is not run over.
+    step = min(SPREAD_MS / max(len(connections), 1), APART_MS)
+    for n, connection in enumerate(connections):
+        connection.send("draining", {"retry_after_ms": round(n * step)})
     # The sessions stay open: whoever resumes them does it on another worker, or on the next one.
     await _within(SETTLE_SECONDS, p.appender.settle(), "appending what is left")
     await p.realtime.close_all()
