@@ -120,6 +120,7 @@ class Engine:
             self._batch.close(session.set.slot)
             session.set = None
         self.sessions.pop(session.id, None)
+        self._hub.drop(session.id)
         for group in (self._touched, self._waiting, self._marked):
             group.pop(session.id, None)
         metrics.SESSIONS.set(len(self.sessions))
