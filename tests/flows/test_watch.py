@@ -122,6 +122,21 @@ async def test_nobody_watches_a_child_that_is_not_theirs(served: Served) -> None
             await admin.ok("watch:join", {"session_id": session_id, "reason": "a complaint"})
 
 
+async def test_only_so_many_watch_a_session(settings: Settings) -> None:
+    few = settings.model_copy(update={"live": settings.live.model_copy(update={"watchers": 1})})
+    async with (
+        serving(few) as served,
+        connected(served.url, "/game", served.token("guardian", "child-1")) as player,
+        connected(served.url, "/watch", served.token("therapist", "child-1")) as first,
+        connected(served.url, "/watch", served.token("guardian", "child-1")) as second,
+    ):
+        session_id = (await player.open())["session_id"]
+        await first.ok("watch:join", {"session_id": session_id})
+        assert await second.code("watch:join", {"session_id": session_id}) == "busy"
+        await first.ok("watch:leave", {"session_id": session_id})
+        await second.ok("watch:join", {"session_id": session_id})
+
+
 async def test_leaving_ends_the_feed(served: Served) -> None:
     played = fist(1)
     sent = [m.payload for m in played.messages(2)]
