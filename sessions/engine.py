@@ -15,18 +15,29 @@ from config import metrics
 from config.clock import Clock
 from config.settings import LiveSettings
 from models.errors import AppError, ErrorCode, internal_error
-from models.play.records import Item, calibration_item, event_item, record_item, result_item
+from models.play.records import Item, event_item, result_item
 from sessions.catalogue import Catalogue
 from sessions.feed import FeedHub, Joined, Sink
 from sessions.frames import FrameError, FrameMessage, decode
+from sessions.rebuild import Rebuilt, pack_snapshot
 from sessions.scoring.batch import Batch
 from sessions.session import TRANSITIONS, Message, Session, State
-from sessions.sets import OpenSet, plan_of, record_of, result_of, settle_context, start_answer
+from sessions.sets import (
+    OpenSet,
+    kept_of,
+    plan_of,
+    record_of,
+    result_of,
+    settle_context,
+    start_answer,
+)
 from sessions.telling import tell_mark, tell_rep, tell_score
 from sessions.views import score_of, snapshot_of, summary_of
 
 log = logging.getLogger(__name__)
 
+SNAPSHOTS_AT_ONCE = 20
+"""Snapshots made in one go: each takes the loop about a tenth of a millisecond."""
 ROUNDS_S = 0.1
 """How often late answers and finished sessions are looked for."""
 
@@ -72,12 +83,44 @@ class Engine:
         self.sessions[session.id] = session
         metrics.SESSIONS.set(len(self.sessions))
 
+    def adopt(self, session: Session, rebuilt: Rebuilt) -> None:
+        """Go on with a session as its messages left it."""
+        session.records = rebuilt.records
+        session.last_set_no = rebuilt.last_set_no
+        session.paused = rebuilt.paused
+        now = rebuilt.open
+        if now is not None:
+            opened = session.opened
+            plan = plan_of(self._catalogue, now.start, now.context, opened.space, opened.fps)
+            slot = self._batch.load(plan, now.saved)
+            session.set = OpenSet(now.start, now.context, slot, list(now.reps))
+            session.state = State.PLAYING
+        self.add(session)
+
+    def take_snapshots(self) -> list[tuple[Session, bytes]]:
+        """Return the scoring state of the open sets that are due to be kept, a few at a time."""
+        now = self._clock.monotonic()
+        taken: list[tuple[Session, bytes]] = []
+        for session in self.sessions.values():
+            if len(taken) >= SNAPSHOTS_AT_ONCE:
+                break
+            if session.set is None or now - session.snapshot_at < self._limits.snapshot_seconds:
+                continue
+            fresh = session.snapshot_at == 0.0
+            session.snapshot_at = now
+            if not fresh:
+                saved = self._batch.save(session.set.slot)
+                seq, open_set = session.cursor - 1, session.set
+                taken.append((session, pack_snapshot(seq, open_set.set_no, open_set.reps, saved)))
+        return taken
+
     def remove(self, session: Session) -> None:
         """Forget a session that is sealed, or lost to another owner."""
         if session.set is not None:
             self._batch.close(session.set.slot)
             session.set = None
         self.sessions.pop(session.id, None)
+        self._hub.drop(session.id)
         for group in (self._touched, self._waiting, self._marked):
             group.pop(session.id, None)
         metrics.SESSIONS.set(len(self.sessions))
@@ -116,13 +159,14 @@ class Engine:
                     active = [session for session in active if self._control(session)]
         if any(session.due(now) for session in self._waiting.values()):
             self.due.set()
-        for session in list(self._marked.values()):
-            self._tell_marks(session, now)
+        for session in [s for s in self._marked.values() if s.tell_marks(now)]:
+            del self._marked[session.id]
         if now - self._rounds_at >= ROUNDS_S:
             self._rounds_at = now
             for session in list(self.sessions.values()):
                 session.expire_replies(now)
-                self._let_go(session, now)
+                if session.over(now):
+                    self.remove(session)
 
     def take_due(self) -> list[Session]:
         """Return the sessions whose append may start; what they hold is the caller's to cut."""
@@ -193,9 +237,12 @@ class Engine:
         )
         session.keep_items([item], message.seq + 1, time_us)
         session.resolve(message.seq, error)
+        self._refused(session, message.seq, error)
+
+    def _refused(self, session: Session, seq: int, error: AppError) -> None:
         metrics.MESSAGES_REFUSED.labels(error.code).inc()
-        if message.seq not in session.outcomes:
-            session.send("refused", {"seq": message.seq, **error.body()})
+        if seq not in session.outcomes:  # nobody waits for an answer: an event says it
+            session.send("refused", {"seq": seq, **error.body()})
 
     def _control(self, session: Session) -> bool:
         """Handle the control events at the head of an inbox; True if frames come after them."""
@@ -237,7 +284,7 @@ class Engine:
             code=done.error.code.value if done.error else None,
         )
         if done.error is not None:
-            metrics.MESSAGES_REFUSED.labels(done.error.code).inc()
+            self._refused(session, message.seq, done.error)
         elif message.event == "session:close":
             done.answer = self._seal(session, message.payload, [item], message.seq + 1, time_us)
             session.resolve(message.seq, done.answer)
@@ -253,9 +300,13 @@ class Engine:
             context = self._start(session, payload, time_us)
             return _Done(start_answer(payload, context), context)
         if message.event == "set:end":
-            self._check_open(session, payload)
+            if session.set is None or session.set.set_no != payload["set_no"]:
+                raise AppError(ErrorCode.CONFLICT, "set:end: this `set_no` is not the open set.")
             record = self._end(session, unfinished=False)
-            return _Done({"record": record}, extra=_kept(session, message.seq, record))
+            return _Done(
+                {"record": record},
+                extra=kept_of(session.id, message.seq, record, session.opened.therapy),
+            )
         session.paused = payload["paused"]
         return _Done()
 
@@ -270,10 +321,6 @@ class Engine:
         session.set = OpenSet(start, context, self._batch.open(plan))
         session.last_set_no = start["set_no"]
         return context
-
-    def _check_open(self, session: Session, payload: dict[str, Any]) -> None:
-        if session.set is None or session.set.set_no != payload["set_no"]:
-            raise AppError(ErrorCode.CONFLICT, "set:end: this `set_no` is not the open set.")
 
     def _end(self, session: Session, *, unfinished: bool) -> dict[str, Any]:
         open_set = session.set
@@ -309,7 +356,8 @@ class Engine:
     ) -> dict[str, Any]:
         last = next_seq - 1
         if session.set is not None:
-            items += _kept(session, last, self._end(session, unfinished=True))
+            record = self._end(session, unfinished=True)
+            items += kept_of(session.id, last, record, session.opened.therapy)
         result = result_of(
             session.opened.document, session.records, closing, messages=next_seq, time_us=time_us
         )
@@ -333,6 +381,10 @@ class Engine:
         session = self.sessions.get(session_id)
         if session is None or session.state is State.SEALED:
             raise AppError(ErrorCode.NOT_FOUND, "There is no such live session.")
+        if self._hub.readers(session_id) >= self._limits.watchers:
+            raise AppError(
+                ErrorCode.BUSY, "As many as may already watch this session.", retry_ms=5000
+            )
         return self._joined(session, self._hub.join(session_id, sink))
 
     def _joined(self, session: Session, offset: int) -> Joined:
@@ -346,28 +398,3 @@ class Engine:
     def summary(self, session: Session) -> dict[str, Any]:
         """Return the session's line in a live list."""
         return summary_of(session, self._batch)
-
-    def _tell_marks(self, session: Session, now: float) -> None:
-        if (now - session.told_at) * 1000 < self._limits.ack_ms:
-            return
-        del self._marked[session.id]
-        marks = (session.buffered, session.stored)
-        if marks != session.told:
-            session.told, session.told_at = marks, now
-            session.send("ack", {"buffered": marks[0], "stored": marks[1]})
-
-    def _let_go(self, session: Session, now: float) -> None:
-        if session.sealed_at is None or session.stored < session.cursor - 1:
-            return
-        if session.player is None or now - session.sealed_at > self._limits.linger_seconds:
-            self.remove(session)
-
-
-def _kept(session: Session, last: int, record: dict[str, Any]) -> list[Item]:
-    """Return what is stored of a finished set: its record, and a calibration if it gave one."""
-    items = [record_item(session.id, last, record)]
-    calibration = session.opened.therapy.learn(record)
-    if calibration is not None:
-        document = calibration.model_dump(mode="json", by_alias=True)
-        items.append(calibration_item(session.id, last, document))
-    return items

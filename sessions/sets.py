@@ -11,6 +11,7 @@ from typing import Any
 from models.errors import AppError, ErrorCode
 from models.grading.records import GradingModel
 from models.grading.rules import session_grade
+from models.play.records import Item, calibration_item, record_item
 from models.therapy.rules import Therapy
 from sessions.catalogue import Catalogue
 from sessions.kinematics import HAND_LENGTH_M, PALM_FRACTION, AgeBand, age_band
@@ -62,12 +63,11 @@ def settle_context(
     therapy = therapy or Therapy()
     model, side = entry.model, start["side"]
     anchors = therapy.anchors(entry.definition, model.roles, side, space)
-    goal = therapy.goal(entry.definition, side, space)
     age = therapy.age(datetime.fromtimestamp(time_us / 1e6, UTC).date())
     return {
         "time_us": time_us,
         "anchors": anchors.as_dict(),
-        "goal": goal.target if goal is not None else None,
+        "goal": anchors.target if anchors.source == "goal" else None,
         "guide_period_us": entry.compiled.period_us,
         "motion": {
             "id": entry.compiled.id,
@@ -231,3 +231,13 @@ def result_of(
         "symmetry": symmetry(records),
         "grade": session_grade((s["grade"], s["asked_reps"]) for s in sets),
     }
+
+
+def kept_of(session_id: str, last: int, record: dict[str, Any], therapy: Therapy) -> list[Item]:
+    """Return what is stored of a finished set: its record, and a calibration if it gave one."""
+    items = [record_item(session_id, last, record)]
+    calibration = therapy.learn(record)
+    if calibration is not None:
+        document = calibration.model_dump(mode="json", by_alias=True)
+        items.append(calibration_item(session_id, last, document))
+    return items
