@@ -6,7 +6,7 @@ from sessions.scoring import sets
 from sessions.scoring.plan import SCHEMA
 from sessions.scoring.rounds import AnyBook
 from sessions.scoring.state import State
-from sessions.scoring.verdicts import ACCEPTED, ACCEPTED_GAP, OTHER_HAND, OUT_OF_ORDER, VERDICTS
+from sessions.scoring.verdicts import ACCEPTED, ACCEPTED_GAP, VERDICTS
 
 
 def set_result(state: State, slot: int, book: AnyBook, *, unfinished: bool) -> dict[str, Any]:
@@ -19,10 +19,9 @@ def set_result(state: State, slot: int, book: AnyBook, *, unfinished: bool) -> d
     x_sum, sim_sum = state.sums[slot, 24:].tolist()
     quality = sets.quality(
         sets.Tracking(
-            records=sum(counts.values()) - counts[VERDICTS[OTHER_HAND]],
             accepted=accepted,
             frozen=frozen,
-            out_of_order=counts[VERDICTS[OUT_OF_ORDER]],
+            untimed=int(state.untimed[slot]),
             fps=book.plan.fps,
             duration=duration / 1e6,
             in_gaps=_in_gaps(state, slot, duration) / 1e6,

@@ -11,10 +11,9 @@ from sessions.scoring.sets import Tracking, inverted, metrics, quality, rom, spa
 from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, JOINTS
 
 TRACKED = Tracking(
-    records=110,
     accepted=100,
     frozen=0,
-    out_of_order=0,
+    untimed=0,
     fps=30.0,
     duration=4.0,
     in_gaps=0.4,
@@ -118,7 +117,7 @@ def test_quality_is_the_worst_of_its_parts() -> None:
 
 
 def test_quality_of_few_frames() -> None:
-    one = replace(TRACKED, records=1, accepted=1, duration=0.0, in_gaps=0.0, curled=9, palmar=0)
+    one = replace(TRACKED, accepted=1, duration=0.0, in_gaps=0.0, curled=9, palmar=0)
     got = quality(one)
     assert got["q_valid"] == 1.0
     assert got["q_gap"] is None
@@ -151,8 +150,8 @@ def test_the_calibration_span_waits_for_three_repetitions() -> None:
     assert span([*parts, np.arange(0.0, 101.0)]) == {"p5": 5.0, "p95": 95.0}
 
 
-def test_frames_out_of_their_order_and_clocks_that_stand_count_as_not_seen() -> None:
-    half = replace(TRACKED, accepted=60, out_of_order=60, duration=2.0)
+def test_pictures_without_a_time_of_their_own_count_as_not_seen() -> None:
+    half = replace(TRACKED, accepted=60, untimed=60, duration=2.0)
     assert quality(half)["q_valid"] == 0.5
-    stood = replace(TRACKED, accepted=1, records=100, duration=0.0)
-    assert quality(stood)["q_valid"] == 0.01
+    stood = replace(TRACKED, accepted=1, untimed=99, duration=0.0)
+    assert quality(stood)["q_valid"] == pytest.approx(1 / 99)
