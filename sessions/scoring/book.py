@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sessions.scoring.detector import Cycle, reversal
 from sessions.scoring.plan import SetPlan
@@ -32,6 +33,9 @@ from sessions.scoring.state import EXT, NEVER, PEAK, VALLEY, State
 AHEAD_S = 0.2
 """Seconds before the start of a movement that its slope needs, with some to spare."""
 
+_TOGETHER = 32
+"""Of more the tables leave the processor's cache."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Found:
@@ -42,8 +46,9 @@ class _Found:
     """What is not among the values yet."""
     x: Series
     start: float
-    """Level of the signal about the valley before it, and about its peak."""
+    """Levels of the signal about the valley before it, its peak and the valley after it."""
     peak: float
+    end: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +62,11 @@ class Unshaped:
 
 def add_shapes(waiting: Sequence[Unshaped]) -> None:
     """Work out shape and smoothness of closed repetitions."""
+    for first in range(0, len(waiting), _TOGETHER):
+        _add_shapes(waiting[first : first + _TOGETHER])
+
+
+def _add_shapes(waiting: Sequence[Unshaped]) -> None:
     shaped = [(one, one.late.costs) for one in waiting if one.late.costs is not None]
     found = warped_distances([costs for _, costs in shaped])
     for (one, _), distance in zip(shaped, found, strict=True):
@@ -97,7 +107,7 @@ class Book:
             "counts": self.counts,
             "settled": None
             if settled is None
-            else [settled.values, settled.x.tobytes(), settled.start, settled.peak],
+            else [settled.values, settled.x.tobytes(), settled.start, settled.peak, settled.end],
         }
 
     def restore(self, held: dict[str, Any]) -> None:
@@ -106,9 +116,9 @@ class Book:
         self.spans = [np.frombuffer(x) for x in held["spans"]]
         self.counts = held["counts"]
         if held["settled"] is not None:
-            values, x, low, top = held["settled"]
+            values, x, *about = held["settled"]
             # The shape of a movement that was settled is among its values already.
-            self._settled = _Found(values, NOTHING_LATE, np.frombuffer(x), low, top)
+            self._settled = _Found(values, NOTHING_LATE, np.frombuffer(x), *about)
 
     def settle(self, state: State) -> None:
         """Measure the pending repetition while the ring still holds its start.
@@ -145,7 +155,7 @@ class Book:
         self._settled = None
         cls, reason = judged(self.plan, cycle, found.values)
         rep = entry(rep_no, cls, reason, peak)
-        low = levels(past, [end], reach_us(cycle))[0]
+        low = found.end if late else levels(past, [end], reach_us(cycle))[0]
         rep["amplitude"] = self._sign * (found.peak - 0.5 * (found.start + low))
         rep |= found.values
         origin = int(state.guide_t0[self.slot])
@@ -175,18 +185,22 @@ class Book:
 
     def _past(self, state: State, first: int) -> Past:
         """What the ring holds from a little before frame `first` of the set on."""
-        at = state.recent(self.slot, int(state.frames[self.slot]) - first + self._ahead)
+        slot = self.slot
+        held = state.recent(slot, int(state.frames[slot]) - first + self._ahead)
+        at: NDArray[np.intp] | slice = held
+        if held.size and held[0] <= held[-1]:
+            at = slice(int(held[0]), int(held[-1]) + 1)
         return Past(
-            state.ring_us[self.slot, at],
-            state.ring_x[self.slot, at].astype(np.float64),
-            state.ring_f[self.slot, at].astype(np.float64),
+            state.ring_us[slot, at],
+            state.ring_x[slot, at].astype(np.float64),
+            state.ring_f[slot, at].astype(np.float64),
         )
 
     def _measured(self, past: Past, cycle: Cycle) -> _Found:
         first, last = np.searchsorted(past.us, (cycle.start.us, cycle.end.us + 1)).tolist()
         values, late = measure(past, cycle, self._sign, self._guide, self._scale)
-        low, top = levels(past, [cycle.start, cycle.peak], reach_us(cycle))
-        return _Found(values, late, past.x[first:last], low, top)
+        about = levels(past, [cycle.start, cycle.peak, cycle.end], reach_us(cycle))
+        return _Found(values, late, past.x[first:last], *about)
 
     def _timing(self, state: State, since_us: int) -> float | None:
         period, phases = int(state.guide_period[self.slot]), self.plan.motion.guide_peaks

@@ -148,9 +148,8 @@ def _time_above(t: Series, u: Series, level: float) -> float:
     a, b = over[:-1], over[1:]
     # What of each step lies above; a step that only touches the level counts as above.
     high = np.maximum(np.maximum(a, b), 0.0)
-    low = np.maximum(-np.minimum(a, b), 0.0)
-    whole = high + low
-    share = np.where(whole > 0.0, high / np.where(whole > 0.0, whole, 1.0), 1.0)
+    whole = high - np.minimum(np.minimum(a, b), 0.0)
+    share = np.divide(high, whole, out=np.ones_like(high), where=whole > 0.0)
     share *= t[1:] - t[:-1]
     return float(share.sum())
 
