@@ -1,14 +1,16 @@
 """The same story on a Redis Cluster of three nodes, and on a MongoDB replica set of three."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import pymongo
 import pytest
 from redis.asyncio import Redis
 
+from config.settings import Settings
 from models.play.repo import PlayRepo
-from server.embedded import ValkeyServer
+from server.embedded import Mongod, ValkeyServer
 from sessions.catalogue import catalogue
 from sessions.rescore import rescore_session
 from tests.flows.client import connected
@@ -62,7 +64,7 @@ async def test_a_session_on_a_redis_cluster(
     mongo_url: str,
     mongo_database: str,
     tmp_path: Path,
-    repo_of: object,
+    repo_of: Callable[[Settings], PlayRepo],
 ) -> None:
     settings = settings_of(
         mongo_url,
@@ -99,9 +101,78 @@ async def test_a_session_on_a_redis_cluster(
                 await client.ok("session:close", len(sent) + 2, {"reason": "done"})
                 await watcher.until("ended")
             sessions.append(opened["session_id"])
-    repo: PlayRepo = repo_of(settings)  # type: ignore[operator]
+    repo = repo_of(settings)
     for session_id in sessions:
         stored = [seq async for seq, _ in repo.iter_frames(session_id)]
         assert stored == list(range(1, len(sent) + 1))
         again = await rescore_session(repo, catalogue(), session_id)
         assert [one.equal for one in again] == [True]
+
+
+class Member(Mongod):
+    """A mongod that waits to be made a member of a set."""
+
+    async def _ready(self) -> bool:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.close()
+        return not reader.at_eof()
+
+
+@pytest.fixture
+async def members(tmp_path: Path) -> AsyncIterator[list[Member]]:
+    """Run a replica set of three; the first becomes the primary."""
+    nodes = [Member(tmp_path / f"member{n}", temporary=False) for n in range(3)]
+    try:
+        await asyncio.gather(*(node.start() for node in nodes))
+        config = {
+            "_id": "rs0",
+            "settings": {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200},
+            "members": [
+                {"_id": n, "host": f"127.0.0.1:{node.port}", "priority": 2 if n == 0 else 1}
+                for n, node in enumerate(nodes)
+            ],
+        }
+        one = f"mongodb://127.0.0.1:{nodes[0].port}/?directConnection=true"
+        with pymongo.MongoClient[dict[str, object]](one) as client:
+            client.admin.command("replSetInitiate", config)
+            async with asyncio.timeout(30):
+                while not client.admin.command("hello").get("isWritablePrimary"):
+                    await asyncio.sleep(0.1)
+        yield nodes
+    finally:
+        await asyncio.gather(*(node.stop() for node in nodes))
+
+
+async def test_a_killed_primary_loses_nothing(
+    members: list[Member],
+    redis_url: str,
+    redis_prefix: str,
+    tmp_path: Path,
+    repo_of: Callable[[Settings], PlayRepo],
+) -> None:
+    hosts = ",".join(f"127.0.0.1:{node.port}" for node in members)
+    url = f"mongodb://{hosts}/?replicaSet=rs0"
+    settings = settings_of(url, redis_url, "killed", redis_prefix, tmp_path / "key.pem")
+    played = fist(2)
+    sent = [m.payload for m in played.messages(2)]
+    async with serving(settings) as served:
+        token = served.token("guardian", "child-1")
+        async with connected(served.url, "/game", token) as client:
+            session_id = (await client.open())["session_id"]
+            await client.ok("set:start", 0, start_of(played))
+            for seq, payload in enumerate(sent, 1):
+                await client.say("frames", seq, payload)
+                if seq == 40:
+                    await client.until("ack", lambda a: a["stored"] >= 20)
+                    members[0].kill()
+            await client.ok("set:end", len(sent) + 1, {"set_no": 1})
+            for _ in range(10):
+                answer = await client.ask("session:close", len(sent) + 2, {"reason": "done"})
+                if "ok" in answer:
+                    break
+            assert answer["ok"]["sealed"] == "closed", "stored by the new primary"
+    repo = repo_of(settings)
+    stored = [seq async for seq, _ in repo.iter_frames(session_id)]
+    assert stored == list(range(1, len(sent) + 1))
+    again = await rescore_session(repo, catalogue(), session_id)
+    assert [one.equal for one in again] == [True]
