@@ -74,6 +74,8 @@ class Registry:
         self._limits = limits
         self._new_id = new_id
         self._opening: dict[str, asyncio.Lock] = {}
+        self._held: dict[str, Session] = {}
+        """Sessions whose child's place is held; until it is given back, also when they are over."""
         self._left = asyncio.Event()
         """Somebody left: the place of a child is free."""
 
@@ -129,6 +131,7 @@ class Registry:
         session = Session(opened, self._limits, token)
         session.player = player
         self._engine.add(session)
+        self._held[session_id] = session
         return session
 
     async def _hold_child(self, child_id: str, session_id: str) -> None:
@@ -140,7 +143,7 @@ class Registry:
         for _ in range(LEAVING_TRIES):
             if await self._ownership.hold_child(child_id, session_id, CHILD_LEASE_MS):
                 return
-            holder = self._engine.sessions.get(await self._ownership.child_holder(child_id))
+            holder = self._held.get(await self._ownership.child_holder(child_id))
             if holder is None or (holder.player is not None and holder.state is not State.SEALED):
                 break
             await asyncio.sleep(RELEASE_S / 2)  # it is being sealed: its place is free at once
@@ -280,7 +283,7 @@ class Registry:
 
     async def run(self) -> None:
         """Hold the places of those who play, give back the others, seal who stays away."""
-        held: dict[str, Session] = {}
+        held = self._held
         renew_at = 0.0
         while True:
             with contextlib.suppress(TimeoutError):

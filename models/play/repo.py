@@ -14,13 +14,13 @@ CHUNK_MAX = 4096
 """No chunk holds more messages than this: a session may not have as many unacknowledged."""
 
 INDEXES: dict[str, tuple[list[tuple[str, int]], ...]] = {
-    "sessions": ([("child_id", 1), ("opened_at", -1)],),
+    "sessions": ([("child_id", 1), ("opened_us", -1)],),
     "frame_chunks": ([("session_id", 1), ("seq0", 1)],),
     "play_events": ([("session_id", 1), ("seq", 1)],),
-    "play_records": ([("session_id", 1), ("set_no", 1)], [("child_id", 1), ("started_at", -1)]),
+    "play_records": ([("session_id", 1), ("set_no", 1)], [("child_id", 1), ("started_us", -1)]),
     "rescored_records": ([("session_id", 1), ("set_no", 1)],),
     "calibrations": ([("child_id", 1)],),
-    "therapy_results": ([("child_id", 1), ("ended_at", -1)],),
+    "therapy_results": ([("child_id", 1), ("ended_us", -1)],),
     "dead_letters": ([("at", -1)],),
 }
 
@@ -103,7 +103,7 @@ class PlayRepo:
     async def list_results(self, child_id: str, limit: int) -> list[dict[str, Any]]:
         """Return the newest TherapyResults of a child, newest first."""
         cursor = self._db["therapy_results"].find({"child_id": child_id})
-        found: list[dict[str, Any]] = await cursor.sort("ended_at", -1).to_list(limit)
+        found: list[dict[str, Any]] = await cursor.sort("ended_us", -1).to_list(limit)
         return found
 
     async def list_records(self, session_id: str) -> list[dict[str, Any]]:
