@@ -146,20 +146,21 @@ class PlayRepo:
         return [(chunk["seq0"], chunk["n"]) async for chunk in chunks]
 
     async def iter_frames(
-        self, session_id: str, first: int = 0
+        self, session_id: str, first: int = 0, *, merged: bool = True
     ) -> AsyncIterator[tuple[int, bytes]]:
-        """Yield (seq, bytes) of the stored `frames` messages from `first` on, by seq, each once.
+        """Yield (seq, bytes) of the stored `frames` messages from `first` on, by seq.
 
-        Chunks overlap only after Redis lost what MongoDB had: the messages were sent again then,
-        cut in another way.
+        Each once when `merged`. Chunks overlap only after Redis lost what MongoDB had: the
+        messages were sent again then, cut in another way. An audit wants to see that.
         """
         last = first - 1
         query = {"session_id": session_id, "seq0": {"$gt": first - CHUNK_MAX}}
         async for chunk in self._db["frame_chunks"].find(query).sort("seq0", 1):
             for n, message in enumerate(chunk["messages"]):
-                if chunk["seq0"] + n > last:
-                    last = chunk["seq0"] + n
-                    yield last, bytes(message)
+                seq = chunk["seq0"] + n
+                if seq > last or (seq >= first and not merged):
+                    last = max(seq, last)
+                    yield seq, bytes(message)
 
     async def drop_beyond(self, session_id: str, last: int) -> None:
         """Delete what lies beyond a hole that can only be filled by sending again.
