@@ -20,6 +20,7 @@ from models.db import DatabaseError
 from models.errors import AppError, ErrorCode
 from models.play.keys import PlayKeys
 from models.play.ownership import Ownership
+from models.play.pressure import Pressure
 from models.play.records import session_item, utc
 from models.therapy.repo import TherapyRepo
 from models.therapy.rules import Therapy
@@ -56,6 +57,7 @@ class Registry:
         engine: Engine,
         ownership: Ownership,
         takeover: Takeover,
+        pressure: Pressure,
         therapies: TherapyRepo,
         bus: Bus,
         keys: PlayKeys,
@@ -67,6 +69,7 @@ class Registry:
         self._engine = engine
         self._ownership = ownership
         self._takeover = takeover
+        self._pressure = pressure
         self._therapies = therapies
         self._bus = bus
         self._keys = keys
@@ -96,6 +99,7 @@ class Registry:
         """
         access_child(who, asked["child_id"])
         self._check_room()
+        self._pressure.check()
         try:
             return await self._open(who, asked, player)
         except (RedisError, OSError, TimeoutError) as error:
