@@ -13,8 +13,9 @@ import aiohttp
 from config.clock import Clock
 from server.simulation.board import Row
 from server.simulation.ledger import Ledger, Played
+from server.simulation.outbox import Tally
 from server.simulation.performance import Manner, Performance, rehearse
-from server.simulation.player import Player, Tally
+from server.simulation.player import Player
 from server.simulation.reptimes import KEPT_SETS, Take
 from server.simulation.watcher import Sightings
 from sessions.synthetic import ChildParameters

@@ -22,8 +22,8 @@ from server.simulation.child import Casting, Child, Stage
 from server.simulation.latency import Latencies
 from server.simulation.ledger import Ledger
 from server.simulation.line import LineLostError, RefusedError
+from server.simulation.outbox import Tally
 from server.simulation.performance import Manner, cast
-from server.simulation.player import Tally
 from server.simulation.reptimes import Take, rep_latencies
 from server.simulation.watcher import Sightings, Views, Watcher
 
