@@ -4,9 +4,9 @@ import argparse
 import sys
 
 from config.version import VERSION
-from server.commands import access_token, audit, demo, rescore, serve, simulate
+from server.commands import access_token, audit, demo, rescore, serve, simulate, worker
 
-COMMANDS = (serve, access_token, demo, simulate, audit, rescore)
+COMMANDS = (serve, worker, access_token, demo, simulate, audit, rescore)
 
 
 def main(argv: list[str] | None = None) -> int:
