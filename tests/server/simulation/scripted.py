@@ -38,6 +38,8 @@ class ScriptedServer:
         """Cut the line instead of answering the next `session:open`."""
         self.refuse_resume: list[dict[str, Any]] = []
         """Errors of the next resumes."""
+        self.absent = 0
+        """Joins to refuse, as while a session moves."""
         self.holding = False
         """Acknowledge nothing for now."""
         self.storing = True
@@ -77,9 +79,9 @@ class ScriptedServer:
         last = self.expected - 1
         await self.tell("ack", {"buffered": last, "stored": last if self.storing else -1})
 
-    async def cut(self) -> None:
+    async def cut(self, namespace: str = "/game") -> None:
         """End the connection."""
-        await self.sio.disconnect(self._sid, namespace="/game")
+        await self.sio.disconnect(self._sid, namespace=namespace)
 
     async def _on_connect(self, sid: str, _: Any, auth: Any) -> None:
         self.auth.append(auth)
@@ -139,6 +141,9 @@ class ScriptedServer:
         return {"ok": {"session_id": "s-1", "resume_token": "r", "expected": 0, "limits": LIMITS}}
 
     async def _on_join(self, _: str, request: Any) -> Any:
+        if self.absent:
+            self.absent -= 1
+            return {"error": {"code": "not_found", "message": "No such session."}}
         return {"ok": {"snapshot": {}, "epoch": 1, "offset": 10, "session": request}}
 
     def _verdict(self, seq: int) -> str | None:
