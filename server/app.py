@@ -27,6 +27,7 @@ from models.play.buffer import PlayBuffer
 from models.play.keys import PlayKeys
 from models.play.repo import PlayRepo
 from models.play.stream import PlayStream
+from models.therapy.repo import TherapyRepo
 from server.lifespan import Parts, attach
 from server.middleware import guard
 from server.realtime import Realtime
@@ -97,6 +98,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
         clock=clock,
         limits=settings.live,
         new_id=lambda: f"s_{secrets.token_urlsafe(15)}",
+        therapies=TherapyRepo(mongo.database),
     )
 
     runner = Runner(clock, outages=(RedisError, DatabaseError, OSError, TimeoutError))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from models.catalog.library import motion_library
-from models.catalog.records import MotionDefinition
+from models.catalog.records import MotionDefinition, PoseSignal
 from models.grading.library import grading_models
 from models.grading.records import GradingModel
 from sessions.motions import compile_motion
@@ -17,7 +17,12 @@ class Entry:
 
     definition: MotionDefinition
     compiled: Motion
+    """As world landmarks show it."""
+    image: Motion
+    """As image landmarks show it."""
     model: GradingModel
+    shadow: tuple[GradingModel, ...]
+    """Models that grade beside it, for comparison only."""
 
 
 class Catalogue:
@@ -42,8 +47,15 @@ class Catalogue:
         key = (definition.id, definition.version)
         entry = self._entries.get(key)
         if entry is None:
-            model = self._models.standard(definition.id)
-            entry = self._entries[key] = Entry(definition, compile_motion(definition), model)
+            world = compile_motion(definition)
+            posed = isinstance(definition.signal, PoseSignal)
+            entry = self._entries[key] = Entry(
+                definition,
+                world,
+                compile_motion(definition, "image") if posed else world,
+                self._models.standard(definition.id),
+                self._models.shadow(definition.id),
+            )
         return entry
 
     def model(self, model_id: str, version: int) -> GradingModel | None:

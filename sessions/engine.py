@@ -15,16 +15,15 @@ from config import metrics
 from config.clock import Clock
 from config.settings import LiveSettings
 from models.errors import AppError, ErrorCode, internal_error
-from models.play.records import Item, event_item, record_item, result_item
+from models.play.records import Item, calibration_item, event_item, record_item, result_item
 from sessions.catalogue import Catalogue
 from sessions.feed import FeedHub, Joined, Sink
 from sessions.frames import FrameError, FrameMessage, decode
 from sessions.scoring.batch import Batch
-from sessions.scoring.marks import Mark, Peak
 from sessions.session import TRANSITIONS, Message, Session, State
 from sessions.sets import OpenSet, plan_of, record_of, result_of, settle_context, start_answer
+from sessions.telling import tell_mark, tell_rep, tell_score
 from sessions.views import score_of, snapshot_of, summary_of
-from sessions.words import ADVICE, advice_code
 
 log = logging.getLogger(__name__)
 
@@ -165,9 +164,9 @@ class Engine:
         if work:
             for mark in self._batch.step(work):
                 owner = owners[mark.work_index]
-                told.setdefault(mark.work_index, []).append(self._tell_mark(owner, mark))
+                told.setdefault(mark.work_index, []).append(tell_mark(owner, mark))
             for session in dict.fromkeys(owners):
-                self._tell_score(session, now)
+                tell_score(session, self._batch, now, self._limits.score_ms)
         for session, payload, place in feeds:
             extras = told.get(place, []) if place is not None else []
             self._hub.publish(session.id, payload, extras, score_of(session, self._batch))
@@ -256,7 +255,7 @@ class Engine:
         if message.event == "set:end":
             self._check_open(session, payload)
             record = self._end(session, unfinished=False)
-            return _Done({"record": record}, extra=[record_item(session.id, message.seq, record)])
+            return _Done({"record": record}, extra=_kept(session, message.seq, record))
         session.paused = payload["paused"]
         return _Done()
 
@@ -266,7 +265,7 @@ class Engine:
                 ErrorCode.CONFLICT, "set:start: `set_no` must be higher than any before it."
             )
         space = session.opened.space
-        context = settle_context(self._catalogue, start, space, time_us)
+        context = settle_context(self._catalogue, start, space, time_us, session.opened.therapy)
         plan = plan_of(self._catalogue, start, context, space, session.opened.fps)
         session.set = OpenSet(start, context, self._batch.open(plan))
         session.last_set_no = start["set_no"]
@@ -284,11 +283,7 @@ class Engine:
         measures = self._batch.close(open_set.slot, unfinished=unfinished)
         # The end of a set may close its last repetition.
         told = {rep["rep_no"] for rep in open_set.reps}
-        last = [
-            self._tell_rep(session, open_set, r)
-            for r in measures["reps"]
-            if r["rep_no"] not in told
-        ]
+        last = [tell_rep(session, open_set, r) for r in measures["reps"] if r["rep_no"] not in told]
         if last:
             self._hub.publish(session.id, b"", last, None)
         for verdict, count in measures["verdicts"].items():
@@ -314,7 +309,7 @@ class Engine:
     ) -> dict[str, Any]:
         last = next_seq - 1
         if session.set is not None:
-            items.append(record_item(session.id, last, self._end(session, unfinished=True)))
+            items += _kept(session, last, self._end(session, unfinished=True))
         result = result_of(
             session.opened.document, session.records, closing, messages=next_seq, time_us=time_us
         )
@@ -328,43 +323,6 @@ class Engine:
         return result
 
     # -- what is told
-
-    def _tell_mark(self, session: Session, mark: Mark) -> dict[str, Any]:
-        open_set = session.set
-        if open_set is None:
-            return {}
-        if isinstance(mark, Peak):
-            peak = {
-                "set_no": open_set.set_no,
-                "rep_no": mark.rep_no,
-                "t_us": mark.t_us,
-                "z": mark.z,
-            }
-            session.send("peak", peak)
-            return {"peak": peak}
-        return self._tell_rep(session, open_set, mark.values)
-
-    def _tell_rep(
-        self, session: Session, open_set: OpenSet, values: dict[str, Any]
-    ) -> dict[str, Any]:
-        body = {"set_no": open_set.set_no, **values}
-        open_set.reps.append(body)
-        metrics.REPS.labels(values["class"]).inc()
-        session.send("rep", body)
-        return {"rep": body}
-
-    def _tell_score(self, session: Session, now: float) -> None:
-        if (now - session.scored_at) * 1000 < self._limits.score_ms or session.set is None:
-            return
-        session.scored_at = now
-        score = score_of(session, self._batch)
-        if score is not None:
-            session.send("score", score)
-        advice = advice_code(self._batch.advice(session.set.slot))
-        if advice != session.advised:
-            session.advised = advice
-            if advice is not None:
-                session.send("advice", {"code": advice, "text": ADVICE[advice]})
 
     def watch(self, session_id: str, sink: Sink) -> Joined:
         """Let `sink` see a session from now on.
@@ -403,3 +361,13 @@ class Engine:
             return
         if session.player is None or now - session.sealed_at > self._limits.linger_seconds:
             self.remove(session)
+
+
+def _kept(session: Session, last: int, record: dict[str, Any]) -> list[Item]:
+    """Return what is stored of a finished set: its record, and a calibration if it gave one."""
+    items = [record_item(session.id, last, record)]
+    calibration = session.opened.therapy.learn(record)
+    if calibration is not None:
+        document = calibration.model_dump(mode="json", by_alias=True)
+        items.append(calibration_item(session.id, last, document))
+    return items

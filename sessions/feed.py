@@ -184,7 +184,7 @@ class Thinner:
         # The next slot is counted from this one, so that a rate of 30 is not halved by jitter.
         records = int.from_bytes(item.frames[4:6], "little")  # where the message counts them
         gap = self._gap * max(1, records)
-        self._next_at = max(self._next_at + gap, self._now - gap)
+        self._next_at = max(self._next_at + gap, self._now)
         self._send(item)
 
     def _drop_held(self) -> None:

@@ -15,7 +15,9 @@ from models.grading.records import GradingModel
 from models.grading.rules import Grade, grade
 
 _COUNTED: Final = ("full", "partial")
-_OWN_PLACE: Final = frozenset({"anchors", "goal", "guide_period_us", "age_band", "model", "motion"})
+_OWN_PLACE: Final = frozenset(
+    {"anchors", "goal", "guide_period_us", "age_band", "model", "motion", "shadow"}
+)
 """Keys of the context that stand at the top of the record."""
 
 
@@ -40,14 +42,16 @@ def play_record(
     measures: Mapping[str, Any],
     model: GradingModel,
     unfinished: bool,
+    shadow: Sequence[GradingModel] = (),
 ) -> dict[str, Any]:
     """Return the record of a set in plain JSON types; the same input gives the same record.
 
     `start` is the payload of `set:start`. `context` is what the server fixed with it: `anchors`
     {rest, target, source}, `goal`, `guide_period_us`, `age_band`, `motion` {id, version, sha256}
     (the newest version where it is not given); anything else in it is kept as it is. `measures`
-    is what the scoring returned for the set. `unfinished` marks a set that ended with its
-    session instead of by `set:end`.
+    is what the scoring returned for the set. `shadow` are models that grade beside `model`, for
+    comparison only: their grades stand in `shadow` and count nowhere. `unfinished` marks a set
+    that ended with its session instead of by `set:end`.
     """
     kept = {key: value for key, value in context.items() if key not in _OWN_PLACE}
     record: dict[str, Any] = plain(
@@ -78,7 +82,8 @@ def play_record(
             "unfinished": unfinished,
         }
     )
-    return record | graded(record, model)
+    beside = [{k: v for k, v in graded(record, m).items() if k != "explanation"} for m in shadow]
+    return record | graded(record, model) | {"shadow": beside}
 
 
 def graded(record: Mapping[str, Any], model: GradingModel) -> dict[str, Any]:
@@ -94,6 +99,7 @@ def graded(record: Mapping[str, Any], model: GradingModel) -> dict[str, Any]:
         record["quality"],
         asked_reps=record["asked_reps"] or 0,
         age_band=record["age_band"],
+        asked_hold_s=record["asked_hold_s"],
         span=anchors["target"] - anchors["rest"],
         timing_errors=[r["timing_error"] for r in record["reps"] if r["class"] in _COUNTED],
         flags=record["flags"],

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -11,15 +12,22 @@ from config.clock import Clock
 from config.settings import LiveSettings
 from models.accounts.records import Principal
 from models.children.access import access_child, alias_of
+from models.db import DatabaseError
 from models.errors import AppError, ErrorCode
 from models.play.buffer import PlayBuffer
 from models.play.records import session_item, utc
+from models.therapy.repo import TherapyRepo
+from models.therapy.rules import Therapy
 from sessions.engine import Engine
 from sessions.session import Opened, Player, Session, State, busy_error, sealed_error
+
+log = logging.getLogger(__name__)
 
 CHILD_LEASE_MS = 20_000
 RENEW_S = 5.0
 RELEASE_S = 0.2
+THERAPY_S = 1.0
+"""How long an opening waits for the child's therapy profile."""
 LEAVING_TRIES = 20
 """Looks, half a `RELEASE_S` apart, at the place of a session that is being sealed."""
 
@@ -36,6 +44,7 @@ class Registry:
         clock: Clock,
         limits: LiveSettings,
         new_id: Callable[[], str],
+        therapies: TherapyRepo,
     ) -> None:
         self._node = node
         self._engine = engine
@@ -43,6 +52,7 @@ class Registry:
         self._clock = clock
         self._limits = limits
         self._new_id = new_id
+        self._therapies = therapies
 
     async def open(self, who: Principal, asked: dict[str, Any], player: Player) -> Session:
         """Open the session of this `client_key`, or return it if this worker holds it already.
@@ -71,7 +81,8 @@ class Registry:
         if known is not None:
             return self._again(known, asked, player)
         await self._hold_child(asked["child_id"], session_id)
-        opened = self._opened(session_id, who, asked)
+        therapy = await self._therapy(asked["child_id"])
+        opened = self._opened(session_id, who, asked, therapy)
         item = session_item(session_id, {**opened.document, "at": utc(self._clock.time_us())})
         if not await self._buffer.open(session_id, 1, item):
             raise AppError(ErrorCode.CONFLICT, "This `client_key` was used before; make a new one.")
@@ -94,7 +105,18 @@ class Registry:
             retry_ms=CHILD_LEASE_MS // 4,
         )
 
-    def _opened(self, session_id: str, who: Principal, asked: dict[str, Any]) -> Opened:
+    async def _therapy(self, child_id: str) -> Therapy:
+        """A child plays although its profile cannot be read now: against the norm."""
+        try:
+            async with asyncio.timeout(THERAPY_S):
+                return await self._therapies.load(child_id)
+        except (DatabaseError, OSError, TimeoutError):
+            log.warning("therapy profile not read: the session plays against the norm")
+            return Therapy()
+
+    def _opened(
+        self, session_id: str, who: Principal, asked: dict[str, Any], therapy: Therapy
+    ) -> Opened:
         child_id: str = asked["child_id"]
         alias = alias_of(child_id)
         resume_token = self._new_id()
@@ -116,6 +138,7 @@ class Registry:
             fps=asked["fps"],
             resume_token=resume_token,
             document=document,
+            therapy=therapy,
         )
 
     def _again(self, session: Session, asked: dict[str, Any], player: Player) -> Session:

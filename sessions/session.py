@@ -11,6 +11,7 @@ from config.settings import LiveSettings
 from models.errors import AppError, ErrorCode
 from models.play.buffer import Append
 from models.play.records import Item, chunk_item
+from models.therapy.rules import Therapy
 from sessions.sets import OpenSet
 
 ANSWERS_KEPT = 64
@@ -89,6 +90,8 @@ class Opened:
     resume_token: str
     """Told to the player; only its hash is stored."""
     document: dict[str, Any]
+    therapy: Therapy = field(default_factory=Therapy)
+    """What was known of the child's hands at the opening, and what its sets calibrated since."""
 
 
 class Session:

@@ -5,11 +5,15 @@ Live scoring and re-scoring both come through here, so they cannot differ.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from models.errors import AppError, ErrorCode
+from models.grading.records import GradingModel
 from models.grading.rules import session_grade
+from models.therapy.rules import Therapy
 from sessions.catalogue import Catalogue
+from sessions.kinematics import age_band
 from sessions.record import play_record
 from sessions.scoring.plan import SetPlan, Space
 
@@ -31,7 +35,11 @@ class OpenSet:
 
 
 def settle_context(
-    catalogue: Catalogue, start: Mapping[str, Any], space: Space, time_us: int
+    catalogue: Catalogue,
+    start: Mapping[str, Any],
+    space: Space,
+    time_us: int,
+    therapy: Therapy | None = None,
 ) -> dict[str, Any]:
     """Return what the server adds to `set:start`; it is stored with it and fixes the score.
 
@@ -39,6 +47,7 @@ def settle_context(
         start: the payload of `set:start`.
         space: coordinate space of the session.
         time_us: the server's Unix time, microseconds.
+        therapy: what is known of the child's hands; nothing when it is not given.
 
     Raises:
         AppError: `invalid` when the motion is not in the library.
@@ -49,22 +58,30 @@ def settle_context(
             ErrorCode.INVALID,
             "set:start: `motion` is not in the library; `session:open` answers the list.",
         )
-    anchors = entry.definition.default_anchors(space)
-    model = entry.model
+    therapy = therapy or Therapy()
+    model, side = entry.model, start["side"]
+    anchors = therapy.anchors(entry.definition, model.roles, side, space)
+    goal = therapy.goal(entry.definition, side, space)
+    age = therapy.age(datetime.fromtimestamp(time_us / 1e6, UTC).date())
     return {
         "time_us": time_us,
-        "anchors": {"rest": anchors.rest, "target": anchors.target, "source": "default"},
-        "goal": None,
+        "anchors": anchors.as_dict(),
+        "goal": goal.target if goal is not None else None,
         "guide_period_us": entry.compiled.period_us,
         "motion": {
             "id": entry.compiled.id,
             "version": entry.compiled.version,
             "sha256": entry.compiled.sha256,
         },
-        "model": {"id": model.id, "version": model.version, "sha256": model.sha256},
-        "age_band": None,
-        "role": None,
+        "model": _named(model),
+        "shadow": [_named(other) for other in entry.shadow],
+        "age_band": age_band(age) if age is not None else None,
+        "role": therapy.role(side),
     }
+
+
+def _named(model: GradingModel) -> dict[str, Any]:
+    return {"id": model.id, "version": model.version, "sha256": model.sha256}
 
 
 def plan_of(
@@ -85,7 +102,7 @@ def plan_of(
             ErrorCode.NOT_FOUND, "The library does not hold the motion this set was played with."
         )
     return SetPlan(
-        motion=entry.compiled,
+        motion=entry.compiled if space == "world" else entry.image,
         side=start["side"],
         space=space,
         fps=fps,
@@ -100,7 +117,7 @@ def start_answer(start: Mapping[str, Any], context: Mapping[str, Any]) -> dict[s
     """Return the answer to `set:start`."""
     return {
         "set_no": start["set_no"],
-        "anchors": context["anchors"],
+        "anchors": {key: context["anchors"][key] for key in ("rest", "target", "source")},
         "goal": context["goal"],
         "guide_period_us": context["guide_period_us"],
         "model": {key: context["model"][key] for key in ("id", "version")},
@@ -124,11 +141,9 @@ def record_of(
         unfinished: the session ended while the set was open.
 
     Raises:
-        AppError: `not_found` when the grading model is not in the library.
+        AppError: `not_found` when a grading model is not in the library as it was.
     """
-    model = catalogue.model(context["model"]["id"], context["model"]["version"])
-    if model is None:
-        raise AppError(ErrorCode.NOT_FOUND, "The library does not hold this grading model.")
+    model = _held(catalogue, context["model"])
     record = play_record(
         session_id=opened["_id"],
         set_no=start["set_no"],
@@ -136,9 +151,22 @@ def record_of(
         context=context,
         measures=measures,
         model=model,
+        shadow=[_held(catalogue, name) for name in context.get("shadow", ())],
         unfinished=unfinished,
     )
-    return {**record, "child_id": opened["child_id"], "started_us": context["time_us"]}
+    return {
+        **record,
+        "child_id": opened["child_id"],
+        "space": opened["space"],
+        "started_us": context["time_us"],
+    }
+
+
+def _held(catalogue: Catalogue, name: Mapping[str, Any]) -> GradingModel:
+    model = catalogue.model(name["id"], name["version"])
+    if model is None or model.sha256 != name["sha256"]:
+        raise AppError(ErrorCode.NOT_FOUND, "The library does not hold this grading model.")
+    return model
 
 
 def result_of(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from models.canonical import sha256
-from models.catalog.features import FEATURE_INDEX
+from models.catalog.features import FEATURE_INDEX, is_distance
 
 Space = Literal["world", "image"]
 Kind = Literal["reps", "tap", "hold", "sequence"]
@@ -47,6 +47,59 @@ class LinearSignal(Definition):
     weights: dict[FeatureName, Number] = Field(min_length=1)
 
 
+class OppositionSignal(Definition):
+    """The distance from the thumb's tip to the nearest other tip: it falls to a contact."""
+
+    form: Literal["opposition"]
+    unit: Literal["palm"]
+    contact: float = Field(gt=0, lt=1)
+    """The thumb touches a finger below this distance, palm lengths."""
+    release: float = Field(gt=0, lt=2)
+    """And has let go of it above this."""
+    order: tuple[Annotated[int, Field(ge=0, le=3)], ...] = Field(min_length=2)
+    """Fingers in the order asked: 0 index .. 3 little."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.release <= self.contact:
+            raise ValueError("release must be above contact")
+        return self
+
+
+class CountSignal(Definition):
+    """The number of fingers held out, 0 to 4: those whose `tam` is below 90 degrees."""
+
+    form: Literal["count"]
+    unit: Literal["fingers"]
+    order: tuple[Annotated[int, Field(ge=1, le=4)], ...] = Field(min_length=2)
+    """Numbers of fingers out in the order asked."""
+
+
+class PoseSignal(Definition):
+    """The likeness to a posture, 0 to 1: exp(-(d/25)^2) of the weighted distance d in degrees."""
+
+    form: Literal["pose"]
+    unit: Literal["1"]
+    poses: dict[Space, dict[FeatureName, Number]]
+    """The posture as each coordinate space shows it: the same features in both, degrees."""
+    weights: dict[FeatureName, Annotated[float, Field(gt=0)]] = Field(min_length=1)
+    """Relative weights of those features."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for space in ("world", "image"):
+            if self.poses.get(space, {}).keys() != self.weights.keys():
+                raise ValueError(f"the posture in {space} space must name the weighted features")
+        if distances := sorted(filter(is_distance, self.weights)):
+            raise ValueError(f"a posture is made of angles, not of {distances}")
+        return self
+
+
+Signal = Annotated[
+    LinearSignal | OppositionSignal | CountSignal | PoseSignal, Field(discriminator="form")
+]
+
+
 class Anchors(Definition):
     """Where the primary signal rests and what it should reach, in its own unit."""
 
@@ -54,12 +107,6 @@ class Anchors(Definition):
     target: Number
     provisional: bool = False
     """A first guess, not yet measured on children in this coordinate space."""
-
-    @model_validator(mode="after")
-    def _rises(self) -> Self:
-        if self.target <= self.rest:
-            raise ValueError("the target must lie above the rest: give the signal the other sign")
-        return self
 
 
 class Spaces(Definition):
@@ -98,11 +145,17 @@ class Detector(Definition):
     full_at: float = Field(default=0.9, gt=0, le=1.25)
     t_min: float = Field(default=0.2, gt=0)
     t_max: float = Field(default=10.0, gt=0)
+    hold_in: float = Field(default=0.9, gt=0, le=1.25)
+    """A hold begins when z reaches this."""
+    hold_out: float = Field(default=0.8, gt=0)
+    """And ends when z falls below this."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.t_max <= self.t_min:
             raise ValueError("t_max must be above t_min")
+        if self.hold_out > self.hold_in:
+            raise ValueError("hold_out must not be above hold_in")
         return self
 
 
@@ -155,7 +208,7 @@ class MotionDefinition(Definition):
     version: int = Field(ge=1)
     name: Text
     kind: Kind
-    signal: LinearSignal
+    signal: Signal
     anchors: Spaces
     target_limits: dict[Space, TargetLimits]
     filter: Filter
@@ -165,6 +218,8 @@ class MotionDefinition(Definition):
     """Relative weights of the live similarity to the guide."""
     shape: tuple[FeatureName, ...] = Field(min_length=1)
     """Features whose course over a repetition is compared with the guide's."""
+    tremor_tips: tuple[Literal[4, 8, 12, 16, 20], ...] = ()
+    """Landmarks of the finger tips whose tremor is measured during a hold."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -172,10 +227,26 @@ class MotionDefinition(Definition):
             raise ValueError("a shape feature is named twice")
         if missing := {"world", "image"} - self.target_limits.keys():
             raise ValueError(f"target limits are missing for {sorted(missing)}")
+        self._check_direction()
+        if (self.kind == "sequence") != (self.signal.form in ("opposition", "count")):
+            raise ValueError(f"a motion of kind {self.kind} has no {self.signal.form} signal")
+        if self.tremor_tips and self.kind != "hold":
+            raise ValueError("tremor is measured in holds only")
         for space in self.target_limits:
             if not self.accepts_target(space, self.default_anchors(space).target):
                 raise ValueError(f"the default target is outside the limits of {space} space")
         return self
+
+    def _check_direction(self) -> None:
+        falls = self.signal.form == "opposition"
+        for anchors in (self.anchors.world, self.anchors.image, self.anchors.kinematic):
+            rises = anchors.target > anchors.rest
+            if anchors.target == anchors.rest or rises == falls:
+                raise ValueError(
+                    "the target must lie below the rest: the thumb closes in"
+                    if falls
+                    else "the target must lie above the rest: give the signal the other sign"
+                )
 
     def default_anchors(self, space: Space) -> Anchors:
         """Return the anchors of a coordinate space before any calibration or goal."""

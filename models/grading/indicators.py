@@ -25,9 +25,10 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
     "rhythm_cv": Quantity("%", "fewer_than_4_repetitions"),
     "rate": Quantity("Hz", "fewer_than_2_repetitions"),
     "fatigue": Quantity("%/rep", "fewer_than_5_repetitions"),
-    "hold_ratio": Quantity("ratio", "no_hold"),
+    "hold_share": Quantity("ratio", "no_hold_asked"),
     "steadiness": Quantity("deg", "no_measured_hold"),
-    "order": Quantity("ratio", "no_contact"),
-    "contact_depth": Quantity("%", "no_contact"),
+    "order_correct": Quantity("ratio", "no_step"),
+    "contact_depth": Quantity("%", "no_step"),
 }
-"""`amplitude` is the median amplitude as a share of the way from rest to target."""
+"""`amplitude` is the median amplitude as a share of the way from rest to target, `hold_share` the
+longest hold as a share of the one asked."""

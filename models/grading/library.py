@@ -1,5 +1,6 @@
 """The grading models the product knows, read from the data files beside this module."""
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
@@ -27,6 +28,19 @@ class Models:
             return self._latest[model_id]
         return self._versions[model_id, version]
 
+    @property
+    def latest(self) -> Mapping[str, GradingModel]:
+        """The newest version of every model, by id."""
+        return self._latest
+
+    def shadow(self, motion_id: str) -> tuple[GradingModel, ...]:
+        """Return the newest versions of a motion's other models, by id."""
+        return tuple(
+            model
+            for name, model in sorted(self._latest.items())
+            if model.motion == motion_id and name != f"{motion_id}-standard"
+        )
+
     def standard(self, motion_id: str) -> GradingModel:
         """Return the newest standard model of a motion. Raises KeyError."""
         return self._latest[f"{motion_id}-standard"]
@@ -38,8 +52,9 @@ def grading_models() -> Models:
 
     Raises ValueError naming the file and every fault in it.
     """
-    folder = resources.files(__package__) / "standard"
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".json")), key=lambda f: f.name)
+    folders = [resources.files(__package__) / name for name in ("standard", "shadow")]
+    found = (file for folder in folders for file in folder.iterdir())
+    files = sorted((f for f in found if f.name.endswith(".json")), key=lambda f: f.name)
     return Models([parse_model(file.name, file.read_bytes()) for file in files])
 
 

@@ -19,6 +19,14 @@ Metrics = Mapping[str, float | int | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What the child was asked for: repetitions or sequences, and the length of a hold."""
+
+    reps: int
+    hold_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class IndicatorScore:
     """One indicator of a grade; `score` is null with a `reason`, never 0 for a missing value."""
 
@@ -79,6 +87,7 @@ def grade(
     *,
     asked_reps: int,
     age_band: str | None,
+    asked_hold_s: float | None = None,
     span: float | None = None,
     timing_errors: Sequence[float | None] | None = None,
     flags: Collection[str] = (),
@@ -87,27 +96,30 @@ def grade(
 
     `metrics` are the set's (keys of the set stage: `reps_full`, `completeness_med`, ...),
     `quality` its quality with `q`; a key that is absent counts as null. `age_band` is null when
-    no birth date is known. `span` is x_target - x_rest in the unit of the primary signal; without
-    it `amplitude` is null. `timing_errors` are those of the counted repetitions, seconds: with
-    them `on_time` follows the model's window for the age, without them the metric is taken as
-    it is. `flags` are those of the measurement; `chirality_inverted` leaves the set ungraded.
+    no birth date is known. `asked_hold_s` is the hold asked, each of `asked_reps` times or once
+    where none are; without it `hold_share` is null. `span` is x_target - x_rest in the unit of
+    the primary signal; without it `amplitude` is null. `timing_errors` are those of the counted
+    repetitions, seconds: with them `on_time` follows the model's window for the age, without
+    them the metric is taken as it is. `flags` are those of the measurement;
+    `chirality_inverted` leaves the set ungraded.
     """
     known = model.age_bands.get(age_band) if age_band is not None else None
     factors = known or AgeFactors()
-    raws = _raw_values(model, metrics, factors, asked_reps, span, timing_errors)
+    asked = Asked(asked_reps, asked_hold_s)
+    raws = _raw_values(model, metrics, factors, asked, span, timing_errors)
     inverted = "chirality_inverted" in flags
     parts = tuple(
         _score(indicator, raws[indicator.key], factors, inverted) for indicator in model.indicators
     )
     q = _value(quality, "q")
-    done = _count(metrics, "reps_full") + _count(metrics, "reps_partial")
+    done = _attempted(metrics)
     value, reason = _total(model, parts, q, done, inverted)
     notes = []
     if value is not None and q is not None and q < GOOD_QUALITY:
         notes.append("low_quality")
     if known is None:
         notes.append("age_unknown")
-    attempt = done >= 1 and q is not None and q >= MIN_QUALITY
+    attempt = done and q is not None and q >= MIN_QUALITY
     lost = [(part.key, part.lost) for part in parts]
     return Grade(
         value, reason, tuple(notes), _stars(model, attempt, value), parts, explain(reason, lost)
@@ -136,16 +148,14 @@ def _raw_values(
     model: GradingModel,
     metrics: Metrics,
     factors: AgeFactors,
-    asked_reps: int,
+    asked: Asked,
     span: float | None,
     timing_errors: Sequence[float | None] | None,
 ) -> dict[str, float | None]:
     raws = {indicator.key: _value(metrics, indicator.key) for indicator in model.indicators}
-    if asked_reps > 0:
-        done = _count(metrics, "reps_full") + 0.5 * _count(metrics, "reps_partial")
-        raws["completion"] = min(done / asked_reps, 1.0)
-    else:
-        raws["completion"] = None
+    raws["completion"] = _completion(metrics, asked)
+    longest = _value(metrics, "hold_time")
+    raws["hold_share"] = longest / asked.hold_s if longest is not None and asked.hold_s else None
     amplitude = _value(metrics, "amplitude_med")
     if amplitude is None or not span:
         raws["amplitude"] = None
@@ -156,6 +166,26 @@ def _raw_values(
         near = [abs(error) <= window for error in timing_errors if error is not None]
         raws["on_time"] = sum(near) / len(near) if near else None
     return raws
+
+
+def _completion(metrics: Metrics, asked: Asked) -> float | None:
+    """Return the share done of what was asked: of repetitions, sequences, or seconds held."""
+    held, sequences = _value(metrics, "hold_total"), _value(metrics, "sequences")
+    if held is not None:
+        wanted = (asked.hold_s or 0.0) * max(asked.reps, 1)
+        done = held
+    elif sequences is not None:
+        wanted, done = float(asked.reps), sequences
+    else:
+        wanted = float(asked.reps)
+        done = _count(metrics, "reps_full") + 0.5 * _count(metrics, "reps_partial")
+    return min(done / wanted, 1.0) if wanted > 0 else None
+
+
+def _attempted(metrics: Metrics) -> bool:
+    """Tell whether anything was done: a repetition, a step of a sequence, a moment of hold."""
+    counted = ("reps_full", "reps_partial", "steps", "hold_total")
+    return any((_value(metrics, key) or 0.0) > 0.0 for key in counted)
 
 
 def _score(
@@ -198,14 +228,14 @@ def _total(
     model: GradingModel,
     parts: Sequence[IndicatorScore],
     q: float | None,
-    done: int,
+    done: bool,
     inverted: bool,
 ) -> tuple[float | None, str | None]:
     if inverted:
         return None, "chirality_inverted"
     if q is None or q < MIN_QUALITY:
         return None, "insufficient_tracking"
-    if done == 0:
+    if not done:
         return 0.0, "no_repetition"
     scored = [(part.weight, part.score) for part in parts if part.score is not None]
     available = math.fsum(weight for weight, _ in scored)

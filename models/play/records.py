@@ -19,6 +19,7 @@ class Kind(StrEnum):
     EVENT = "e"
     RECORD = "r"
     RESULT = "t"
+    CALIBRATION = "c"
 
 
 COLLECTIONS: dict[Kind, str] = {
@@ -27,6 +28,7 @@ COLLECTIONS: dict[Kind, str] = {
     Kind.EVENT: "play_events",
     Kind.RECORD: "play_records",
     Kind.RESULT: "therapy_results",
+    Kind.CALIBRATION: "calibrations",
 }
 
 
@@ -135,6 +137,11 @@ def record_item(session_id: str, last: int, record: dict[str, Any]) -> Item:
     """The PlayRecord of a set."""
     key = f"{session_id}:{record['set_no']}"
     return Item(Kind.RECORD, session_id, last, {"_id": key, **record})
+
+
+def calibration_item(session_id: str, last: int, calibration: dict[str, Any]) -> Item:
+    """What a set calibrated for its child; the first of its `_id` stays."""
+    return Item(Kind.CALIBRATION, session_id, last, calibration)
 
 
 def result_item(session_id: str, last: int, result: dict[str, Any]) -> Item:

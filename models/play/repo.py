@@ -16,6 +16,8 @@ INDEXES: dict[str, tuple[list[tuple[str, int]], ...]] = {
     "frame_chunks": ([("session_id", 1), ("seq0", 1)],),
     "play_events": ([("session_id", 1), ("seq", 1)],),
     "play_records": ([("session_id", 1), ("set_no", 1)], [("child_id", 1), ("started_at", -1)]),
+    "rescored_records": ([("session_id", 1), ("set_no", 1)],),
+    "calibrations": ([("child_id", 1)],),
     "therapy_results": ([("child_id", 1), ("ended_at", -1)],),
     "dead_letters": ([("at", -1)],),
 }
@@ -113,9 +115,27 @@ class PlayRepo:
         marker = f"|{session_id}|".encode()
         return sum([marker in bytes(letter["_id"]) async for letter in letters])
 
-    async def list_session_ids(self) -> list[str]:
-        """Return the ids of all sessions, in the order they were opened."""
-        cursor = self._db["sessions"].find({}, {"_id": 1}).sort("opened_at", 1)
+    async def add_rescored(self, records: Sequence[dict[str, Any]]) -> int:
+        """Add records of a re-scoring beside the played ones; return how many were new.
+
+        One that is there already, by its `_id`, is left as it is.
+        """
+        if not records:
+            return 0
+        try:
+            done = await self._db["rescored_records"].insert_many(list(records), ordered=False)
+        except BulkWriteError as error:
+            details = error.details or {}
+            faults = [f for f in details.get("writeErrors", []) if f.get("code") != _DUPLICATE_KEY]
+            if faults or details.get("writeConcernErrors"):
+                raise
+            return int(details.get("nInserted", 0))
+        return len(done.inserted_ids)
+
+    async def list_session_ids(self, child_id: str | None = None) -> list[str]:
+        """Return the ids of all sessions, or of a child's, in the order they were opened."""
+        query = {} if child_id is None else {"child_id": child_id}
+        cursor = self._db["sessions"].find(query, {"_id": 1}).sort("opened_us", 1)
         return [document["_id"] async for document in cursor]
 
     async def iter_frames(self, session_id: str) -> AsyncIterator[tuple[int, bytes]]:

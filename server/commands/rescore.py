@@ -1,61 +1,183 @@
-"""`gemgem rescore`: score a stored session again and show that it comes out the same."""
+"""`gemgem rescore`: score stored sessions again, as they were or under another grading model."""
 
 import argparse
 import json
 import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
 from config.settings import load_settings
-from models.db import Driver, Mongo
+from models.db import Mongo
 from models.errors import AppError
+from models.grading.library import grading_models
 from models.play.repo import PlayRepo
 from server.loop import run_loop
 from sessions.catalogue import catalogue
+from sessions.regrade import STANDARD, ModelChoice, Regraded, regrade_session, rescored_document
 from sessions.rescore import Comparison, rescore_session
+
+T = TypeVar("T")
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the command."""
-    parser = commands.add_parser("rescore", help="score a stored session again")
-    parser.add_argument("session", metavar="SESSION", help="id of the session")
+    parser = commands.add_parser(
+        "rescore",
+        help="score stored sessions again",
+        description="With SESSION alone: prove that a session scores the same byte for byte. "
+        "With --model: grade stored sessions under that model, beside what was stored.",
+    )
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("proved", metavar="SESSION", nargs="?", help="id of the session to prove")
+    which.add_argument("--session", metavar="ID", help="one session")
+    which.add_argument("--child", metavar="ID", help="every session of a child")
+    which.add_argument("--all", action="store_true", help="every stored session")
+    parser.add_argument(
+        "--model", metavar="A", help=f"model to grade with: ID, ID@VERSION, or {STANDARD}"
+    )
+    parser.add_argument(
+        "--compare", metavar="B", help="model to compare with, instead of the stored grades"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare every set; 0 if all are equal byte for byte."""
+    """Return 0 when all is done, for a proof only if every set is equal byte for byte."""
+    try:
+        if args.proved is not None:
+            if args.model or args.compare:
+                return _fault("--model and --compare go with --session, --child or --all")
+            return _prove(args.proved, as_json=args.json)
+        if args.model is None:
+            return _fault("name the --model to grade with")
+        return _regrade(args)
+    except AppError as error:
+        return _fault(error.message)
+
+
+def _fault(text: str) -> int:
+    print(f"rescore: {text}", file=sys.stderr)
+    return 2
+
+
+def _with_store(work: Callable[[PlayRepo], Awaitable[T]]) -> T:
     settings = load_settings()
     if settings.mongo_url is None:
-        print("rescore: set GEMGEM_MONGO_URL", file=sys.stderr)
-        return 2
+        raise SystemExit(_fault("set GEMGEM_MONGO_URL"))
     url = settings.mongo_url.get_secret_value()
-    try:
-        sets = run_loop(
-            _rescore(url, settings.store.mongo_database, settings.store.mongo_driver, args.session)
-        )
-    except AppError as error:
-        print(f"rescore: {error.message}", file=sys.stderr)
-        return 2
+
+    async def connected() -> T:
+        mongo = Mongo(url, settings.store.mongo_database, settings.store.mongo_driver)
+        try:
+            return await work(PlayRepo(mongo.database))
+        finally:
+            await mongo.close()
+
+    return run_loop(connected())
+
+
+def _prove(session_id: str, *, as_json: bool) -> int:
+    sets = _with_store(lambda repo: rescore_session(repo, catalogue(), session_id))
     equal = all(one.equal for one in sets)
-    if args.json:
+    if as_json:
         found = [{"set_no": one.set_no, "equal": one.equal} for one in sets]
-        print(json.dumps({"session_id": args.session, "equal": equal, "sets": found}))
+        print(json.dumps({"session_id": session_id, "equal": equal, "sets": found}))
     else:
-        Console().print(_table(args.session, sets))
+        Console().print(_proof_table(session_id, sets))
     return 0 if equal else 1
 
 
-async def _rescore(url: str, database: str, driver: Driver, session_id: str) -> list[Comparison]:
-    mongo = Mongo(url, database, driver)
-    try:
-        return await rescore_session(PlayRepo(mongo.database), catalogue(), session_id)
-    finally:
-        await mongo.close()
+def _regrade(args: argparse.Namespace) -> int:
+    model = ModelChoice(grading_models(), args.model)
+    other = ModelChoice(grading_models(), args.compare) if args.compare else None
+    failures: dict[str, str] = {}
+
+    async def work(repo: PlayRepo) -> tuple[list[Regraded], int]:
+        if args.session is not None:
+            ids = [args.session]
+        else:
+            ids = await repo.list_session_ids(args.child)
+        found, added = [], 0
+        for session_id in ids:
+            try:
+                sets = await regrade_session(repo, catalogue(), session_id, model, other)
+            except AppError as error:
+                if args.session is not None:
+                    raise
+                failures[session_id] = error.message
+                continue
+            records = [one.again for one in sets]
+            records += [one.other for one in sets if one.other is not None]
+            added += await repo.add_rescored([rescored_document(record) for record in records])
+            found += sets
+        return found, added
+
+    found, added = _with_store(work)
+    if args.json:
+        report = {
+            "sets": [one.as_dict() for one in found],
+            "summary": _summary(found, added),
+            "failures": failures,
+        }
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        _show(found, added, failures)
+    return 1 if failures else 0
 
 
-def _table(session_id: str, sets: list[Comparison]) -> Table:
+def _summary(found: list[Regraded], added: int) -> dict[str, Any]:
+    changes = [one.change for one in found if one.change is not None]
+    return {
+        "sets": len(found),
+        "changed": sum(change != 0 for change in changes),
+        "mean_change": round(sum(changes) / len(changes), 2) if changes else None,
+        "flipped_reps": sum(len(one.flips) for one in found),
+        "added": added,
+    }
+
+
+def _show(found: list[Regraded], added: int, failures: dict[str, str]) -> None:
+    console = Console()
+    table = Table(title="re-scored sets")
+    for name in ("session", "set", "motion", "side", "model", "against"):
+        table.add_column(name)
+    for name in ("before", "after", "change"):
+        table.add_column(name, justify="right")
+    table.add_column("repetitions that flip")
+    for one in found:
+        row = one.as_dict()
+        colour = "green" if (one.change or 0) > 0 else "red" if (one.change or 0) < 0 else "dim"
+        table.add_row(
+            one.session_id,
+            str(one.set_no),
+            one.motion,
+            one.side,
+            row["model"],
+            row["against"] or "-",
+            _number(one.before),
+            _number(one.after) if one.after is not None else str(row["reason"]),
+            "-" if one.change is None else f"[{colour}]{one.change:+.1f}[/]",
+            ", ".join(f"{f.rep_no}: {f.stored or '-'} > {f.again or '-'}" for f in one.flips),
+        )
+    console.print(table)
+    told = _summary(found, added)
+    console.print(
+        f"{told['sets']} sets, {told['changed']} grades change, {told['flipped_reps']} repetitions "
+        f"flip; {told['added']} records added beside the old ones"
+    )
+    for session_id, message in failures.items():
+        console.print(f"[red]{session_id}[/]: {message}")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _proof_table(session_id: str, sets: list[Comparison]) -> Table:
     table = Table(title=f"session {session_id}")
     for name in ("set", "motion", "grade stored", "grade again", "reps stored", "reps again", ""):
         table.add_column(name)

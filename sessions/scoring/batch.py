@@ -17,6 +17,7 @@ from sessions.scoring.library import Library, check_motion
 from sessions.scoring.marks import Advice, Live, Mark, Peak, Rep
 from sessions.scoring.plan import Motion, SetPlan
 from sessions.scoring.result import set_result
+from sessions.scoring.snapshot import SnapshotError, packed, unpacked
 from sessions.scoring.stage import Signals, Tick, accumulate, admit, examine, signals
 from sessions.scoring.state import EXT, PEAK, State
 from sessions.scoring.verdicts import ACCEPTED_GAP, OTHER_HAND
@@ -69,6 +70,34 @@ class Batch:
         self._state.anchors[:, slot] = plan.rest, plan.target - plan.rest
         self._books[slot] = Book(plan, slot)
         self._open.add(slot)
+        return slot
+
+    def save(self, slot: int) -> bytes:
+        """A snapshot of an open set, from which `load` goes on as if nothing had been between."""
+        return packed(self._state, slot, self._book(slot))
+
+    def load(self, plan: SetPlan, data: bytes) -> int:
+        """Take up a set where `save` left it, in any batch.
+
+        Args:
+            plan: as the set was opened with; anchors that moved since are those of the snapshot.
+
+        Returns:
+            Its slot.
+
+        Raises:
+            SnapshotError: the snapshot does not fit this build or this set.
+            ValueError: as for `open`.
+        """
+        held = unpacked(plan, data)
+        rest, target = held["anchors"]
+        slot = self.open(replace(plan, rest=rest, target=target))
+        try:
+            self._state.restore(slot, held["state"])
+            self._book(slot).restore(held["book"])
+        except (KeyError, TypeError, ValueError) as error:
+            self._leave(slot)
+            raise SnapshotError(f"a damaged snapshot: {error}") from error
         return slot
 
     def step(self, work: Sequence[tuple[int, FrameMessage]]) -> list[Mark]:
@@ -186,13 +215,7 @@ class Batch:
             book.close(state, int(state.rep_no[slot]), cycle, waiting)
             add_shapes(waiting)
         result = set_result(state, slot, book, unfinished=unfinished)
-        self._books[slot] = None
-        self._open.remove(slot)
-        self._free.append(slot)
-        users = self._users[book.plan.motion]
-        users[1] -= 1
-        if not users[1]:
-            del self._users[book.plan.motion]
+        self._leave(slot)
         return result
 
     def bytes_per_hand(self) -> int:
@@ -204,6 +227,16 @@ class Batch:
         if book is None:
             raise ValueError(f"slot {slot} has no open set")
         return book
+
+    def _leave(self, slot: int) -> None:
+        motion = self._book(slot).plan.motion
+        self._books[slot] = None
+        self._open.remove(slot)
+        self._free.append(slot)
+        users = self._users[motion]
+        users[1] -= 1
+        if not users[1]:
+            del self._users[motion]
 
     def _enrol(self, motion: Motion) -> int:
         users = self._users.get(motion)

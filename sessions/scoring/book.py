@@ -69,6 +69,26 @@ class Book:
         self._guide = banded_guide(plan.motion, self._sign)
         self._scale: Series = plan.motion.shape_scale.astype(np.float64)
 
+    def dump(self) -> dict[str, Any]:
+        """What `restore` needs, in types that are packed without a loss."""
+        settled = self._settled
+        return {
+            "reps": self.reps,
+            "spans": [x.tobytes() for x in self.spans],
+            "counts": self.counts,
+            "settled": None if settled is None else [settled.values, settled.x.tobytes()],
+        }
+
+    def restore(self, held: dict[str, Any]) -> None:
+        """Take up what `dump` gave."""
+        self.reps = held["reps"]
+        self.spans = [np.frombuffer(x) for x in held["spans"]]
+        self.counts = held["counts"]
+        if held["settled"] is not None:
+            values, x = held["settled"]
+            # The shape of a movement that was settled is among its values already.
+            self._settled = _Found(values, None, np.frombuffer(x))
+
     def settle(self, state: State) -> None:
         """Measure the pending repetition while the ring still holds its start.
 

@@ -45,9 +45,7 @@ def ring_length(plan: SetPlan) -> int:
 
 _I8, _I32, _I64 = np.int8, np.int32, np.int64
 _F32, _F64 = np.float32, np.float64
-# name: (dtype, axes before the slot, axes after it). Values read by the batched arithmetic have the
-# slot last, so that a gather yields the layout of the batch; rows of one hand have it first.
-_FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
+FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "tuning": (_F32, (4,), ()),
     "anchors": (_F32, (2,), ()),
     "motion": (_I32, (), ()),
@@ -57,6 +55,7 @@ _FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "guide_t0": (_I64, (), ()),
     "guide_period": (_I64, (), ()),
     "ring_len": (_I64, (), ()),
+    "ring_width": (_I64, (), ()),
     "pause_us": (_I64, (), ()),
     "begun": (np.bool_, (), ()),
     "last_us": (_I64, (), ()),
@@ -95,6 +94,16 @@ _FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "guide_at": (_I64, (), ()),
     "hist": (np.uint32, (), (len(JOINTS), ANGLE_BINS)),
 }
+"""By name: dtype, axes before the slot, axes after it. Values read by the batched arithmetic have
+the slot last, so that a gather yields the layout of the batch; rows of one hand have it first."""
+RINGS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
+    "ring_us": (_I64, (), ()),
+    "ring_x": (_F32, (), ()),
+    "ring_z": (_F32, (), ()),
+    "ring_f": (_F32, (), (1,)),
+}
+"""The same for what is kept of each frame, with an axis of frames after the slot; a last axis has
+as many channels as the motion with the most."""
 
 
 class State:
@@ -111,6 +120,8 @@ class State:
     guide_t0: NDArray[np.int64]
     guide_period: NDArray[np.int64]
     ring_len: NDArray[np.int64]
+    ring_width: NDArray[np.int64]
+    """Channels in use."""
     pause_us: NDArray[np.int64]
     """Two nominal frames: a longer pause counts as a gap."""
     begun: NDArray[np.bool_]
@@ -173,16 +184,14 @@ class State:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        for name, (dtype, before, after) in _FIELDS.items():
+        for name, (dtype, before, after) in FIELDS.items():
             setattr(self, name, np.zeros((*before, capacity, *after), dtype))
         self._rings(0, 0)
 
     def _rings(self, length: int, width: int) -> None:
         n = self.capacity
-        self.ring_us = np.zeros((n, length), np.int64)
-        self.ring_x = np.zeros((n, length), np.float32)
-        self.ring_z = np.zeros((n, length), np.float32)
-        self.ring_f = np.zeros((n, length, width), np.float32)
+        for name, (dtype, _, after) in RINGS.items():
+            setattr(self, name, np.zeros((n, length, *(width for _ in after)), dtype))
         self.channels = np.zeros((n, width), np.intp)
 
     def grow(self, capacity: int, length: int, width: int) -> None:
@@ -190,7 +199,7 @@ class State:
         old = dict(vars(self))
         kept = self.capacity
         self.capacity = max(capacity, kept)
-        for name, (dtype, before, after) in _FIELDS.items():
+        for name, (dtype, before, after) in FIELDS.items():
             new = np.zeros((*before, self.capacity, *after), dtype)
             new[(slice(None),) * len(before) + (slice(kept),)] = old[name]
             setattr(self, name, new)
@@ -198,15 +207,46 @@ class State:
             max(length, self.ring_us.shape[1]),
             max(width, self.ring_f.shape[2]),
         )
-        for name in ("ring_us", "ring_x", "ring_z", "ring_f", "channels"):
+        for name in (*RINGS, "channels"):
             was = old[name]
             getattr(self, name)[tuple(slice(size) for size in was.shape)] = was
 
     def clear(self, slot: int) -> None:
         """Set every value of a slot to zero, the rings left as they are: `frames` guards them."""
-        for name, (_, before, _) in _FIELDS.items():
+        for name, (_, before, _) in FIELDS.items():
             getattr(self, name)[(slice(None),) * len(before) + (slot,)] = 0
         self.channels[slot] = 0
+
+    def dump(self, slot: int) -> dict[str, bytes]:
+        """Bytes of everything a slot holds; of the rings what is written."""
+        return {name: part.tobytes() for name, part in self._parts(slot).items()}
+
+    def restore(self, slot: int, held: dict[str, bytes]) -> None:
+        """Take up what `dump` gave, in a slot `assign`ed to the same set.
+
+        Raises:
+            ValueError: the bytes are not as many as the slot has.
+            KeyError: something is missing.
+        """
+        # How many frames the rings hold must be known before they can be filled.
+        for names in (FIELDS, RINGS):
+            for name, part in self._parts(slot).items():
+                if name in names:
+                    part[...] = np.frombuffer(held[name], part.dtype).reshape(part.shape)
+
+    def _parts(self, slot: int) -> dict[str, NDArray[Any]]:
+        """Views of what a slot holds, but for the motion's number: that is the batch's own."""
+        parts: dict[str, NDArray[Any]] = {
+            name: getattr(self, name)[(slice(None),) * len(before) + (slot, ...)]
+            for name, (_, before, _) in FIELDS.items()
+            if name != "motion"
+        }
+        length, width = int(self.ring_len[slot]), int(self.ring_width[slot])
+        written = min(int(self.frames[slot]), length)
+        for name, (_, _, after) in RINGS.items():
+            ring = getattr(self, name)[slot, :written]
+            parts[name] = ring[:, :width] if after else ring
+        return parts
 
     def assign(self, slot: int, plan: SetPlan, number: int) -> None:
         """Prepare a slot for a set; `number` is the motion's place in the library."""
@@ -229,6 +269,7 @@ class State:
         self.guide_t0[slot] = min(max(plan.guide_t0_us, 0), NEVER)
         self.guide_period[slot] = min(max(plan.guide_period_us, 1), 1 << 40)
         self.ring_len[slot] = length
+        self.ring_width[slot] = width
         self.pause_us[slot] = int(np.ceil(2e6 / max(plan.fps, 1.0)))
         self.settle_at[slot] = NEVER
         self.x_min[slot], self.x_max[slot] = np.inf, -np.inf

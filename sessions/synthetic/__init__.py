@@ -5,13 +5,17 @@
 """
 
 from sessions.synthetic.child import ChildParameters, sample_child
-from sessions.synthetic.play import SimulatedSet, TimedMessage, TrueRep, play_set, stream
+from sessions.synthetic.play import SimulatedSet, TimedMessage, play_set, stream
+from sessions.synthetic.truth import TrueHold, TrueRep, TrueStep, Truth
 
 __all__ = [
     "ChildParameters",
     "SimulatedSet",
     "TimedMessage",
+    "TrueHold",
     "TrueRep",
+    "TrueStep",
+    "Truth",
     "play_set",
     "sample_child",
     "stream",

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sessions.kinematics import Floats, landmarks
+from sessions.synthetic.body import Course
 from sessions.synthetic.child import ChildParameters
-from sessions.synthetic.movement import Movement
 
 WIDTH: Final = 640
 HEIGHT: Final = 480
@@ -46,7 +46,7 @@ def frame_times_us(rng: np.random.Generator, fps: float, seconds: float) -> NDAr
 
 
 def take_picture(
-    child: ChildParameters, movement: Movement, time: Floats, rng: np.random.Generator
+    child: ChildParameters, movement: Course, time: Floats, rng: np.random.Generator
 ) -> Picture:
     """Return what the tracker reports at (n,) times, seconds since the guide's start."""
     n = len(time)

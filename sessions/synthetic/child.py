@@ -19,6 +19,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "tremor_hz": (1.0, 15.0),
     "tremor_deg": (0.0, 20.0),
     "synergy": (0.0, 0.5),
+    "order_error": (0.0, 1.0),
     "landmark_noise_mm": (0.0, 5.0),
     "dropout_rate": (0.0, 5.0),
     "dropout_s": (0.02, 30.0),
@@ -56,6 +57,8 @@ class ChildParameters:
     """Amplitude of the tremor at the MCP joints; 0.7 of it at the PIP joints."""
     synergy: float = 0.1
     """How much a finger is pulled towards its neighbours' flexion, 0 to 0.5."""
+    order_error: float = 0.0
+    """Share of sequences in which two neighbouring steps change places."""
     landmark_noise_mm: float = 0.5
     """Standard deviation of each landmark across the picture; three times that in depth."""
     dropout_rate: float = 0.0

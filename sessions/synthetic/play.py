@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.catalog.records import MotionDefinition
 from sessions.frames import NO_HAND, REC, SIDES, encode, quantised
-from sessions.kinematics import Floats, landmarks
-from sessions.scoring.features import NAMES, features_of
+from sessions.kinematics import Floats
 from sessions.scoring.plan import Side, Space
+from sessions.synthetic.body import Course
 from sessions.synthetic.camera import (
     HEIGHT,
     WIDTH,
@@ -20,7 +20,9 @@ from sessions.synthetic.camera import (
     take_picture,
 )
 from sessions.synthetic.child import ChildParameters
-from sessions.synthetic.movement import REST_S, Movement, plan_movement
+from sessions.synthetic.movement import REST_S, plan_movement
+from sessions.synthetic.sequence import plan_sequence
+from sessions.synthetic.truth import TrueRep, Truth, truth_of
 
 _WRIST_UNIT = 1 / 16384
 
@@ -30,26 +32,6 @@ class TimedMessage(NamedTuple):
 
     t_us: int
     payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class TrueRep:
-    """One repetition as it really was; times on the device's clock, microseconds."""
-
-    start_us: int
-    peak_us: int
-    end_us: int
-    x_start: float
-    """Primary signal at the valley before, the peak, and the valley after, without noise."""
-    x_peak: float
-    x_end: float
-    full: bool
-    """Whether it reaches the motion's default target in world space."""
-
-    @property
-    def amplitude(self) -> float:
-        """Peak above the mean of the two valleys, in the unit of the signal."""
-        return self.x_peak - (self.x_start + self.x_end) / 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +53,12 @@ class SimulatedSet:
     wrist: Floats
     angles: Floats
     """(n, JOINTS) true joint angles, degrees, tremor included."""
-    reps: tuple[TrueRep, ...]
+    truth: Truth
+
+    @property
+    def reps(self) -> tuple[TrueRep, ...]:
+        """The repetitions, or the sequences gone through, as they really were."""
+        return self.truth.reps
 
     @property
     def side(self) -> Side:
@@ -134,6 +121,7 @@ def play_set(
     *,
     reps: int | None = None,
     seconds: float | None = None,
+    hold_s: float | None = None,
     t0_us: int = 0,
     guide_t0_us: int | None = None,
     guide_period_us: int | None = None,
@@ -143,9 +131,11 @@ def play_set(
 
     Either `reps` repetitions, or as many whole ones as `seconds` from the first frame on allow.
     The first frame is taken at `t0_us`; the guide starts at `guide_t0_us`, by default 0.3 s
-    later. The set ends with a short rest after its last repetition.
+    later. A hold is kept for `hold_s`, by default as long as the guide's at the child's pace. The
+    set ends with a short rest after its last repetition.
 
-    Raises ValueError unless exactly one of `reps` and `seconds` is given.
+    Raises ValueError unless exactly one of `reps` and `seconds` is given, and for a motion whose
+    guide no child can follow.
     """
     if (reps is None) == (seconds is None):
         raise ValueError("give either reps or seconds")
@@ -153,14 +143,16 @@ def play_set(
     guide_period_us = motion.guide.period_us if guide_period_us is None else guide_period_us
     lead_s = (guide_t0_us - t0_us) / 1e6
     rng = np.random.default_rng([seed, motion.version, *motion.id.encode()])
-    movement = plan_movement(
-        child,
-        motion,
-        rng,
-        reps=reps,
-        seconds=None if seconds is None else seconds - lead_s,
-        period_s=guide_period_us / 1e6,
-    )
+    asked: dict[str, Any] = {
+        "reps": reps,
+        "seconds": None if seconds is None else seconds - lead_s,
+        "period_s": guide_period_us / 1e6,
+    }
+    movement: Course
+    if motion.kind == "sequence":
+        movement = plan_sequence(child, motion, rng, **asked)
+    else:
+        movement = plan_movement(child, motion, rng, **asked, hold_s=hold_s)
     last = float(movement.end[-1]) if len(movement.end) else 0.0
     t_us = t0_us + frame_times_us(rng, child.fps, lead_s + last + REST_S)
     time = (t_us - guide_t0_us) / 1e6
@@ -178,7 +170,7 @@ def play_set(
         presence=picture.presence,
         wrist=picture.wrist,
         angles=movement.angles(time),
-        reps=_true_reps(movement, motion, guide_t0_us),
+        truth=truth_of(movement, motion, guide_t0_us),
     )
 
 
@@ -206,32 +198,3 @@ def stream(
         yield played
         t0_us = played.end_us + round(pause_s * 1e6)
         number += 1
-
-
-def _true_reps(
-    movement: Movement, motion: MotionDefinition, guide_t0_us: int
-) -> tuple[TrueRep, ...]:
-    if not len(movement.start):
-        return ()
-    times = np.stack([movement.start, movement.peak, movement.end], axis=1)
-    angles = movement.angles(times.ravel(), tremor=False)
-    points = landmarks(angles, length=movement.child.hand_length_m)
-    weights = np.zeros(len(NAMES))
-    for name, weight in motion.signal.weights.items():
-        weights[NAMES.index(name)] = weight
-    signal = (features_of(points, side="right") @ weights).reshape(-1, 3)
-    anchors = motion.anchors.world
-    full_x = anchors.rest + motion.detector.full_at * (anchors.target - anchors.rest)
-    device = guide_t0_us + np.rint(times * 1e6).astype(np.int64)
-    return tuple(
-        TrueRep(
-            start_us=int(when[0]),
-            peak_us=int(when[1]),
-            end_us=int(when[2]),
-            x_start=float(xs[0]),
-            x_peak=float(xs[1]),
-            x_end=float(xs[2]),
-            full=bool(xs[1] >= full_x),
-        )
-        for when, xs in zip(device, signal, strict=True)
-    )

@@ -92,8 +92,14 @@ async def connected(url: str, namespace: str, token: str | None) -> AsyncIterato
     except socketio.exceptions.ConnectionError as error:
         raise RefusedError(reasons[0] if reasons else str(error)) from error
     finally:
+        loops = {sio.eio.read_loop_task, sio.eio.write_loop_task} - {None}
         await sio.shutdown()
-        await asyncio.sleep(0)
+        # Of a line that the server cut, the library's writer waits on until the next ping is due.
+        for task in loops:
+            task.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        if sio.eio.http is not None:
+            await sio.eio.http.close()
 
 
 class RefusedError(Exception):

@@ -9,18 +9,25 @@ import pytest
 from models.catalog.features import FEATURE_INDEX, FEATURE_NAMES
 from models.catalog.library import motion_library, parse_motion
 from models.catalog.records import Library
-from sessions.kinematics import POSES, Pose
-from sessions.scoring.features import NAMES
+from sessions.kinematics import POSES, Pose, landmarks
+from sessions.motions import signal_of
+from sessions.scoring.features import NAMES, features_of
 
 
 def document(motion: str = "fist", **changes: Any) -> bytes:
     return json.dumps(motion_library().get(motion).model_dump(mode="json") | changes).encode()
 
 
-def test_the_first_five_motions_are_there() -> None:
+KINDS = {
+    "count": "sequence", "fist": "reps", "hook": "reps", "oppose": "sequence", "pinch": "hold",
+    "scissors": "hold", "spread": "reps", "table": "reps", "tap": "tap", "thumbup": "hold",
+    "turn": "reps", "wave": "reps",
+}  # fmt: skip
+
+
+def test_all_twelve_motions_are_there() -> None:
     latest = motion_library().latest
-    assert list(latest) == ["fist", "spread", "tap", "turn", "wave"]
-    assert [m.kind for m in latest.values()] == ["reps", "reps", "tap", "reps", "reps"]
+    assert {name: m.kind for name, m in latest.items()} == KINDS
     for motion in latest.values():
         assert motion.name.ko
         assert len(motion.sha256) == 64
@@ -54,7 +61,7 @@ def test_a_posture_has_one_meaning_everywhere() -> None:
                 given = Pose(**pose.model_dump()).angles()
                 np.testing.assert_allclose(given, POSES[name].angles(), atol=1e-9)
                 shared += 1
-    assert shared >= 5
+    assert shared >= 12
 
 
 @pytest.mark.parametrize(
@@ -95,6 +102,70 @@ def test_anchors_legs_and_limits_are_checked() -> None:
         with pytest.raises(ValueError, match=r"broken\.json") as error:
             parse_motion("broken.json", document(**change))
         assert fault in str(error.value)
+
+
+def changed(motion: str, **changes: Any) -> bytes:
+    return json.dumps(motion_library().get(motion).model_dump(mode="json") | changes).encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (changed("fist", kind="sequence"), "of kind sequence has no linear signal"),
+        (changed("oppose", kind="reps"), "of kind reps has no opposition signal"),
+        (changed("fist", tremor_tips=[8]), "tremor is measured in holds only"),
+        (changed("pinch", tremor_tips=[7]), "tremor_tips.0"),
+        (changed("pinch", detector={"hold_in": 0.7, "hold_out": 0.8}), "hold_out must not be"),
+        (
+            changed(
+                "oppose",
+                signal={
+                    "form": "opposition", "unit": "palm", "contact": 0.4, "release": 0.4,
+                    "order": [0, 1],
+                },
+            ),
+            "release must be above contact",
+        ),
+        (
+            changed(
+                "thumbup",
+                signal={
+                    "form": "pose", "unit": "1", "weights": {"curl": 1},
+                    "poses": {"world": {"curl": 9}, "image": {"spread": 9}},
+                },
+            ),
+            "the posture in image space must name the weighted features",
+        ),
+        (
+            changed(
+                "thumbup",
+                signal={
+                    "form": "pose", "unit": "1", "weights": {"opp_index": 1},
+                    "poses": {"world": {"opp_index": 1}, "image": {"opp_index": 1}},
+                },
+            ),
+            "made of angles",
+        ),
+        (
+            changed("oppose", anchors=motion_library().get("fist").anchors.model_dump()),
+            "must lie below the rest",
+        ),
+    ],
+)  # fmt: skip
+def test_a_signal_fits_its_motion(text: bytes, fault: str) -> None:
+    with pytest.raises(ValueError, match=r"broken\.json") as error:
+        parse_motion("broken.json", text)
+    assert fault in str(error.value)
+
+
+def test_a_posture_is_told_from_the_others() -> None:
+    for name, own in (("thumbup", "thumb_up"), ("scissors", "scissors")):
+        definition = motion_library().get(name)
+        held = definition.detector.hold_in * definition.anchors.world.target
+        for pose_name, pose in POSES.items():
+            features = features_of(landmarks(pose.angles(), length=0.16), side="right")
+            likeness = float(signal_of(definition, features)[0])
+            assert (likeness >= held) == (pose_name == own), (name, pose_name, likeness)
 
 
 def test_the_hash_names_the_content_and_versions_live_side_by_side() -> None:

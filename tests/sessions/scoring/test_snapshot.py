@@ -1,0 +1,127 @@
+"""Snapshots: a set that moves to another batch in the middle goes on to the last bit."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sessions.scoring.batch import Batch
+from sessions.scoring.snapshot import SnapshotError
+from tests.sessions.scoring.made import (
+    FRAME_US,
+    MOTIONS,
+    alone,
+    cut,
+    facts,
+    message,
+    plan,
+    played,
+    spoilt,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from(MOTIONS),
+    st.lists(st.integers(1, 24), min_size=1, max_size=8),
+    st.lists(st.sampled_from(MOTIONS), max_size=3),
+)
+def test_a_set_that_moves_between_batches_ends_in_the_same_bytes(
+    motion: str, cuts: list[int], neighbours: list[str]
+) -> None:
+    batch = Batch(1)
+    slot = batch.open(plan(motion))
+    marks: list[Any] = []
+    for one in cut(spoilt(motion), cuts):
+        marks += [facts(mark) for mark in batch.step([(slot, one)])]
+        data = batch.save(slot)
+        assert batch.save(slot) == data
+        batch = Batch(2)
+        for other in neighbours:
+            at = batch.open(plan(other))
+            batch.step([(at, message(spoilt(other)[:5]))])
+        slot = batch.load(plan(motion), data)
+        assert batch.save(slot) == data
+    assert marks == alone(motion)[0]
+    assert json.dumps(batch.close(slot), allow_nan=False) == alone(motion)[1]
+
+
+def test_a_repetition_settled_before_the_move_is_closed_after_it() -> None:
+    made = played(reps=3)
+    rest = made[-1:].repeat(1200)
+    rest["dt"] += (np.arange(1, 1201) * FRAME_US).astype(np.uint32)
+    rest["dseq"] += np.arange(1, 1201).astype(np.uint16)
+    again = made.copy()
+    again["dt"] += rest["dt"][-1] + FRAME_US
+    again["dseq"] += rest["dseq"][-1] + 1
+    messages = cut(np.concatenate([made, rest, again]), [])
+    half = (len(made) + len(rest)) // 32
+    results = []
+    for moves in (False, True):
+        batch = Batch(1)
+        slot = batch.open(plan())
+        for k, one in enumerate(messages):
+            batch.step([(slot, one)])
+            if moves and k == half:
+                data = batch.save(slot)
+                assert msgpack.unpackb(data)["book"]["settled"] is not None
+                batch = Batch(1)
+                slot = batch.load(plan(), data)
+        results.append(json.dumps(batch.close(slot)))
+    assert results[0] == results[1]
+
+
+def test_moved_anchors_travel_with_the_set() -> None:
+    first, second = Batch(1), Batch(1)
+    slot = first.open(plan())
+    messages = cut(played(reps=3), [10] * 40)
+    for one in messages[:10]:
+        first.step([(slot, one)])
+    first.retarget(slot, 7.0, 180.0)
+    moved = second.load(plan(), first.save(slot))
+    for one in messages[10:]:
+        first.step([(slot, one)])
+        second.step([(moved, one)])
+    assert first.close(slot) == second.close(moved)
+
+
+def test_a_snapshot_of_something_else_is_refused_and_holds_no_slot() -> None:
+    batch = Batch(1)
+    slot = batch.open(plan())
+    batch.step([(slot, message(played(reps=1)[:20]))])
+    data = batch.save(slot)
+    batch.close(slot)
+    held = msgpack.unpackb(data)
+    short = held | {"state": held["state"] | {"sums": b"12345678"}}
+    empty = held | {"state": {}}
+    for spoilt_data in (
+        b"",
+        b"\xc1",
+        data[:-3],
+        msgpack.packb(3),
+        msgpack.packb({}),
+        msgpack.packb(held | {"layout": "0"}),
+        msgpack.packb(short),
+        msgpack.packb(empty),
+        msgpack.packb(held | {"book": {}}),
+    ):
+        with pytest.raises(SnapshotError):
+            batch.load(plan(), spoilt_data)
+    for other in (plan("spread"), plan(side="left"), replace(plan(), guide_t0_us=1)):
+        with pytest.raises(SnapshotError, match="another set"):
+            batch.load(other, data)
+    assert batch.load(plan(), data) == slot
+    assert batch.save(slot) == data
+
+
+def test_a_snapshot_is_small_and_quickly_made() -> None:
+    batch = Batch(1)
+    slot = batch.open(plan())
+    for one in cut(played(reps=8), [32] * 40):
+        batch.step([(slot, one)])
+    assert len(batch.save(slot)) < 48_000
