@@ -4,9 +4,9 @@ import argparse
 import sys
 
 from config.version import VERSION
-from server.commands import access_token, audit, demo, rescore, serve, simulate, worker
+from server.commands import access_token, audit, chaos, demo, rescore, serve, simulate, worker
 
-COMMANDS = (serve, worker, access_token, demo, simulate, audit, rescore)
+COMMANDS = (serve, worker, access_token, demo, simulate, audit, rescore, chaos)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -82,13 +82,20 @@ class Supervisor:
     """Keeps a number of workers running until it is stopped."""
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], count: int, clock: Clock
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str | None],
+        count: int,
+        clock: Clock,
+        log_to: int | None = None,
     ) -> None:
         """Prepare; nothing is started before `run`.
 
         Args:
             command: what starts a worker.
-            environment: added to our own; `GEMGEM_NODE` gets a number for each worker.
+            environment: added to our own, and taken from it where it says None; `GEMGEM_NODE`
+                gets a number for each worker.
+            log_to: descriptor of the file where the workers' logs go; ours by default.
         """
         self.workers: list[Worker | None] = [None] * count
         self.restarts = 0
@@ -96,6 +103,7 @@ class Supervisor:
         self._command = command
         self._environment = environment
         self._clock = clock
+        self._log_to = log_to
         self._stopping = asyncio.Event()
         self._rolling = asyncio.Lock()
         self._serial = 0
@@ -198,13 +206,15 @@ class Supervisor:
 
     async def _start(self) -> Worker:
         self._serial += 1
-        environment = {**os.environ, **self._environment}
+        changed = {**os.environ, **self._environment}
+        environment = {name: value for name, value in changed.items() if value is not None}
         if node := environment.get("GEMGEM_NODE"):
             environment["GEMGEM_NODE"] = f"{node}-{self._serial}"
         process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            stderr=self._log_to,
             env=environment,
             start_new_session=True,  # the terminal's Ctrl-C is ours to act on
         )

@@ -170,6 +170,7 @@ class Crowd:
             "frames_ack_p50_ms": tally.frames_ack.percentile_ms(0.5),
             "frames_ack_p99_ms": tally.frames_ack.percentile_ms(0.99),
             "rep_p99_ms": reps.percentile_ms(0.99),
+            "feed_p50_ms": views.latency.percentile_ms(0.5),
             "feed_p99_ms": views.latency.percentile_ms(0.99),
             "feeds": views.feeds,
             "feed_missed": views.missed,
