@@ -47,6 +47,7 @@ class Runner:
         self._clock = clock
         self._outages = outages
         self._jobs: list[Job] = []
+        self._closing = False
         self._scheduler = aiojobs.Scheduler(close_timeout=stop_seconds, limit=None)
 
     async def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
@@ -57,6 +58,7 @@ class Runner:
 
     async def close(self) -> None:
         """Cancel every job and wait for it."""
+        self._closing = True
         await self._scheduler.close()
 
     def unhealthy(self) -> list[str]:
@@ -69,7 +71,7 @@ class Runner:
         ]
 
     async def _supervise(self, job: Job) -> None:
-        while True:
+        while not self._closing:  # a cancellation may come out of a library as its time-out
             began = self._clock.monotonic()
             try:
                 await job.run()
