@@ -182,3 +182,15 @@ async def test_it_waits_for_a_database_that_is_away(store: Store, mongo_url: str
     assert await store.count("sessions") == 1
     await away.close()
     await flusher.drain(1)
+
+
+async def test_every_query_has_its_index(store: Store) -> None:
+    await store.repo.ensure_indexes()
+    await store.repo.ensure_indexes()
+    plan = await store.db.command(
+        "explain",
+        {"find": "frame_chunks", "filter": {"session_id": "a"}, "sort": {"seq0": 1}},
+        verbosity="queryPlanner",
+    )
+    assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])
+    assert "SORT" not in str(plan["queryPlanner"]["winningPlan"])
