@@ -72,12 +72,21 @@ class Certificate:
         }
 
     def drawn(self) -> RenderableType:
-        """Return it for a terminal of 100 columns."""
+        """Return it for a terminal of 110 columns."""
         return Group(self._faults(), self._truth(), self._measured(), self._verdict())
 
     def _faults(self) -> Table:
         table = Table(title=f"faults, seed {self.seed}", box=box.SIMPLE_HEAD, title_justify="left")
-        for name in ("at s", "fault", "lasted s", "recovered p50 s", "max s", "children", "never"):
+        for name in (
+            "at s",
+            "fault",
+            "lasted s",
+            "back p50 s",
+            "max s",
+            "children",
+            "never",
+            "slowest ack s",
+        ):
             justify = "left" if name == "fault" else "right"
             table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]  # one of its literals
         table.add_column("what it is")
@@ -91,6 +100,7 @@ class Certificate:
                 _number(line["recovered_max_s"]),
                 str(line["children"]),
                 _count(line["never"]),
+                _number(line["slowest_ack_s"]),
                 MEANING[incident.fault.kind],
             )
         return table
@@ -144,6 +154,7 @@ def _fault(incident: Incident) -> dict[str, Any]:
         "recovered_max_s": rounded(recovery.max_s),
         "children": len(recovery.took_s),
         "never": recovery.never,
+        "slowest_ack_s": rounded(recovery.slowest_s),
     }
 
 

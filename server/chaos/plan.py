@@ -52,14 +52,15 @@ _LASTS_S: dict[Kind, float] = {
     Kind.REDIS_FULL: 3.0,
     Kind.MONGO_KILL: 3.0,
     Kind.MONGO_FREEZE: 5.0,
-    Kind.WORKER_FREEZE: 10.0,
+    Kind.WORKER_FREEZE: 24.0,
     Kind.FLUSHER_FREEZE: 12.0,
     Kind.LINE_SILENCE: 4.0,
     Kind.LINE_DELAY: 5.0,
     Kind.LINE_THROTTLE: 5.0,
 }
-_ROLL_S = 8.0
-"""What a roll usually takes; it ends when it is done."""
+_TAKES_S = {Kind.ROLL: 8.0, Kind.WORKER_FREEZE: 10.0}
+"""Time until the next fault where it differs: a roll ends when it is done, and other things go
+wrong while a worker is frozen for longer than its clients wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +114,9 @@ def full(minutes: float, seed: int) -> Plan:
         rng.shuffle(kinds)
         for kind in kinds:
             lasts = _LASTS_S.get(kind, 0.0) * rng.uniform(0.8, 1.2)
-            taken = _ROLL_S if kind is Kind.ROLL else lasts
-            if at + taken > seconds - SETTLE_S:
+            taken = _TAKES_S.get(kind, lasts)
+            if at + max(taken, lasts) > seconds - SETTLE_S:
                 return Plan(tuple(faults), seconds)
             share = round(rng.uniform(0.3, 0.8), 2)
             faults.append(Fault(round(at, 1), kind, round(lasts, 1), share))
-            at += taken + rng.uniform(4.0, 6.5)
+            at += taken + rng.uniform(3.0, 5.0)

@@ -20,14 +20,22 @@ class _Sitting:
 
 @dataclass(slots=True)
 class Recovery:
-    """What followed the end of one fault."""
+    """What came of one fault."""
 
-    ended: float
+    began: float
     """Monotonic seconds."""
-    waiting: dict[str, float | None]
-    """Sessions open then, and since when each has had something to be buffered; None: nothing."""
+    ended: float | None = None
+    """The same; None while it lasts."""
+    waiting: dict[str, float | None] = field(default_factory=dict)
+    """Sessions open at its end, and since when each has had something to be buffered, if any."""
     took_s: list[float] = field(default_factory=list)
     """For each session, from the fault's end, or from its first message after it, to `buffered`."""
+    slowest_s: float = 0.0
+    """Longest time to `buffered` of all messages made while the fault lasted."""
+
+    def covers(self, at: float) -> bool:
+        """Whether the fault lasted at a time."""
+        return self.began <= at and (self.ended is None or at <= self.ended)
 
     @property
     def p50_s(self) -> float | None:
@@ -53,16 +61,21 @@ class Recoveries:
         self._clock = clock
         self._open: dict[str, _Sitting] = {}
         self._watched: list[Recovery] = []
+        self._faults: list[Recovery] = []
 
     def begin(self) -> Recovery:
-        """A fault has ended just now: watch every session that is open."""
-        waiting = {
-            session_id: self._clock.monotonic() if sitting.sent else None
-            for session_id, sitting in self._open.items()
-        }
-        recovery = Recovery(self._clock.monotonic(), dict(waiting))
-        self._watched.append(recovery)
+        """A fault begins just now."""
+        recovery = Recovery(self._clock.monotonic())
+        self._faults.append(recovery)
         return recovery
+
+    def end(self, recovery: Recovery) -> None:
+        """A fault has ended just now: watch every session that is open."""
+        now = recovery.ended = self._clock.monotonic()
+        recovery.waiting = {
+            session_id: now if sitting.sent else None for session_id, sitting in self._open.items()
+        }
+        self._watched.append(recovery)
 
     def opened(self, session_id: str, child_id: str) -> None:
         """A session begins."""
@@ -84,8 +97,12 @@ class Recoveries:
         sitting = self._open.get(session_id)
         if sitting is None or buffered <= sitting.buffered:
             return
+        now = self._clock.monotonic()
         for seq in range(sitting.buffered + 1, buffered + 1):
-            sitting.sent.pop(seq, None)
+            made = sitting.sent.pop(seq, now)
+            for fault in self._faults:
+                if fault.covers(made):
+                    fault.slowest_s = max(fault.slowest_s, now - made)
         sitting.buffered = buffered
         self._recovered(session_id)
 

@@ -61,8 +61,9 @@ async def carry_out(
     async def one(fault: Fault) -> None:
         await asyncio.sleep(max(0.0, began + fault.at_s - clock.monotonic()))
         at = clock.monotonic() - began
-        await rig.do(fault)
         recovery = recoveries.begin()
+        await rig.do(fault)
+        recoveries.end(recovery)
         incidents.append(Incident(fault, at, clock.monotonic() - began, recovery))
 
     async with asyncio.TaskGroup() as group:

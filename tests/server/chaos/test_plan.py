@@ -74,10 +74,12 @@ def test_a_child_recovers_when_what_it_sent_is_buffered() -> None:
         recoveries.opened(session_id, "c")
     recoveries.message("waiting", 0, "frames", b"")
     recoveries.message("gone", 0, "frames", b"")
-    watch.at = 110.0
     recovery = recoveries.begin()
+    recoveries.message("waiting", 1, "frames", b"")
+    watch.at = 110.0
+    recoveries.end(recovery)
     watch.at = 111.0
-    recoveries.acknowledged("waiting", 0, -1)
+    recoveries.acknowledged("waiting", 1, -1)
     watch.at = 115.0
     recoveries.message("resting", 0, "frames", b"")
     recoveries.acknowledged("resting", -1, -1)  # says nothing new
@@ -87,11 +89,14 @@ def test_a_child_recovers_when_what_it_sent_is_buffered() -> None:
     assert (recovery.p50_s, recovery.max_s, recovery.never) == (0.75, 1.0, 1)
     recoveries.sealed("gone", 0, {})
     assert recovery.never == 0
+    assert recovery.slowest_s == 11.0
     assert notes.told.count("acknowledged") == 3
 
 
 def test_a_fault_nobody_noticed_has_no_figure() -> None:
-    recovery = Recoveries(Notes(), Watch()).begin()
+    recoveries = Recoveries(Notes(), Watch())
+    recovery = recoveries.begin()
+    recoveries.end(recovery)
     assert (recovery.p50_s, recovery.max_s, recovery.never) == (None, None, 0)
     assert rounded(recovery.max_s) is None
     assert rounded(0.1201) == 0.13
