@@ -4,9 +4,19 @@ import argparse
 import sys
 
 from config.version import VERSION
-from server.commands import access_token, audit, chaos, demo, rescore, serve, simulate, worker
+from server.commands import (
+    access_token,
+    audit,
+    chaos,
+    dead_letters,
+    demo,
+    rescore,
+    serve,
+    simulate,
+    worker,
+)
 
-COMMANDS = (serve, worker, access_token, demo, simulate, audit, rescore, chaos)
+COMMANDS = (serve, worker, access_token, demo, simulate, audit, rescore, chaos, dead_letters)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -36,7 +36,7 @@ async def test_the_short_plan_loses_nothing(
     assert told["acknowledged"] > 500
     assert told["sealed"] == told["sessions"] == 4
     assert told["errors"] == []
-    assert told["measured"]["resumes"] >= 4
+    assert told["measured"]["resumes"] >= 1
     assert all(fault["never"] == 0 for fault in told["faults"])
 
 
