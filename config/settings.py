@@ -99,6 +99,8 @@ class StoreSettings(_Section):
     mongo_database: str
     mongo_driver: Literal["motor", "pymongo"]
     redis_prefix: str
+    redis_cluster: bool
+    """Whether the URL leads to a Redis Cluster."""
     shards: Positive
     """Streams the play records are spread over; fixed while streams hold anything."""
     redis_timeout_ms: Positive

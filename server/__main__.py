@@ -11,12 +11,24 @@ from server.commands import (
     dead_letters,
     demo,
     rescore,
+    score,
     serve,
     simulate,
     worker,
 )
 
-COMMANDS = (serve, worker, access_token, demo, simulate, audit, rescore, chaos, dead_letters)
+COMMANDS = (
+    serve,
+    worker,
+    access_token,
+    demo,
+    simulate,
+    audit,
+    rescore,
+    score,
+    chaos,
+    dead_letters,
+)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,9 +4,6 @@ import secrets
 from pathlib import Path
 
 from aiohttp import web
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from config.clock import Clock, SystemClock
@@ -30,6 +27,7 @@ from models.play.keys import PlayKeys
 from models.play.ownership import Ownership
 from models.play.repo import PlayRepo
 from models.play.stream import PlayStream
+from models.redis import connect_redis
 from models.therapy.repo import TherapyRepo
 from server.lifespan import Parts, attach
 from server.middleware import guard
@@ -71,12 +69,10 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     node = settings.node or f"n-{secrets.token_hex(4)}"
     store = settings.store
 
-    redis = Redis.from_url(
+    redis = connect_redis(
         settings.redis_url.get_secret_value(),
-        socket_timeout=store.redis_timeout_ms / 1000,
-        socket_connect_timeout=store.redis_timeout_ms / 1000,
-        retry=Retry(NoBackoff(), 1),
-        protocol=2,
+        store.redis_timeout_ms / 1000,
+        cluster=store.redis_cluster,
     )
     mongo = Mongo(settings.mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver)
     keys = PlayKeys(store.redis_prefix, store.shards)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import platform
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -59,14 +60,9 @@ class Health:
                 info = await self._redis.info("all")
         except (RedisError, OSError, TimeoutError) as error:
             return [f"Redis does not answer ({type(error).__name__})"]
-        faults = []
-        if not info.get("aof_enabled"):
-            faults.append("Redis keeps no append-only file (set `appendonly yes`)")
-        if info.get("maxmemory_policy") != "noeviction":
-            faults.append("Redis may evict keys (set `maxmemory-policy noeviction`)")
-        if info.get("role") not in (None, "master"):
-            faults.append("Redis is a replica and takes no writes")
-        return faults
+        # A cluster answers for each of its nodes, by name.
+        nodes = [info] if "role" in info else list(info.values())
+        return sorted({fault for node in nodes for fault in _faults_of(node)})
 
     async def _mongo_faults(self) -> list[str]:
         try:
@@ -75,6 +71,17 @@ class Health:
         except (DatabaseError, OSError, TimeoutError) as error:
             return [f"MongoDB does not answer ({type(error).__name__})"]
         return [] if primary else ["MongoDB has no primary"]
+
+
+def _faults_of(info: dict[str, Any]) -> list[str]:
+    faults = []
+    if not info.get("aof_enabled"):
+        faults.append("Redis keeps no append-only file (set `appendonly yes`)")
+    if info.get("maxmemory_policy") != "noeviction":
+        faults.append("Redis may evict keys (set `maxmemory-policy noeviction`)")
+    if info.get("role") not in (None, "master"):
+        faults.append("Redis is a replica and takes no writes")
+    return faults
 
 
 def add_telemetry(app: web.Application, health: Health) -> None:
