@@ -1,19 +1,21 @@
 """Several workers and a flusher of its own, as somebody runs them; rolled while children play."""
 
 import asyncio
-import json
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
 import pytest
+from redis.asyncio import Redis
 
 from config.clock import SystemClock
 from models.accounts.tokens import create_dev_key
 from models.db import Mongo
+from models.play.keys import PlayKeys
 from models.play.repo import PlayRepo
 from server.app import ROOT
 from server.simulation.audit import audit
@@ -21,6 +23,7 @@ from server.simulation.crowd import Crowd, Script
 from server.simulation.ledger import FileLedger
 from server.simulation.performance import Manner
 from server.simulation.served import free_port
+from tests.factories import event_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers share a port on Linux")
 
@@ -141,20 +144,42 @@ async def test_a_roll_under_load_loses_nothing(
 
 
 @pytest.mark.timeout(90)
-async def test_the_jobs_alone_store_what_others_took(commands: Commands) -> None:
+async def test_the_jobs_alone_store_what_others_took(
+    commands: Commands, mongo_url: str, mongo_database: str, redis_url: str, redis_prefix: str
+) -> None:
     port = free_port("127.0.0.1", None, 0)
     working = await commands.start("worker", "--port", str(port))
     await commands.log_says("working; health at")
-    async with aiohttp.ClientSession() as http:
-        for _ in range(200):
-            async with http.get(f"http://127.0.0.1:{port}/ready") as answer:
-                if answer.status == 200:
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+        assert await _ready(http)
+        async with http.get("/socket.io/") as answer:
+            assert answer.status == HTTPStatus.NOT_FOUND
+    keys, item = PlayKeys(redis_prefix, 8), event_of("a", 0)
+    async with Redis.from_url(redis_url) as redis:
+        stream = keys.stream(keys.shard_of("a"))
+        await redis.xadd(stream, {item.field(): item.blob()})
+        mongo = Mongo(mongo_url, mongo_database)
+        try:
+            repo = PlayRepo(mongo.database)
+            for _ in range(200):
+                stored = [event["seq"] async for event in repo.iter_events("a")]
+                if stored:
                     break
-            await asyncio.sleep(0.05)
-        assert json.loads(await answer.text()) == {"ready": True}
-        async with http.get(f"http://127.0.0.1:{port}/socket.io/") as answer:
-            assert answer.status == 404
-    await _stopped(working)
+                await asyncio.sleep(0.05)
+        finally:
+            await mongo.close()
+        assert stored == [0]
+        await _stopped(working)
+        assert await redis.xlen(stream) == 0
+
+
+async def _ready(http: aiohttp.ClientSession) -> bool:
+    for _ in range(200):
+        async with http.get("/ready") as answer:
+            if answer.status == HTTPStatus.OK:
+                return True
+        await asyncio.sleep(0.05)
+    return False
 
 
 async def test_what_is_wrong_is_said_at_once(commands: Commands) -> None:
