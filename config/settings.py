@@ -14,6 +14,7 @@ from pydantic_settings import (
 DEFAULTS = Path(__file__).with_name("defaults.toml")
 
 Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class _Section(BaseModel):
@@ -111,6 +112,10 @@ class StoreSettings(_Section):
     """Entries read from one stream in one round."""
     lease_ms: Positive
     """A consumer holds a stream this long without renewing."""
+    alarm_share: Share
+    """Share of Redis's memory from which the operators are told."""
+    refuse_share: Share
+    """Share of Redis's memory from which no session is opened."""
     attempts: Positive
     """Failures of one document after which it goes to the dead letters."""
 

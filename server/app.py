@@ -25,6 +25,7 @@ from models.play.buffer import PlayBuffer
 from models.play.history import Histories
 from models.play.keys import PlayKeys
 from models.play.ownership import Ownership
+from models.play.pressure import Pressure
 from models.play.repo import PlayRepo
 from models.play.stream import PlayStream
 from models.redis import connect_redis
@@ -82,6 +83,9 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     stream = PlayStream(redis, keys, node)
     bus = Bus(redis)
 
+    alarms = Alarms(settings.discord_webhook)
+    pressure = Pressure(store.alarm_share, store.refuse_share, alarms.raise_alarm)
+
     hub = FeedHub()
     engine = Engine(catalogue=catalogue(), hub=hub, clock=clock, limits=settings.live)
     appender = Appender(
@@ -111,6 +115,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
         engine=engine,
         ownership=ownership,
         takeover=takeover,
+        pressure=pressure,
         bus=bus,
         keys=keys,
         clock=clock,
@@ -120,7 +125,6 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     )
 
     runner = Runner(clock, outages=(RedisError, DatabaseError, OSError, TimeoutError))
-    alarms = Alarms(settings.discord_webhook)
     flusher = Flusher(
         stream=stream,
         repo=repo,
@@ -129,7 +133,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
         alarm=alarms.raise_alarm,
     )
     janitor = Janitor(ownership=ownership, registry=registry, limits=settings.live)
-    health = Health(redis, mongo, runner, clock)
+    health = Health(redis, mongo, runner, clock, pressure)
 
     token = settings.token
     verifier = Verifier(

@@ -15,6 +15,7 @@ from config.metrics import REGISTRY
 from config.version import VERSION
 from jobs.runner import Runner
 from models.db import DatabaseError, Mongo
+from models.play.pressure import Pressure
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +27,15 @@ TIMEOUT_SECONDS = 2.0
 class Health:
     """Whether this process should be given work."""
 
-    def __init__(self, redis: Redis, mongo: Mongo, runner: Runner, clock: Clock) -> None:
+    def __init__(
+        self, redis: Redis, mongo: Mongo, runner: Runner, clock: Clock, pressure: Pressure
+    ) -> None:
         self.draining = False
         self._redis = redis
         self._mongo = mongo
         self._runner = runner
         self._clock = clock
+        self._pressure = pressure
         self._faults: list[str] = ["starting"]
         self._checked_at = float("-inf")
         self._lock = asyncio.Lock()
@@ -62,6 +66,7 @@ class Health:
             return [f"Redis does not answer ({type(error).__name__})"]
         # A cluster answers for each of its nodes, by name.
         nodes = [info] if "role" in info else list(info.values())
+        self._pressure.note(nodes)
         return sorted({fault for node in nodes for fault in _faults_of(node)})
 
     async def _mongo_faults(self) -> list[str]:
