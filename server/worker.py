@@ -4,9 +4,6 @@ import secrets
 from collections.abc import AsyncIterator
 
 from aiohttp import web
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from config.clock import Clock
@@ -16,8 +13,10 @@ from jobs.flush import Flusher
 from jobs.runner import Runner
 from models.db import DatabaseError, Mongo
 from models.play.keys import PlayKeys
+from models.play.pressure import Pressure
 from models.play.repo import PlayRepo
 from models.play.stream import PlayStream
+from models.redis import connect_redis
 from server.app import ConfigurationError
 from server.lifespan import DRAIN_SECONDS, within
 from server.telemetry import Health, add_telemetry
@@ -32,12 +31,10 @@ def build_worker(settings: Settings, clock: Clock) -> web.Application:
     if settings.mongo_url is None or settings.redis_url is None:
         raise ConfigurationError("Set GEMGEM_MONGO_URL and GEMGEM_REDIS_URL.")
     store = settings.store
-    redis = Redis.from_url(
+    redis = connect_redis(
         settings.redis_url.get_secret_value(),
-        socket_timeout=store.redis_timeout_ms / 1000,
-        socket_connect_timeout=store.redis_timeout_ms / 1000,
-        retry=Retry(NoBackoff(), 1),
-        protocol=2,
+        store.redis_timeout_ms / 1000,
+        cluster=store.redis_cluster,
     )
     mongo = Mongo(settings.mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver)
     node = settings.node or f"w-{secrets.token_hex(4)}"
@@ -50,7 +47,8 @@ def build_worker(settings: Settings, clock: Clock) -> web.Application:
         settings=store,
         alarm=alarms.raise_alarm,
     )
-    health = Health(redis, mongo, runner, clock)
+    pressure = Pressure(store.alarm_share, store.refuse_share, alarms.raise_alarm)
+    health = Health(redis, mongo, runner, clock, pressure)
 
     async def run(_: web.Application) -> AsyncIterator[None]:
         for name, job in (("flush", flusher.run), ("alarms", alarms.run), ("health", health.run)):
