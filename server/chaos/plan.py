@@ -1,8 +1,10 @@
 """What will go wrong and when: a plan is data, and the same seed makes the same plan."""
 
+import json
 import random
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 
@@ -85,6 +87,25 @@ class Plan:
 
     faults: tuple[Fault, ...]
     seconds: float
+
+    def as_json(self) -> str:
+        """Return it as it is written and read."""
+        faults = [fault.as_json() for fault in self.faults]
+        return json.dumps({"seconds": self.seconds, "faults": faults}, indent=1)
+
+
+def written(path: Path) -> Plan:
+    """Read a plan that `Plan.as_json` wrote, or somebody by hand.
+
+    Raises:
+        ValueError: it is no plan; the text says why.
+    """
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+        faults = [Fault(**{**fault, "kind": Kind(fault["kind"])}) for fault in plan["faults"]]
+        return Plan(tuple(sorted(faults, key=lambda fault: fault.at_s)), float(plan["seconds"]))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is no plan: {type(error).__name__}: {error}") from error
 
 
 SHORT = Plan(

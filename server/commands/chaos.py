@@ -17,7 +17,7 @@ from config.settings import load_settings
 from models.db import Mongo
 from models.play.keys import PlayKeys
 from server.chaos.certificate import Certificate
-from server.chaos.plan import SHORT, Plan, full
+from server.chaos.plan import SHORT, Plan, full, written
 from server.chaos.recovery import Recoveries
 from server.chaos.rig import rig
 from server.chaos.run import Incident, carry_out, look
@@ -44,7 +44,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--workers", type=count, default=2)
     parser.add_argument("--watchers", type=count, default=2)
     parser.add_argument("--seed", type=int, default=1, help="the same seed plans the same faults")
-    parser.add_argument("--plan", choices=("short", "full"), default="full")
+    parser.add_argument(
+        "--plan", default="full", help="short, full, or a file written by --show-plan"
+    )
     parser.add_argument("--show-plan", action="store_true", help="print the plan and stop")
     parser.add_argument("--report", type=Path, help="write the certificate here, as JSON")
     parser.add_argument("--log", type=Path, help="write what the processes log here")
@@ -54,9 +56,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(args: argparse.Namespace) -> int:
     """Rehearse; 0 if nothing acknowledged was lost, doubled or altered, 1 if something was."""
-    plan = SHORT if args.plan == "short" else full(args.minutes, args.seed)
+    try:
+        plan = _plan(args)
+    except (OSError, ValueError) as error:
+        print(f"chaos: {error}", file=sys.stderr)
+        return 2
     if args.show_plan:
-        print(json.dumps([fault.as_json() for fault in plan.faults], indent=1))
+        print(plan.as_json())
         return 0
     try:
         with ExitStack() as stack:
@@ -80,6 +86,12 @@ def run(args: argparse.Namespace) -> int:
         console.width = WIDTH
     console.print(certificate.drawn())
     return 0 if certificate.passed else 1
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    if args.plan == "short":
+        return SHORT
+    return full(args.minutes, args.seed) if args.plan == "full" else written(Path(args.plan))
 
 
 async def _chaos(

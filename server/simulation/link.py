@@ -142,7 +142,7 @@ class Link:
             try:
                 await self._connect_once()
             except (RefusedError, LineLostError) as failure:
-                wait = self._wait_after(failure)
+                wait = self.wait_after(failure)
                 if wait is None:
                     raise
                 everywhere = (n + 1) % len(self._urls) == 0
@@ -241,7 +241,7 @@ class Link:
                 try:
                     await self._connect_once()
                 except (RefusedError, LineLostError) as failure:
-                    wait = self._wait_after(failure)
+                    wait = self.wait_after(failure)
                     if wait is None or self._clock.monotonic() + wait > deadline:
                         self._give_up(failure)
                         return
@@ -251,7 +251,7 @@ class Link:
         finally:
             self._returning = None
 
-    def _wait_after(self, failure: RefusedError | LineLostError) -> float | None:
+    def wait_after(self, failure: RefusedError | LineLostError) -> float | None:
         """Return how long to wait before trying again, seconds; None if that is of no use."""
         if isinstance(failure, RefusedError):
             fresh = failure.code == "unauthenticated" and not isinstance(self._token, str)

@@ -81,6 +81,7 @@ class Player:
         self._ledger = ledger
         self._observer = observer
         self._transmitted = transmitted
+        self._patience_s = patience_s
         self._answer_s = ANSWER_S + patience_s
         self.tally = Tally() if tally is None else tally
         self.outbox = Outbox(
@@ -196,6 +197,7 @@ class Player:
 
     async def _opening(self, request: dict[str, Any]) -> dict[str, Any]:
         """Ask until there is an answer; it is the same session, by its `client_key`."""
+        deadline = self._clock.monotonic() + self._patience_s
         while True:
             await self.link.until_up()
             line = self.line
@@ -205,6 +207,11 @@ class Player:
                 if line.ended is None or "client_key" not in request:
                     raise
                 await asyncio.sleep(0)  # the link has been told, and seeks the next line
+            except RefusedError as refused:
+                wait = self.link.wait_after(refused)
+                if wait is None or self._clock.monotonic() + wait > deadline:
+                    raise
+                await asyncio.sleep(wait)
 
     async def start_set(self, **request: Any) -> dict[str, Any]:
         """Start a set; return its anchors, goal, guide period and model."""

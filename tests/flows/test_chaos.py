@@ -40,7 +40,18 @@ async def test_the_short_plan_loses_nothing(
     assert all(fault["never"] == 0 for fault in told["faults"])
 
 
-def test_a_plan_can_be_read_beforehand(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_can_be_read_written_and_changed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert main(["chaos", "--show-plan", "--seed", "7", "--minutes", "3"]) == 0
-    faults = json.loads(capfd.readouterr().out)
-    assert len({fault["kind"] for fault in faults}) == 15
+    said = capfd.readouterr().out
+    plan = tmp_path / "plan.json"
+    plan.write_text(said)
+    assert len({fault["kind"] for fault in json.loads(said)["faults"]}) == 15
+    assert main(["chaos", "--show-plan", "--plan", str(plan)]) == 0
+    assert capfd.readouterr().out == said
+    plan.write_text(said.replace("redis kill", "moon falls"))
+    assert main(["chaos", "--plan", str(plan)]) == 2
+    assert "'moon falls' is not a valid Kind" in capfd.readouterr().err
+    assert main(["chaos", "--plan", str(tmp_path / "none")]) == 2
+    assert "No such file" in capfd.readouterr().err

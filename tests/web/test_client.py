@@ -160,6 +160,13 @@ async def test_a_lost_answer_to_open_is_asked_again_with_the_same_key(
     assert told["errors"] == {}
 
 
+async def test_a_full_server_is_asked_again(server: ScriptedServer) -> None:
+    server.refuse_open = [{"code": "busy", "message": "Later.", "retry_ms": 50}] * 2
+    told = await _play(_plan(server))
+    assert len(server.opens) == 3
+    assert told["errors"] == {}
+
+
 async def test_a_session_sealed_while_away_ends_it(server: ScriptedServer) -> None:
     server.outcome, server.result = "sealed", {"grade": 7}
     server.cut_at = {42: True}

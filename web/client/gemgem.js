@@ -44,6 +44,7 @@ export class GamePlayer {
 
   /** Open the session; the same `client_key` opens the same one if the answer was lost. */
   async openSession(request) {
+    const deadline = performance.now() + this.link.patienceMs;
     for (;;) {
       await this.link.untilUp();
       const { socket } = this.link;
@@ -54,7 +55,10 @@ export class GamePlayer {
         Object.assign(this.limits, opened.limits);
         return opened;
       } catch (error) {
-        if (!(error instanceof LineLostError) || socket.connected) throw error;
+        const wait = error instanceof RefusedError ? this.link.waitAfter(error) : 0;
+        if (wait === null || performance.now() + wait > deadline) throw error;
+        if (error instanceof LineLostError && socket.connected) throw error;
+        await this.link.pauseFor(wait);
       }
     }
   }

@@ -36,6 +36,8 @@ class ScriptedServer:
         """Seqs at which the line is cut, once: before (False) or after (True) it was taken."""
         self.cut_open = False
         """Cut the line instead of answering the next `session:open`."""
+        self.refuse_open: list[dict[str, Any]] = []
+        """Errors of the next `session:open`s."""
         self.refuse_resume: list[dict[str, Any]] = []
         """Errors of the next resumes."""
         self.absent = 0
@@ -132,6 +134,8 @@ class ScriptedServer:
 
     async def _on_open(self, _: str, request: Any) -> Any:
         self.opens.append(request)
+        if self.refuse_open:
+            return {"error": self.refuse_open.pop(0)}
         if self.cut_open:
             self.cut_open = False
             await self.cut()

@@ -211,6 +211,19 @@ async def test_a_lost_answer_to_open_is_asked_again_with_the_same_key(
     await player.disconnect()
 
 
+async def test_a_full_server_is_asked_again_after_the_time_it_names(
+    server: ScriptedServer,
+) -> None:
+    player = Player(server.url, "good", clock=SystemClock(), rng=random.Random(2))
+    await player.connect()
+    server.refuse_open = [{"code": "session_limit", "message": "Full.", "retry_ms": 100}] * 2
+    began = SystemClock().monotonic()
+    await player.open_session(child_id="c", client_key="k-1")
+    assert SystemClock().monotonic() - began >= 0.2
+    assert len(server.opens) == 3
+    await player.disconnect()
+
+
 async def test_servers_are_tried_in_turn(server: ScriptedServer, unused_tcp_port: int) -> None:
     away = f"http://127.0.0.1:{unused_tcp_port}"
     player = Player([away, server.url], "good", clock=SystemClock(), rng=random.Random(2))
