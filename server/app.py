@@ -130,7 +130,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     )
 
     app = web.Application(middlewares=[guard], client_max_size=settings.http.body_bytes)
-    realtime = Realtime(settings.http, settings.socket)
+    realtime = Realtime(settings.http, settings.socket, clock)
     game, watch = GameNamespace(deps, realtime), WatchNamespace(deps, realtime)
     realtime.add(game)
     realtime.add(watch)

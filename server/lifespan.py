@@ -86,6 +86,7 @@ async def _start(p: Parts) -> None:
         ("flush", p.flusher.run),
         ("alarms", p.alarms.run),
         ("health", p.health.run),
+        ("connections", p.realtime.run),
         ("game expiry", p.game.run),
         ("watch expiry", p.watch.run),
         ("live lists", p.watch.run_lists),

@@ -32,8 +32,15 @@ class Wire(Protocol):
         """Return an event ready to be sent to any number of clients."""
         ...
 
-    def post(self, eio_sid: str, encoded: Any) -> None:
-        """Queue an encoded event; never waits. Nothing happens if the client is gone."""
+    def post(self, eio_sid: str, encoded: Any, *, lossy: bool = False) -> None:
+        """Queue an encoded event; never waits. Nothing happens if the client is gone.
+
+        Too much waiting ends the connection, or leaves out what is `lossy`.
+        """
+        ...
+
+    def seat(self, eio_sid: str, account: str) -> None:
+        """Give a connection of an account its place; refuses with an AppError."""
         ...
 
     def backlog(self, eio_sid: str) -> int:
@@ -47,6 +54,9 @@ class Wire(Protocol):
 
 class Connection:
     """One client in one namespace."""
+
+    lossy = False
+    """Whether what is sent may be left out for a slow reader."""
 
     def __init__(self, wire: Wire, namespace: str, eio_sid: str, who: Principal) -> None:
         self.namespace = namespace
@@ -62,7 +72,7 @@ class Connection:
     def post(self, encoded: Any) -> None:
         """Send an event that is encoded already."""
         if self.open:
-            self.wire.post(self.eio_sid, encoded)
+            self.wire.post(self.eio_sid, encoded, lossy=self.lossy)
 
     def end(self, event: str, error: AppError) -> None:
         """Tell why in `event`, then close."""
@@ -128,6 +138,7 @@ class LiveNamespace(Generic[C]):
         """
         try:
             who = principal_of_connect(self.deps.verifier, auth, self.roles)
+            self.wire.seat(eio_sid, who.user_id)
         except AppError as error:
             metrics.CONNECTS_REFUSED.labels(self.name, error.code).inc()
             raise

@@ -20,6 +20,7 @@ from config.settings import Settings, load_settings
 from models.accounts.tokens import create_dev_key
 from server.app import ConfigurationError, build_app
 from server.embedded import EmbeddedError, embedded
+from server.listener import site_runner
 from server.loop import run_loop
 
 log = logging.getLogger(__name__)
@@ -73,12 +74,7 @@ async def _serve(args: argparse.Namespace, settings: Settings) -> int:
     async with AsyncExitStack() as stack:
         if args.embedded:
             settings = await _embed(stack, args.data, settings)
-        runner = web.AppRunner(
-            build_app(settings),
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=2.0,
-        )
+        runner = site_runner(build_app(settings), settings.http)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         site = web.TCPSite(runner, settings.http.host, settings.http.port, backlog=1024)
