@@ -20,6 +20,7 @@ from handlers.rest.results import add_results
 from jobs.alarms import Alarms
 from jobs.flush import Flusher
 from jobs.runner import Runner
+from models.accounts.revocations import Revocations
 from models.accounts.tokens import Verifier, load_dev_key
 from models.bus import Bus
 from models.db import DatabaseError, Mongo
@@ -79,6 +80,8 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     buffer = PlayBuffer(redis, keys, store.session_ttl_seconds)
     bus = Bus(redis)
 
+    revocations = Revocations(redis, bus, store.redis_prefix, clock)
+
     hub = FeedHub()
     engine = Engine(catalogue=catalogue(), hub=hub, clock=clock, limits=settings.live)
     appender = Appender(engine=engine, buffer=buffer, bus=bus, keys=keys, clock=clock)
@@ -114,7 +117,11 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
 
     token = settings.token
     verifier = Verifier(
-        (load_dev_key(settings.dev_key),), token.issuer, token.audience, token.leeway_seconds
+        (load_dev_key(settings.dev_key),),
+        token.issuer,
+        token.audience,
+        token.leeway_seconds,
+        revocations.covers,
     )
     deps = Deps(
         settings=settings,
@@ -135,6 +142,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     realtime.add(game)
     realtime.add(watch)
     realtime.attach(app)
+    revocations.told += [game.revoke, watch.revoke]
     add_telemetry(app, health)
     add_results(app, deps)
     add_pages(app, ROOT)
@@ -146,6 +154,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
             mongo=mongo,
             repo=repo,
             bus=bus,
+            revocations=revocations,
             engine=engine,
             appender=appender,
             relay=relay,

@@ -14,6 +14,7 @@ from handlers.live.watch import WatchNamespace
 from jobs.alarms import Alarms
 from jobs.flush import Flusher
 from jobs.runner import Runner
+from models.accounts.revocations import Revocations
 from models.bus import Bus
 from models.db import Mongo
 from models.play.repo import PlayRepo
@@ -40,6 +41,7 @@ class Parts:
     mongo: Mongo
     repo: PlayRepo
     bus: Bus
+    revocations: Revocations
     engine: Engine
     appender: Appender
     relay: Relay
@@ -74,6 +76,7 @@ async def _start(p: Parts) -> None:
     catalogue().warm()
     await p.appender.start()
     await p.relay.start()
+    await p.revocations.start()
     for name, job in (
         ("bus listening", p.bus.run_listening),
         ("bus publishing", p.bus.run_publishing),
@@ -87,6 +90,7 @@ async def _start(p: Parts) -> None:
         ("alarms", p.alarms.run),
         ("health", p.health.run),
         ("connections", p.realtime.run),
+        ("revocations", p.revocations.run),
         ("game expiry", p.game.run),
         ("watch expiry", p.watch.run),
         ("live lists", p.watch.run_lists),

@@ -223,9 +223,19 @@ class LiveNamespace(Generic[C]):
             now = self.deps.clock.time_us() // 1_000_000
             for connection in list(self.connections.values()):
                 if now > connection.who.expires_at:
+                    metrics.LIMITED.labels("token_expired").inc()
                     connection.end(
                         "closed", AppError(ErrorCode.UNAUTHENTICATED, "The token has expired.")
                     )
+
+    def revoke(self, sign_in: str) -> None:
+        """End the connections of a sign-in that was withdrawn."""
+        for connection in list(self.connections.values()):
+            if connection.who.sign_in == sign_in:
+                metrics.LIMITED.labels("revoked").inc()
+                connection.end(
+                    "revoked", AppError(ErrorCode.UNAUTHENTICATED, "You were signed out.")
+                )
 
     async def close(self) -> None:
         """Wait shortly for the calls under way, then cancel them."""
