@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from config.clock import SystemClock
 from config.settings import Settings, load_settings
 from models.accounts.records import Role
-from models.accounts.tokens import create_dev_key, mint
+from models.accounts.tokens import Verifier, create_dev_key, load_dev_key, mint
 from server.app import build_app
 from server.listener import site_runner
 
@@ -30,6 +30,12 @@ class Served:
         """Return an access token."""
         more.setdefault("sub", f"{Role(role).value}-1")
         return mint(self.key, roles=[role], children=children, clock=SystemClock(), **more)
+
+    def sign_in(self, token: str) -> str:
+        """Return the sign-in a token belongs to."""
+        rules = self.settings.token
+        verifier = Verifier((load_dev_key(self.key),), rules.issuer, rules.audience, 0)
+        return verifier.principal(token).sign_in
 
 
 def settings_of(

@@ -7,6 +7,7 @@ list is read again now and then.
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from redis.asyncio import Redis
 
@@ -47,9 +48,10 @@ class Revocations:
         while True:
             now = self._clock.time_us() // 1_000_000
             await self._redis.zremrangebyscore(self._key, "-inf", now)
-            members = await self._redis.zrange(self._key, 0, -1)
-            self._learn([member.decode() for member in members])
-            self._known = frozenset(member.decode() for member in members)
+            members = cast("list[bytes]", await self._redis.zrange(self._key, 0, -1))
+            listed = [member.decode() for member in members]
+            self._learn(listed)
+            self._known = frozenset(listed)
             await asyncio.sleep(READ_SECONDS)
 
     def _learn(self, sign_ins: list[str]) -> None:
