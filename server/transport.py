@@ -140,7 +140,7 @@ class Line:
                     if kind is WSMsgType.PING:
                         await self._ws.pong(data)
                 else:
-                    if kind is WSMsgType.ERROR and self._ws.close_code == _TOO_BIG:
+                    if kind is WSMsgType.ERROR and getattr(data, "code", None) == _TOO_BIG:
                         metrics.LIMITED.labels("message_bytes").inc()
                     break
         except Ended as ended:
