@@ -15,6 +15,7 @@ EVENTS_REFUSED = Counter(
 )
 SESSIONS = Gauge("gemgem_sessions", "Sessions this worker holds.", registry=REGISTRY)
 SESSIONS_SEALED = Counter("gemgem_sessions_sealed", "Sessions sealed.", ["how"], registry=REGISTRY)
+RESUMES = Counter("gemgem_resumes", "Sessions resumed.", ["outcome"], registry=REGISTRY)
 MESSAGES = Counter("gemgem_messages", "Numbered messages taken.", registry=REGISTRY)
 MESSAGES_REFUSED = Counter(
     "gemgem_messages_refused", "Numbered messages refused.", ["code"], registry=REGISTRY

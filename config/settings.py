@@ -111,13 +111,17 @@ class LiveSettings(_Section):
     """Frames of one session are appended in chunks of this length."""
     ack_ms: Positive
     score_ms: Positive
-    unacked_messages: Positive
+    unacked_messages: Annotated[int, Field(gt=0, le=4096)]
     """Messages a session may have that Redis has not confirmed."""
     unacked_bytes: Positive
     sessions: Positive
     """Open sessions of one worker."""
     close_seconds: Positive
     """How long `session:close` waits for `stored` before it answers `busy`."""
+    grace_seconds: Positive
+    """How long a session without a connection waits to be resumed before it is sealed."""
+    snapshot_seconds: Positive
+    """How often the scoring state of an open set is kept for another worker."""
     linger_seconds: Positive
     """How long a sealed session is kept to answer again."""
     watchers: Positive

@@ -50,6 +50,7 @@ class Runner:
         self._outages = outages
         self._jobs: list[Job] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
         self._scheduler = aiojobs.Scheduler(close_timeout=stop_seconds, limit=None)
 
     async def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
@@ -60,6 +61,7 @@ class Runner:
 
     async def close(self) -> None:
         """Cancel every job and wait for it."""
+        self._closing = True
         closing = asyncio.create_task(self._scheduler.close(), name="closing of the jobs")
         while not (await asyncio.wait({closing}, timeout=CANCEL_AGAIN_S))[0]:
             # `asyncio.wait_for` of Python 3.11 loses a cancellation that meets its result, and
@@ -78,11 +80,10 @@ class Runner:
         ]
 
     async def _supervise(self, job: Job) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        while True:
+        if (task := asyncio.current_task()) is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        while not self._closing:  # a cancellation may come out of a library as its time-out
             began = self._clock.monotonic()
             try:
                 await job.run()

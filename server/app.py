@@ -19,13 +19,16 @@ from handlers.rest.pages import add_pages
 from handlers.rest.results import add_results
 from jobs.alarms import Alarms
 from jobs.flush import Flusher
+from jobs.janitor import Janitor
 from jobs.runner import Runner
 from models.accounts.revocations import Revocations
 from models.accounts.tokens import Verifier, load_dev_key
 from models.bus import Bus
 from models.db import DatabaseError, Mongo
 from models.play.buffer import PlayBuffer
+from models.play.history import Histories
 from models.play.keys import PlayKeys
+from models.play.ownership import Ownership
 from models.play.repo import PlayRepo
 from models.play.stream import PlayStream
 from models.therapy.repo import TherapyRepo
@@ -38,8 +41,10 @@ from sessions.catalogue import catalogue
 from sessions.directory import Directory
 from sessions.engine import Engine
 from sessions.feed import FeedHub
+from sessions.rebuild import Rebuilder
 from sessions.registry import Registry
 from sessions.relay import Relay
+from sessions.takeover import Takeover
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -77,14 +82,28 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     mongo = Mongo(settings.mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver)
     keys = PlayKeys(store.redis_prefix, store.shards)
     repo = PlayRepo(mongo.database)
-    buffer = PlayBuffer(redis, keys, store.session_ttl_seconds)
+    buffer = PlayBuffer(redis, keys, store.session_ttl_seconds, clock)
+    ownership = Ownership(redis, keys, store.session_ttl_seconds, clock)
+    stream = PlayStream(redis, keys, node)
     bus = Bus(redis)
 
     revocations = Revocations(redis, bus, store.redis_prefix, clock)
 
     hub = FeedHub()
     engine = Engine(catalogue=catalogue(), hub=hub, clock=clock, limits=settings.live)
-    appender = Appender(engine=engine, buffer=buffer, bus=bus, keys=keys, clock=clock)
+    appender = Appender(
+        engine=engine, buffer=buffer, ownership=ownership, bus=bus, keys=keys, clock=clock
+    )
+    rebuilder = Rebuilder(catalogue())
+    takeover = Takeover(
+        ownership=ownership,
+        histories=Histories(repo, stream),
+        repo=repo,
+        rebuilder=rebuilder,
+        bus=bus,
+        keys=keys,
+        limits=settings.live,
+    )
     relay = Relay(node=node, engine=engine, hub=hub, bus=bus, keys=keys, clock=clock)
     directory = Directory(
         node=node,
@@ -97,7 +116,10 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     registry = Registry(
         node=node,
         engine=engine,
-        buffer=buffer,
+        ownership=ownership,
+        takeover=takeover,
+        bus=bus,
+        keys=keys,
         clock=clock,
         limits=settings.live,
         new_id=lambda: f"s_{secrets.token_urlsafe(15)}",
@@ -107,12 +129,13 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     runner = Runner(clock, outages=(RedisError, DatabaseError, OSError, TimeoutError))
     alarms = Alarms(settings.discord_webhook)
     flusher = Flusher(
-        stream=PlayStream(redis, keys, node),
+        stream=stream,
         repo=repo,
         clock=clock,
         settings=store,
         alarm=alarms.raise_alarm,
     )
+    janitor = Janitor(ownership=ownership, registry=registry, limits=settings.live)
     health = Health(redis, mongo, runner, clock)
 
     token = settings.token
@@ -159,8 +182,10 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
             appender=appender,
             relay=relay,
             registry=registry,
+            rebuilder=rebuilder,
             directory=directory,
             flusher=flusher,
+            janitor=janitor,
             alarms=alarms,
             runner=runner,
             health=health,

@@ -13,6 +13,7 @@ from handlers.live.game import GameNamespace
 from handlers.live.watch import WatchNamespace
 from jobs.alarms import Alarms
 from jobs.flush import Flusher
+from jobs.janitor import Janitor
 from jobs.runner import Runner
 from models.accounts.revocations import Revocations
 from models.bus import Bus
@@ -24,11 +25,15 @@ from sessions.appender import Appender
 from sessions.catalogue import catalogue
 from sessions.directory import Directory
 from sessions.engine import Engine
+from sessions.rebuild import Rebuilder
 from sessions.registry import Registry
 from sessions.relay import Relay
 
 log = logging.getLogger(__name__)
 
+SPREAD_MS = 5000
+APART_MS = 10
+"""Reconnects are told to come this far apart, all of them within `SPREAD_MS`."""
 SETTLE_SECONDS = 5.0
 DRAIN_SECONDS = 4.0
 
@@ -46,14 +51,20 @@ class Parts:
     appender: Appender
     relay: Relay
     registry: Registry
+    rebuilder: Rebuilder
     directory: Directory
     flusher: Flusher
+    janitor: Janitor
     alarms: Alarms
     runner: Runner
     health: Health
     realtime: Realtime
     game: GameNamespace
     watch: WatchNamespace
+
+
+PARTS: web.AppKey[Parts] = web.AppKey("parts")
+"""Where the parts of a running application are found."""
 
 
 def attach(app: web.Application, parts: Parts) -> None:
@@ -67,6 +78,7 @@ def attach(app: web.Application, parts: Parts) -> None:
     async def leave(_: web.Application) -> None:
         await _leave(parts)
 
+    app[PARTS] = parts
     app.cleanup_ctx.append(run)
     # Before the server waits for its connections to end: ours would never end by themselves.
     app.on_shutdown.append(leave)
@@ -77,12 +89,15 @@ async def _start(p: Parts) -> None:
     await p.appender.start()
     await p.relay.start()
     await p.revocations.start()
+    await p.registry.start()
     for name, job in (
         ("bus listening", p.bus.run_listening),
         ("bus publishing", p.bus.run_publishing),
         ("engine", p.engine.run),
         ("appender", p.appender.run),
         ("stored marks", p.appender.run_refresh),
+        ("snapshots", p.appender.run_snapshots),
+        ("janitor", p.janitor.run),
         ("relay", p.relay.run),
         ("places", p.registry.run),
         ("directory", p.directory.run),
@@ -100,13 +115,14 @@ async def _start(p: Parts) -> None:
 
 
 async def _leave(p: Parts) -> None:
-    """Tell the players, seal what they play, and close their connections."""
+    """Tell the players, append what they sent, and close their connections."""
     p.health.draining = True
-    for connection in [*p.game.connections.values(), *p.watch.connections.values()]:
-        connection.send("draining", {"retry_after_ms": 1000})
-    for session in p.engine.open_sessions():
-        session.abandon()
-        p.engine.touch(session)
+    connections = [*p.game.connections.values(), *p.watch.connections.values()]
+    # Each comes back at a time of its own, so that the next worker is not run over.
+    step = min(SPREAD_MS / max(len(connections), 1), APART_MS)
+    for n, connection in enumerate(connections):
+        connection.send("draining", {"retry_after_ms": round(n * step)})
+    # The sessions stay open: whoever resumes them does it on another worker, or on the next one.
     await _within(SETTLE_SECONDS, p.appender.settle(), "appending what is left")
     await p.realtime.close_all()
 
@@ -115,6 +131,7 @@ async def _stop(p: Parts) -> None:
     """Let what was appended be stored, then let go of the stores."""
     await p.game.close()
     await p.watch.close()
+    await p.rebuilder.close()
     await p.runner.close()
     await _within(DRAIN_SECONDS, p.flusher.drain(DRAIN_SECONDS), "flushing what is left")
     await _within(1.0, p.directory.withdraw(), "leaving the directory")

@@ -12,12 +12,14 @@ from models.bus import Bus
 from models.errors import AppError, ErrorCode
 from models.play.buffer import Answer, Append, PlayBuffer, Taken
 from models.play.keys import PlayKeys
+from models.play.ownership import Ownership
 from sessions.engine import Engine
 from sessions.session import Session
 
 log = logging.getLogger(__name__)
 
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+SNAPSHOTS_S = 0.25
 REFRESH_S = 5.0
 """How often the stored marks are read from Redis: what was said while it was away is lost."""
 
@@ -26,10 +28,18 @@ class Appender:
     """One loop, one append in flight, so a session's messages can only arrive in order."""
 
     def __init__(
-        self, *, engine: Engine, buffer: PlayBuffer, bus: Bus, keys: PlayKeys, clock: Clock
+        self,
+        *,
+        engine: Engine,
+        buffer: PlayBuffer,
+        ownership: Ownership,
+        bus: Bus,
+        keys: PlayKeys,
+        clock: Clock,
     ) -> None:
         self._engine = engine
         self._buffer = buffer
+        self._ownership = ownership
         self._bus = bus
         self._keys = keys
         self._clock = clock
@@ -89,11 +99,13 @@ class Appender:
             self._engine.mark(session)
             return
         log.warning("session %s: append refused as %s", session.id, answer.taken)
-        code = ErrorCode.SUPERSEDED if answer.taken is Taken.FENCED else ErrorCode.INTERNAL
-        event = "superseded" if answer.taken is Taken.FENCED else "closed"
-        error = AppError(code, "This connection no longer holds the session; open it again.")
         if session.player is not None:
-            session.player.end(event, error)
+            if answer.taken is Taken.FENCED:
+                session.player.end("superseded", AppError(ErrorCode.SUPERSEDED, "Taken over."))
+            else:
+                # Redis lost something: who resumes is told from where to send again.
+                error = AppError(ErrorCode.BUSY, "Resume the session.", retry_ms=200)
+                session.player.end("closed", error)
         self._engine.remove(session)
 
     def _heard(self, raw: bytes) -> None:
@@ -113,3 +125,10 @@ class Appender:
             lagging = [s.id for s in self._engine.sessions.values() if s.stored < s.buffered]
             for session_id, stored in (await self._buffer.read_stored(lagging)).items():
                 self._store(session_id, stored)
+
+    async def run_snapshots(self) -> None:
+        """Keep the scoring state of open sets for whoever takes them over, for ever."""
+        while True:
+            await asyncio.sleep(SNAPSHOTS_S)
+            for session, snapshot in self._engine.take_snapshots():
+                await self._ownership.keep_snapshot(session.id, session.token, snapshot)

@@ -1,35 +1,49 @@
-"""Opening and leaving sessions; a child's place is held for one of them at a time."""
+"""Opening, resuming and leaving sessions; a child's place is held for one of them at a time."""
 
 import asyncio
+import contextlib
 import hashlib
+import hmac
 import logging
 from collections.abc import Callable
 from typing import Any
 
+import msgpack
 from redis.exceptions import RedisError
 
 from config.clock import Clock
 from config.settings import LiveSettings
 from models.accounts.records import Principal
-from models.children.access import access_child, alias_of
+from models.bus import Bus
+from models.children.access import access_child
 from models.db import DatabaseError
 from models.errors import AppError, ErrorCode
-from models.play.buffer import PlayBuffer
+from models.play.keys import PlayKeys
+from models.play.ownership import Ownership
 from models.play.records import session_item, utc
 from models.therapy.repo import TherapyRepo
 from models.therapy.rules import Therapy
 from sessions.engine import Engine
-from sessions.session import Opened, Player, Session, State, busy_error, sealed_error
+from sessions.session import (
+    Opened,
+    Player,
+    Session,
+    State,
+    busy_error,
+    opened_of,
+    sealed_error,
+)
+from sessions.takeover import Takeover
 
 log = logging.getLogger(__name__)
 
 CHILD_LEASE_MS = 20_000
 RENEW_S = 5.0
 RELEASE_S = 0.2
-THERAPY_S = 1.0
-"""How long an opening waits for the child's therapy profile."""
 LEAVING_TRIES = 20
 """Looks, half a `RELEASE_S` apart, at the place of a session that is being sealed."""
+THERAPY_S = 1.0
+"""How long an opening waits for the child's therapy profile."""
 
 
 class Registry:
@@ -40,19 +54,34 @@ class Registry:
         *,
         node: str,
         engine: Engine,
-        buffer: PlayBuffer,
+        ownership: Ownership,
+        takeover: Takeover,
+        therapies: TherapyRepo,
+        bus: Bus,
+        keys: PlayKeys,
         clock: Clock,
         limits: LiveSettings,
         new_id: Callable[[], str],
-        therapies: TherapyRepo,
     ) -> None:
         self._node = node
         self._engine = engine
-        self._buffer = buffer
+        self._ownership = ownership
+        self._takeover = takeover
+        self._therapies = therapies
+        self._bus = bus
+        self._keys = keys
         self._clock = clock
         self._limits = limits
         self._new_id = new_id
-        self._therapies = therapies
+        self._opening: dict[str, asyncio.Lock] = {}
+        self._left = asyncio.Event()
+        """Somebody left: the place of a child is free."""
+
+    async def start(self) -> None:
+        """Listen to what other workers take over or open."""
+        await self._bus.subscribe(self._keys.taken(), self._heard)
+
+    # -- opening
 
     async def open(self, who: Principal, asked: dict[str, Any], player: Player) -> Session:
         """Open the session of this `client_key`, or return it if this worker holds it already.
@@ -64,38 +93,54 @@ class Registry:
             AppError: `not_found` (child), `session_limit`, `session_sealed`, `conflict`, `busy`.
         """
         access_child(who, asked["child_id"])
-        if len(self._engine.sessions) >= self._limits.sessions:
-            raise AppError(
-                ErrorCode.SESSION_LIMIT, "This worker is full; try again.", retry_ms=5000
-            )
+        self._check_room()
         try:
             return await self._open(who, asked, player)
         except (RedisError, OSError, TimeoutError) as error:
             raise busy_error() from error
 
+    def _check_room(self) -> None:
+        if len(self._engine.sessions) >= self._limits.sessions:
+            raise AppError(
+                ErrorCode.SESSION_LIMIT, "This worker is full; try again.", retry_ms=5000
+            )
+
     async def _open(self, who: Principal, asked: dict[str, Any], player: Player) -> Session:
-        session_id = await self._buffer.claim_opening(
+        session_id = await self._ownership.claim_opening(
             who.user_id, asked["client_key"], self._new_id()
         )
         known = self._engine.sessions.get(session_id)
         if known is not None:
-            return self._again(known, asked, player)
+            if known.opened.child_id != asked["child_id"]:
+                raise AppError(ErrorCode.CONFLICT, "This `client_key` is of another child.")
+            if known.state is State.SEALED:
+                raise sealed_error()
+            self._attach(known, player)
+            return known
         await self._hold_child(asked["child_id"], session_id)
         therapy = await self._therapy(asked["child_id"])
         opened = self._opened(session_id, who, asked, therapy)
         item = session_item(session_id, {**opened.document, "at": utc(self._clock.time_us())})
-        if not await self._buffer.open(session_id, 1, item):
-            raise AppError(ErrorCode.CONFLICT, "This `client_key` was used before; make a new one.")
-        session = Session(opened, self._limits, token=1)
+        token = await self._ownership.open(session_id, opened.child_id, item)
+        if token is None:
+            raise AppError(
+                ErrorCode.CONFLICT, "This `client_key` was used before: resume, or make a new one."
+            )
+        session = Session(opened, self._limits, token)
         session.player = player
         self._engine.add(session)
         return session
 
     async def _hold_child(self, child_id: str, session_id: str) -> None:
+        # A session of the child without a connection is sealed first, here or elsewhere.
+        for other in self._engine.open_sessions():
+            if other.opened.child_id == child_id and other.id != session_id and not other.player:
+                self._abandon(other)
+        self._bus.publish(self._keys.taken(), msgpack.packb([session_id, 0, child_id]))
         for _ in range(LEAVING_TRIES):
-            if await self._buffer.hold_child(child_id, session_id, CHILD_LEASE_MS):
+            if await self._ownership.hold_child(child_id, session_id, CHILD_LEASE_MS):
                 return
-            holder = self._engine.sessions.get(await self._buffer.child_holder(child_id))
+            holder = self._engine.sessions.get(await self._ownership.child_holder(child_id))
             if holder is None or (holder.player is not None and holder.state is not State.SEALED):
                 break
             await asyncio.sleep(RELEASE_S / 2)  # it is being sealed: its place is free at once
@@ -117,8 +162,6 @@ class Registry:
     def _opened(
         self, session_id: str, who: Principal, asked: dict[str, Any], therapy: Therapy
     ) -> Opened:
-        child_id: str = asked["child_id"]
-        alias = alias_of(child_id)
         resume_token = self._new_id()
         document = {
             "_id": session_id,
@@ -126,60 +169,146 @@ class Registry:
             "opened_by": who.user_id,
             "opened_us": self._clock.time_us(),
             "node": self._node,
-            "resume_sha256": hashlib.sha256(resume_token.encode()).hexdigest(),
+            "resume_sha256": _digest(resume_token),
         }
-        return Opened(
-            session_id=session_id,
-            child_id=child_id,
-            alias=alias,
-            user_id=who.user_id,
-            kind=asked["kind"],
-            space=asked["space"],
-            fps=asked["fps"],
-            resume_token=resume_token,
-            document=document,
-            therapy=therapy,
+        return opened_of(document, therapy, resume_token)
+
+    # -- resuming
+
+    async def resume(
+        self, who: Principal, session_id: str, resume_token: str, player: Player
+    ) -> tuple[Session | None, str, dict[str, Any]]:
+        """Take a session up on this worker, wherever it was before.
+
+        Returns:
+            The session (None when it is sealed), the outcome, and its result if it is sealed.
+
+        Raises:
+            AppError: `not_found` for an unknown session and a wrong token alike, `busy`.
+        """
+        lock = self._opening.setdefault(session_id, asyncio.Lock())
+        try:
+            async with lock:
+                return await self._resume(who, session_id, resume_token, player)
+        except (RedisError, DatabaseError, OSError, TimeoutError) as error:
+            raise busy_error() from error
+        finally:
+            if not lock.locked():
+                self._opening.pop(session_id, None)
+
+    async def _resume(
+        self, who: Principal, session_id: str, resume_token: str, player: Player
+    ) -> tuple[Session | None, str, dict[str, Any]]:
+        session = self._engine.sessions.get(session_id)
+        document = (
+            session.opened.document
+            if session is not None
+            else await self._takeover.find_opened(session_id)
         )
+        if (
+            document is None
+            or document["opened_by"] != who.user_id
+            or not hmac.compare_digest(document["resume_sha256"], _digest(resume_token))
+        ):
+            raise AppError(ErrorCode.NOT_FOUND, "There is no such session to resume.")
+        access_child(who, document["child_id"])
+        if session is not None and session.state is not State.SEALED:
+            outcome = "resumed" if session.player is None else "taken_over"
+            await self._hold_child(session.opened.child_id, session_id)
+            self._attach(session, player)
+            return session, outcome, {}
+        if session is not None:
+            session.player = player
+            return session, "sealed", session.result or {}
+        self._check_room()
+        connected = await self._ownership.child_holder(document["child_id"]) == session_id
+        taken = await self._takeover.take(document, await self._therapy(document["child_id"]))
+        if taken.session is None:
+            return None, "sealed", taken.result
+        if not connected:
+            await self._hold_child(document["child_id"], session_id)
+        taken.session.player = player
+        self._engine.adopt(taken.session, taken.rebuilt)
+        if taken.lost:
+            return taken.session, "restarted", {}
+        return taken.session, "taken_over" if connected else "resumed", {}
 
-    def _again(self, session: Session, asked: dict[str, Any], player: Player) -> Session:
-        if session.state is State.SEALED:
-            raise sealed_error()
-        if session.opened.child_id != asked["child_id"]:
-            raise AppError(ErrorCode.CONFLICT, "This `client_key` opened another child's session.")
-        if session.player is not None and session.player is not player:
-            session.player.end(
-                "superseded",
-                AppError(ErrorCode.SUPERSEDED, "The session goes on through another connection."),
-            )
-        session.player = player
-        return session
+    async def seal_lost(self, session_id: str) -> None:
+        """Seal a session nobody has: its worker is gone and nobody came back.
 
-    def leave(self, session: Session, player: Player) -> None:
-        """The connection is gone: what it sent still counts, then the session is sealed."""
-        if session.player is not player:
+        Raises:
+            redis.exceptions.RedisError, models.db.DatabaseError: it stays for the next look.
+        """
+        document = await self._takeover.find_opened(session_id)
+        if document is None or session_id in self._engine.sessions:
             return
-        session.player = None
+        taken = await self._takeover.take(document, await self._therapy(document["child_id"]))
+        if taken.session is not None:
+            self._engine.adopt(taken.session, taken.rebuilt)
+            self._abandon(taken.session)
+
+    # -- leaving
+
+    def _attach(self, session: Session, player: Player) -> None:
+        old, session.player, session.detached_at = session.player, player, None
+        if old is not None and old is not player:
+            old.end("superseded", _superseded())
+
+    def _abandon(self, session: Session) -> None:
         session.abandon()
         self._engine.touch(session)
 
+    def _heard(self, raw: bytes) -> None:
+        session_id, token, child_id = msgpack.unpackb(raw)
+        session = self._engine.sessions.get(session_id)
+        if session is not None and 0 < session.token < token:
+            if session.player is not None:
+                session.player.end("superseded", _superseded())
+            self._engine.remove(session)
+        if token == 0:  # the child opens another session: what it left elsewhere ends now
+            for other in self._engine.open_sessions():
+                mine = other.opened.child_id == child_id and other.id != session_id
+                if mine and other.player is None:
+                    self._abandon(other)
+
+    def leave(self, session: Session, player: Player) -> None:
+        """The connection is gone. The session waits for it; after that it is sealed."""
+        if session.player is player:
+            session.player = None
+            session.detached_at = self._clock.monotonic()
+            self._left.set()
+
     async def run(self) -> None:
-        """Renew the children's places for ever, and give back those of sealed sessions."""
+        """Hold the places of those who play, give back the others, seal who stays away."""
         held: dict[str, Session] = {}
         renew_at = 0.0
         while True:
-            await asyncio.sleep(RELEASE_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._left.wait(), RELEASE_S)
+            self._left.clear()
             now = self._clock.monotonic()
             renewing = now >= renew_at
             if renewing:
                 renew_at = now + RENEW_S
-            held.update(self._engine.sessions)
+            for session in list(self._engine.sessions.values()):
+                left = session.detached_at
+                if left is not None and now - left > self._limits.grace_seconds:
+                    session.detached_at = None
+                    self._abandon(session)
+            held.update((s.id, s) for s in self._engine.sessions.values() if s.player is not None)
             for session in list(held.values()):
                 child_id = session.opened.child_id
-                gone = session.id not in self._engine.sessions
-                if gone or (
-                    session.state is State.SEALED and session.buffered == session.cursor - 1
-                ):
-                    await self._buffer.release_child(child_id, session.id)
+                over = session.state is State.SEALED and session.buffered == session.cursor - 1
+                if over or session.player is None or session.id not in self._engine.sessions:
+                    await self._ownership.release_child(child_id, session.id)
                     held.pop(session.id, None)
                 elif renewing:
-                    await self._buffer.hold_child(child_id, session.id, CHILD_LEASE_MS)
+                    await self._ownership.hold_child(child_id, session.id, CHILD_LEASE_MS)
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _superseded() -> AppError:
+    return AppError(ErrorCode.SUPERSEDED, "The session goes on through another connection.")

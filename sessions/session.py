@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from config import metrics
 from config.settings import LiveSettings
+from models.children.access import alias_of
 from models.errors import AppError, ErrorCode
 from models.play.buffer import Append
 from models.play.records import Item, chunk_item
@@ -94,6 +95,22 @@ class Opened:
     """What was known of the child's hands at the opening, and what its sets calibrated since."""
 
 
+def opened_of(document: dict[str, Any], therapy: Therapy, resume_token: str) -> Opened:
+    """Return what a session's document says, as the engine wants it."""
+    return Opened(
+        session_id=document["_id"],
+        child_id=document["child_id"],
+        alias=alias_of(document["child_id"]),
+        user_id=document["opened_by"],
+        kind=document["kind"],
+        space=document["space"],
+        fps=document["fps"],
+        resume_token=resume_token,
+        document=document,
+        therapy=therapy,
+    )
+
+
 class Session:
     """The state of one session. Only the engine's tick changes it, apart from `offer`."""
 
@@ -119,6 +136,8 @@ class Session:
         self.told_at = 0.0
         self.scored_at = 0.0
         self.advised: str | None = None
+        self.detached_at: float | None = None
+        self.snapshot_at = 0.0
         self.sealed_at: float | None = None
         self.result: dict[str, Any] | None = None
         self._limits = limits
@@ -163,6 +182,16 @@ class Session:
             outcome.waiting.append((reply, deadline))
             self._keep(outcome)
         return True
+
+    def take_up(self, last: int, stored: int) -> None:
+        """Go on after message `last`, as the session was left by another owner."""
+        self.expected = self.cursor = last + 1
+        self.buffered = last
+        self.stored = stored
+
+    def answered(self, seq: int, answer: dict[str, Any] | AppError) -> None:
+        """Know the answer to a message of before, for a client that asks again."""
+        self._keep(Outcome(seq, answer))
 
     def abandon(self) -> None:
         """Close without the client: what is in the inbox still counts, nothing more is taken."""
@@ -248,6 +277,7 @@ class Session:
             self.cursor - 1,
             self._seal,
             tuple(self._pending),
+            self.stored,
         )
         self._pending = []
         self._due = None
@@ -289,10 +319,21 @@ class Session:
                 for reply in late:
                     reply(busy_error())
 
-    @property
-    def owes(self) -> bool:
-        """Whether somebody waits for an answer."""
-        return any(outcome.waiting for outcome in self.outcomes.values())
+    def tell_marks(self, now: float) -> bool:
+        """Tell both marks if one moved; False while it is too soon after the last time."""
+        if (now - self.told_at) * 1000 < self._limits.ack_ms:
+            return False
+        marks = (self.buffered, self.stored)
+        if marks != self.told:
+            self.told, self.told_at = marks, now
+            self.send("ack", {"buffered": marks[0], "stored": marks[1]})
+        return True
+
+    def over(self, now: float) -> bool:
+        """Whether a sealed session is stored, and nobody is there to ask again."""
+        if self.sealed_at is None or self.stored < self.cursor - 1:
+            return False
+        return self.player is None or now - self.sealed_at > self._limits.linger_seconds
 
     def send(self, event: str, *args: object) -> None:
         """Send to the player, if there is one."""

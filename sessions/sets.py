@@ -11,11 +11,13 @@ from typing import Any
 from models.errors import AppError, ErrorCode
 from models.grading.records import GradingModel
 from models.grading.rules import session_grade
+from models.play.records import Item, calibration_item, record_item
 from models.therapy.rules import Therapy
 from sessions.catalogue import Catalogue
-from sessions.kinematics import age_band
+from sessions.kinematics import HAND_LENGTH_M, PALM_FRACTION, AgeBand, age_band
 from sessions.record import play_record
 from sessions.scoring.plan import SetPlan, Space
+from sessions.symmetry import symmetry
 
 
 @dataclass(slots=True)
@@ -110,7 +112,13 @@ def plan_of(
         guide_period_us=context["guide_period_us"],
         rest=context["anchors"]["rest"],
         target=context["anchors"]["target"],
+        palm_mm=_palm_mm(context["age_band"]),
     )
+
+
+def _palm_mm(band: AgeBand | None) -> float | None:
+    """Return the usual length of the palm at an age, mm; None when the age is not known."""
+    return None if band is None else 1000.0 * PALM_FRACTION * HAND_LENGTH_M[band]
 
 
 def start_answer(start: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,5 +229,16 @@ def result_of(
             "reps_partial": sum(s["reps_partial"] for s in sets),
             "asked_reps": sum(s["asked_reps"] for s in sets),
         },
+        "symmetry": symmetry(records),
         "grade": session_grade((s["grade"], s["asked_reps"]) for s in sets),
     }
+
+
+def kept_of(session_id: str, last: int, record: dict[str, Any], therapy: Therapy) -> list[Item]:
+    """Return what is stored of a finished set: its record, and a calibration if it gave one."""
+    items = [record_item(session_id, last, record)]
+    calibration = therapy.learn(record)
+    if calibration is not None:
+        document = calibration.model_dump(mode="json", by_alias=True)
+        items.append(calibration_item(session_id, last, document))
+    return items

@@ -62,6 +62,21 @@ def snapshot_of(session: Session, batch: Batch, time_us: int) -> dict[str, Any]:
     }
 
 
+def resumed_state(session: Session) -> dict[str, Any]:
+    """Return what a player needs to go on with a session."""
+    open_set = session.set
+    shown = None
+    if open_set is not None:
+        shown = {k: open_set.start[k] for k in ("set_no", "motion", "side", "asked_reps")}
+    return {
+        "state": session.state.value,
+        "paused": session.paused,
+        "last_set_no": session.last_set_no,
+        "set": shown,
+        "result": session.result,
+    }
+
+
 def summary_of(session: Session, batch: Batch) -> dict[str, Any]:
     """Return the session's line in a live list; `child_id` is for the access check."""
     start = session.set.start if session.set is not None else {}

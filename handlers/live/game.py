@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from config import metrics
 from handlers.errors import as_app_error
 from handlers.live.base import Connection, Event, LiveNamespace, parse
 from handlers.live.protocol import (
@@ -13,6 +14,7 @@ from handlers.live.protocol import (
     SessionClose,
     SessionOpen,
     SessionPause,
+    SessionResume,
     SetEnd,
     SetStart,
     plain,
@@ -21,6 +23,7 @@ from models.accounts.records import Principal, Role
 from models.errors import AppError, ErrorCode
 from sessions.catalogue import catalogue
 from sessions.session import Message, Reply, Session
+from sessions.views import resumed_state
 
 MAX_SEQ = 2**53
 CONTROL_BYTES = 256
@@ -52,6 +55,7 @@ class GameNamespace(LiveNamespace[Player]):
         """The events a game client may send."""
         return {
             "session:open": Event(SessionOpen, self._open),
+            "session:resume": Event(SessionResume, self._resume),
             "frames": Event(None, self._frames, numbered=True),
             "clock": Event(ClockAsk, self._clock),
             **{
@@ -88,18 +92,56 @@ class GameNamespace(LiveNamespace[Player]):
         player.session = session
         if not player.open:
             self.deps.registry.leave(session, player)
-        live = self.deps.settings.live
         return {
             "session_id": session.id,
             "resume_token": session.opened.resume_token,
             "expected": session.expected,
-            "limits": {
-                "unacked": live.unacked_messages,
-                "unacked_bytes": live.unacked_bytes,
-                "chunk_ms": live.chunk_ms,
-            },
+            "limits": self._limits(),
             "motions": catalogue().motions,
             "config_version": self.deps.version,
+        }
+
+    def _limits(self) -> dict[str, int]:
+        live = self.deps.settings.live
+        return {
+            "unacked": live.unacked_messages,
+            "unacked_bytes": live.unacked_bytes,
+            "chunk_ms": live.chunk_ms,
+        }
+
+    def _resume(self, player: Player, asked: SessionResume, reply: Callable[..., None]) -> None:
+        if player.opening or player.session is not None:
+            raise AppError(ErrorCode.CONFLICT, "This connection has a session already.")
+        player.opening = True
+        self.later(self._resumed(player, asked), "session:resume", reply)
+
+    async def _resumed(self, player: Player, asked: SessionResume) -> dict[str, Any]:
+        try:
+            session, outcome, result = await self.deps.registry.resume(
+                player.who, asked.session_id, asked.resume_token, player
+            )
+        finally:
+            player.opening = False
+        metrics.RESUMES.labels(outcome).inc()
+        if session is not None:
+            player.session = session
+            if not player.open:
+                self.deps.registry.leave(session, player)
+        answer = {"outcome": outcome, "session_id": asked.session_id, "limits": self._limits()}
+        if session is None:
+            state: dict[str, Any] = {"state": "sealed", "set": None, "paused": False}
+            last = result.get("messages", 0) - 1
+            return {
+                **answer,
+                "expected": last + 1,
+                "stored": last,
+                "state": {**state, "last_set_no": 0, "result": result},
+            }
+        return {
+            **answer,
+            "expected": session.expected,
+            "stored": session.stored,
+            "state": resumed_state(session),
         }
 
     def _frames(self, player: Player, args: list[Any], reply: Reply | None) -> None:

@@ -33,6 +33,13 @@ class SessionOpen(Payload):
     client_key: Annotated[UUID, Field(strict=False)]
 
 
+class SessionResume(Payload):
+    """`session:resume`: the same session through another connection, on any worker."""
+
+    session_id: Id
+    resume_token: Annotated[str, Field(min_length=1, max_length=64)]
+
+
 class SetStart(Payload):
     """`set:start`: one motion, one hand."""
 

@@ -1,4 +1,4 @@
-"""The play-record stream, writing end: open a session, append to it, hold a child."""
+"""The play-record stream, writing end: append what sessions hold, whole or not at all."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from config.clock import Clock
 from models.play import scripts
 from models.play.keys import PlayKeys
 from models.play.records import Item
@@ -41,6 +42,8 @@ class Append:
     last: int
     seal: bool
     items: tuple[Item, ...]
+    stored: int = -1
+    """What the owner knows to be in MongoDB: `last` never lies below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,42 +62,12 @@ class PlayBuffer:
             same call may be made again.
     """
 
-    def __init__(self, redis: Redis, keys: PlayKeys, ttl_seconds: int) -> None:
+    def __init__(self, redis: Redis, keys: PlayKeys, ttl_seconds: int, clock: Clock) -> None:
         self._redis = redis
         self._keys = keys
         self._ttl = ttl_seconds
+        self._clock = clock
         self._append = redis.register_script(scripts.APPEND)
-        self._open = redis.register_script(scripts.OPEN)
-        self._hold = redis.register_script(scripts.HOLD)
-        self._release = redis.register_script(scripts.RELEASE)
-
-    async def claim_opening(self, user_id: str, client_key: str, session_id: str) -> str:
-        """Return the session of this `client_key`: `session_id` if the key is new."""
-        key = self._keys.opening(user_id, client_key)
-        known = await self._redis.set(key, session_id, nx=True, get=True, ex=self._ttl)
-        return session_id if known is None else _text(known)
-
-    async def open(self, session_id: str, token: int, item: Item) -> bool:
-        """Make the session's marks and append its document; False if they are there already."""
-        stream = self._keys.stream(self._keys.shard_of(session_id))
-        made = await self._open(
-            keys=[stream, self._keys.session(session_id)],
-            args=[token, self._ttl, item.field(), item.blob()],
-        )
-        return bool(made)
-
-    async def hold_child(self, child_id: str, session_id: str, lease_ms: int) -> bool:
-        """Take or renew the child's place for this session; False if another session has it."""
-        key = self._keys.child(child_id)
-        return bool(await self._hold(keys=[key], args=[session_id, lease_ms]))
-
-    async def child_holder(self, child_id: str) -> str:
-        """Return the session that has the child's place, or an empty string."""
-        return _text(await self._redis.get(self._keys.child(child_id)) or "")
-
-    async def release_child(self, child_id: str, session_id: str) -> None:
-        """Give the child's place back."""
-        await self._release(keys=[self._keys.child(child_id)], args=[session_id])
 
     async def append(self, appends: Sequence[Append]) -> list[Answer]:
         """Append for many sessions in one round trip, one atomic script a shard.
@@ -153,12 +126,13 @@ class PlayBuffer:
         return calls
 
     def _call(self, shard: int, places: list[int], appends: Sequence[Append]) -> "_Call":
-        keys = [self._keys.stream(shard)]
-        args: list[str | int | bytes] = [self._ttl]
+        keys = [self._keys.stream(shard), self._keys.open_sessions(shard)]
+        args: list[str | int | bytes] = [self._ttl, self._clock.time_us() // 1000]
         for place in places:
             append = appends[place]
             keys.append(self._keys.session(append.session_id))
-            args += (append.token, append.first, append.last, int(append.seal), len(append.items))
+            args += (append.session_id, append.token, append.first, append.last, append.stored)
+            args += (int(append.seal), len(append.items))
             for item in append.items:
                 args += (item.field(), item.blob())
         return places, keys, args

@@ -27,8 +27,12 @@ class PlayKeys:
         return f"{self.prefix}:{{{shard}}}:lease"
 
     def session(self, session_id: str) -> str:
-        """The session's marks: token, last, stored, state."""
+        """The session's marks: token, last, stored, state, child, at, snapshot."""
         return f"{self.prefix}:{{{self.shard_of(session_id)}}}:session:{session_id}"
+
+    def open_sessions(self, shard: int) -> str:
+        """Ids of the shard's sessions that are not sealed."""
+        return f"{self.prefix}:{{{shard}}}:open"
 
     def stored(self, shard: int) -> str:
         """Channel on which the flusher tells what is stored."""
@@ -41,6 +45,10 @@ class PlayKeys:
     def child(self, child_id: str) -> str:
         """The session a child plays now, held by a lease of its worker."""
         return f"{self.prefix}:child:{child_id}"
+
+    def taken(self) -> str:
+        """Channel on which a new owner of a session is told."""
+        return f"{self.prefix}:taken"
 
     def feed(self, session_id: str) -> str:
         """Channel of a session's feed, used while somebody on another worker watches."""

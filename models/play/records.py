@@ -79,6 +79,12 @@ def read_item(field: bytes, blob: bytes) -> Item:
     return Item(Kind(parts[1]), parts[2], int(parts[3]), document)
 
 
+def session_named(field: bytes) -> str:
+    """Return the session that a field of a stream entry names, or an empty string."""
+    parts = field.split(b"|")
+    return parts[2].decode("utf-8", "replace") if len(parts) == 4 else ""
+
+
 def utc(time_us: int) -> datetime:
     """Return the aware datetime of a Unix time in microseconds, to the millisecond of BSON."""
     return datetime.fromtimestamp(time_us // 1000 / 1000, UTC)

@@ -10,6 +10,8 @@ from models.db import UNENCODABLE, BulkWriteError, Database
 from models.play.records import COLLECTIONS, Item, Kind
 
 _DUPLICATE_KEY = 11000
+CHUNK_MAX = 4096
+"""No chunk holds more messages than this: a session may not have as many unacknowledged."""
 
 INDEXES: dict[str, tuple[list[tuple[str, int]], ...]] = {
     "sessions": ([("child_id", 1), ("opened_at", -1)],),
@@ -138,11 +140,37 @@ class PlayRepo:
         cursor = self._db["sessions"].find(query, {"_id": 1}).sort("opened_us", 1)
         return [document["_id"] async for document in cursor]
 
-    async def iter_frames(self, session_id: str) -> AsyncIterator[tuple[int, bytes]]:
-        """Yield (seq, bytes) of every stored `frames` message of a session, by seq."""
-        async for chunk in self._sorted("frame_chunks", session_id, "seq0"):
+    async def list_spans(self, session_id: str) -> list[tuple[int, int]]:
+        """Return the first number and the count of every stored chunk of a session."""
+        chunks = self._db["frame_chunks"].find({"session_id": session_id}, {"seq0": 1, "n": 1})
+        return [(chunk["seq0"], chunk["n"]) async for chunk in chunks]
+
+    async def iter_frames(
+        self, session_id: str, first: int = 0
+    ) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield (seq, bytes) of the stored `frames` messages from `first` on, by seq, each once.
+
+        Chunks overlap only after Redis lost what MongoDB had: the messages were sent again then,
+        cut in another way.
+        """
+        last = first - 1
+        query = {"session_id": session_id, "seq0": {"$gt": first - CHUNK_MAX}}
+        async for chunk in self._db["frame_chunks"].find(query).sort("seq0", 1):
             for n, message in enumerate(chunk["messages"]):
-                yield chunk["seq0"] + n, bytes(message)
+                if chunk["seq0"] + n > last:
+                    last = chunk["seq0"] + n
+                    yield last, bytes(message)
+
+    async def drop_beyond(self, session_id: str, last: int) -> None:
+        """Delete what lies beyond a hole that can only be filled by sending again.
+
+        For the one case in which Redis lost entries that were written in part: the messages come
+        again, and must not meet another version of themselves.
+        """
+        await self._db["frame_chunks"].delete_many(
+            {"session_id": session_id, "seq0": {"$gt": last}}
+        )
+        await self._db["play_events"].delete_many({"session_id": session_id, "seq": {"$gt": last}})
 
     async def iter_events(self, session_id: str) -> AsyncIterator[dict[str, Any]]:
         """Yield every other numbered message of a session, by seq."""

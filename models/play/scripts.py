@@ -1,35 +1,73 @@
 """The atomic steps in Redis, as Lua: what must never be half done."""
 
 OPEN = """
--- KEYS: stream, session. ARGV: token, ttl s, field, blob. Makes a session once.
+-- KEYS: stream, session, open sessions. ARGV: token, ttl s, field, blob, session id, child id,
+-- Unix ms. Makes a session once.
 if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 redis.call('XADD', KEYS[1], '*', ARGV[3], ARGV[4])
-redis.call('HSET', KEYS[2], 'token', ARGV[1], 'last', -1, 'stored', -1, 'state', 'open')
+redis.call('HSET', KEYS[2], 'token', ARGV[1], 'last', -1, 'stored', -1, 'state', 'open',
+  'child', ARGV[6], 'at', ARGV[7])
 redis.call('EXPIRE', KEYS[2], ARGV[2])
+redis.call('SADD', KEYS[3], ARGV[5])
+return 1
+"""
+
+TAKE = """
+-- KEYS: session, open sessions. ARGV: Unix ms, ttl s, what MongoDB has, child id, session id,
+-- 1 if it is sealed there. Makes the caller the owner: its token is higher than any before. What
+-- Redis has lost is made up from MongoDB. Answers token, last, stored, state, 1 if it was lost.
+local known = redis.call('HMGET', KEYS[1], 'token', 'last', 'stored', 'state')
+local lost = known[1] and 0 or 1
+local stored = math.max(tonumber(known[3] or -1), tonumber(ARGV[3]))
+local last = tonumber(known[2] or -1)
+if last < stored then last, lost = stored, 1 end
+local state = known[4] or (ARGV[6] == '1' and 'sealed' or 'open')
+if state == 'sealed' then return {known[1] or '0', last, stored, state, lost} end
+local token = math.max(tonumber(known[1] or 0) + 1, tonumber(ARGV[1]))
+redis.call('HSET', KEYS[1], 'token', string.format('%.0f', token), 'last', last,
+  'stored', stored, 'state', state, 'child', ARGV[4], 'at', ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('SADD', KEYS[2], ARGV[5])
+return {string.format('%.0f', token), last, stored, state, lost}
+"""
+
+LOWER = """
+-- KEYS: session. ARGV: token, last. Takes the mark back; only for the owner.
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'last', ARGV[2])
+return 1
+"""
+
+SNAPSHOT = """
+-- KEYS: session. ARGV: token, snapshot. Keeps it only for the owner.
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'snapshot', ARGV[2])
 return 1
 """
 
 APPEND = """
--- KEYS: stream, then one session key a group.
--- ARGV: ttl s, then for each group: token, first, last, 1 to seal, number of items, items
--- (field, blob each). A group is taken whole or not at all: only from the holder of the token,
--- only at last + 1, only while open. Answers a status and the `last` of each group.
+-- KEYS: stream, open sessions, then one session key a group.
+-- ARGV: ttl s, Unix ms, then for each group: session id, token, first, last, what is known to be
+-- stored, 1 to seal, number of items, items (field, blob each). A group is taken whole or not at
+-- all: only from the holder of the token, only at last + 1, only while open. Answers a status and
+-- the `last` of each group.
 -- All writes come after all checks and the stream first, so that a refused write changes nothing.
 local out, entry, marks = {}, {}, {}
-local at = 2
-for group = 2, #KEYS do
-  local token, first, last, seal = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3]
-  local fields = 2 * tonumber(ARGV[at + 4])
-  at = at + 5
+local at = 3
+for group = 3, #KEYS do
+  local id, token, first = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+  local last, stored, seal = ARGV[at + 3], tonumber(ARGV[at + 4]), ARGV[at + 5]
+  local fields = 2 * tonumber(ARGV[at + 6])
+  at = at + 7
   local known = redis.call('HMGET', KEYS[group], 'token', 'last', 'state')
   local status = 'taken'
   if not known[1] then status = 'unknown'
   elseif known[1] ~= token then status = 'fenced'
-  elseif tonumber(known[2]) + 1 ~= first then status = 'moved'
+  elseif math.max(tonumber(known[2]), stored) + 1 ~= first then status = 'moved'
   elseif known[3] ~= 'open' then status = 'sealed'
   else
     for i = at, at + fields - 1 do entry[#entry + 1] = ARGV[i] end
-    marks[#marks + 1] = {KEYS[group], last, seal == '1' and 'sealed' or 'open'}
+    marks[#marks + 1] = {KEYS[group], last, seal == '1' and 'sealed' or 'open', id}
   end
   out[#out + 1] = status
   out[#out + 1] = status == 'taken' and last or (known[2] or '-1')
@@ -37,8 +75,12 @@ for group = 2, #KEYS do
 end
 if #entry > 0 then redis.call('XADD', KEYS[1], '*', unpack(entry)) end
 for _, mark in ipairs(marks) do
-  redis.call('HSET', mark[1], 'last', mark[2], 'state', mark[3])
+  redis.call('HSET', mark[1], 'last', mark[2], 'state', mark[3], 'at', ARGV[2])
   redis.call('EXPIRE', mark[1], ARGV[1])
+  if mark[3] == 'sealed' then
+    redis.call('HDEL', mark[1], 'snapshot')
+    redis.call('SREM', KEYS[2], mark[4])
+  end
 end
 return out
 """

@@ -1,7 +1,9 @@
 """The play-record stream, reading end: hold a shard, read, claim, settle."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgpack
 from redis.asyncio import Redis
@@ -9,6 +11,10 @@ from redis.exceptions import ResponseError
 
 from models.play import scripts
 from models.play.keys import GROUP, PlayKeys
+from models.play.records import Item, UnknownSchemaError, read_item, session_named
+
+PAGE = 500
+"""Entries read at a time when a stream is looked through."""
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -83,6 +89,28 @@ class PlayStream:
             if entries:
                 found[shard] = entries
         return found
+
+    async def waiting(self, session_ids: Collection[str]) -> list[Item]:
+        """Return the items of some sessions that are in the streams now, in order.
+
+        Items of unknown versions and damaged ones are left out: they are the flush's to judge.
+        """
+        shards = {self._keys.shard_of(session_id) for session_id in session_ids}
+        found: list[Item] = []
+        for shard in sorted(shards):
+            start = "-"
+            while entries := await self._page(shard, start):
+                for entry in entries:
+                    for name, blob in entry.fields:
+                        if session_named(name) in session_ids:
+                            with contextlib.suppress(ValueError, UnknownSchemaError):
+                                found.append(read_item(name, blob))
+                start = f"({entries[-1].id.decode()}"
+        return found
+
+    async def _page(self, shard: int, start: str) -> list[StreamEntry]:
+        found: Any = await self._redis.xrange(self._keys.stream(shard), start, "+", count=PAGE)
+        return _entries(found)
 
     async def settle(self, shard: int, ids: Sequence[bytes], marks: Mapping[str, int]) -> None:
         """Acknowledge and delete entries, raise `stored` of their sessions, and tell the owners."""

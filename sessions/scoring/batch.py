@@ -6,21 +6,20 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sessions.frames import FrameMessage
 from sessions.scoring import sets
-from sessions.scoring.book import Book, Unshaped, add_shapes
-from sessions.scoring.detector import advance, forget, last_cycle, reversal
+from sessions.scoring.book import Unshaped, add_shapes
 from sessions.scoring.intake import Columns, columns_of, in_rounds
 from sessions.scoring.library import Library, check_motion
 from sessions.scoring.marks import Advice, Live, Mark, Peak, Rep
 from sessions.scoring.plan import Motion, SetPlan
 from sessions.scoring.result import set_result
+from sessions.scoring.rounds import AnyBook, Round, book_of, cut_off
 from sessions.scoring.snapshot import SnapshotError, packed, unpacked
-from sessions.scoring.stage import Signals, Tick, accumulate, admit, examine, signals
-from sessions.scoring.state import EXT, PEAK, State
-from sessions.scoring.verdicts import ACCEPTED_GAP, OTHER_HAND
+from sessions.scoring.stage import accumulate, admit, examine, signals
+from sessions.scoring.state import EXT, HOLD, State
+from sessions.scoring.verdicts import OTHER_HAND
 
 __all__ = ["Advice", "Batch", "Live", "Mark", "Peak", "Rep"]
 
@@ -28,7 +27,7 @@ TRACE_US = 10_000_000
 _SECOND_US = 1_000_000
 _FAR = 1e6
 _MISSING_US = 1_000_000
-KINDS = ("reps", "tap")
+KINDS = ("reps", "tap", "hold", "sequence")
 
 
 class Batch:
@@ -36,7 +35,7 @@ class Batch:
 
     def __init__(self, capacity: int = 64) -> None:
         self._state = State(max(capacity, 1))
-        self._books: list[Book | None] = [None] * self._state.capacity
+        self._books: list[AnyBook | None] = [None] * self._state.capacity
         self._free = list(range(self._state.capacity - 1, -1, -1))
         self._open: set[int] = set()
         self._motions: list[Motion] = []
@@ -51,11 +50,8 @@ class Batch:
             Its slot, free for another set once closed.
 
         Raises:
-            ValueError: the plan's motion is of a kind without repetitions, or its anchors or
-                arrays make no sense.
+            ValueError: the plan's anchors or its motion's arrays make no sense.
         """
-        if plan.motion.kind not in KINDS:
-            raise ValueError(f"motion {plan.motion.id}: kind {plan.motion.kind} has no repetitions")
         if not (math.isfinite(plan.fps) and plan.fps > 0.0):
             raise ValueError("fps is not a positive number")
         _check_anchors(plan.rest, plan.target)
@@ -68,7 +64,7 @@ class Batch:
         slot = self._free.pop()
         self._state.assign(slot, plan, number)
         self._state.anchors[:, slot] = plan.rest, plan.target - plan.rest
-        self._books[slot] = Book(plan, slot)
+        self._books[slot] = book_of(plan, slot)
         self._open.add(slot)
         return slot
 
@@ -139,11 +135,11 @@ class Batch:
         seen = signals(state, self._library, tick)
         marks: list[tuple[int, Mark]] = []
         waiting: list[Unshaped] = []
+        round_ = Round(state, self._book, tick, seen, waiting)
         for at in tick.rounds:
             if at.size:
                 accumulate(state, tick, seen, at)
-                told = self._advance(tick, seen, at, waiting)
-                marks += [(int(arrival[i]), mark) for i, mark in told]
+                marks += [(int(arrival[i]), mark) for i, mark in round_.play(at)]
         add_shapes(waiting)
         # Two marks of one record keep their order: sorting is stable.
         marks.sort(key=lambda pair: pair[0])
@@ -154,6 +150,10 @@ class Batch:
         book, state = self._book(slot), self._state
         if not state.frames[slot]:
             return None
+        held = None
+        if state.kind[slot] == HOLD:
+            inside = bool(state.inside[slot])
+            held = int(state.signal_us[slot] - state.held_us[slot]) / 1e6 if inside else 0.0
         has_guide = bool(book.plan.motion.guide_weights.any())
         return Live(
             int(state.signal_us[slot]),
@@ -162,6 +162,7 @@ class Batch:
             self._valid_share(slot, book),
             book.counts["full"],
             book.counts["partial"],
+            held,
         )
 
     def advice(self, slot: int) -> Advice:
@@ -209,11 +210,9 @@ class Batch:
             Its measures in plain JSON types; what is not known is None.
         """
         book, state = self._book(slot), self._state
-        cycle = last_cycle(state, slot)
-        if cycle is not None:
-            waiting: list[Unshaped] = []
-            book.close(state, int(state.rep_no[slot]), cycle, waiting)
-            add_shapes(waiting)
+        waiting: list[Unshaped] = []
+        cut_off(state, book, waiting, gap=False)
+        add_shapes(waiting)
         result = set_result(state, slot, book, unfinished=unfinished)
         self._leave(slot)
         return result
@@ -222,7 +221,7 @@ class Batch:
         """Memory held for each slot, bytes."""
         return self._state.nbytes()
 
-    def _book(self, slot: int) -> Book:
+    def _book(self, slot: int) -> AnyBook:
         book = self._books[slot] if 0 <= slot < len(self._books) else None
         if book is None:
             raise ValueError(f"slot {slot} has no open set")
@@ -262,43 +261,7 @@ class Batch:
             state.seen[slot] = True
         np.maximum.at(state.last_seen, slot, columns.t_us)
 
-    def _advance(
-        self, tick: Tick, seen: Signals, at: NDArray[np.intp], waiting: list[Unshaped]
-    ) -> list[tuple[int, Mark]]:
-        """One round: rings, detector, repetitions; marks with the record that made them."""
-        state, columns = self._state, tick.columns
-        marks: list[tuple[int, Mark]] = []
-        for i in at[tick.code[at] == ACCEPTED_GAP].tolist():
-            slot = int(columns.slot[i])
-            if state.pending[slot]:
-                rep = self._book(slot).interrupt(state, int(state.rep_no[slot]))
-                marks.append((i, _rep_mark(slot, int(columns.work[i]), rep)))
-            forget(state, slot)
-        at = at[seen.known[at]]
-        slots, t_us, x, z = columns.slot[at], columns.t_us[at], seen.x[at], seen.z[at]
-        here = state.frames[slots] % state.ring_len[slots]
-        state.ring_us[slots, here] = t_us
-        state.ring_x[slots, here] = x
-        state.ring_z[slots, here] = z
-        state.ring_f[slots, here] = seen.features[state.channels[slots], at[:, None]]
-        state.signal_us[slots] = t_us
-        state.z[slots] = z
-        state.sim[slots] = seen.sim[at]
-        peaks, cycles = advance(state, slots, z, x, t_us)
-        state.frames[slots] += 1
-        for p in peaks:
-            i, slot = int(at[p]), int(slots[p])
-            top, rep_no = reversal(state, PEAK, slot), int(state.rep_no[slot])
-            marks.append((i, Peak(slot, int(columns.work[i]), rep_no, top.us, top.z)))
-        for cycle in cycles:
-            i, slot = int(at[cycle.column]), int(slots[cycle.column])
-            rep = self._book(slot).close(state, int(state.rep_no[slot]), cycle, waiting)
-            marks.append((i, _rep_mark(slot, int(columns.work[i]), rep)))
-        for slot in slots[state.frames[slots] >= state.settle_at[slots]].tolist():
-            self._book(slot).settle(state)
-        return marks
-
-    def _valid_share(self, slot: int, book: Book) -> float:
+    def _valid_share(self, slot: int, book: AnyBook) -> float:
         """Accepted frames of the last second by those the nominal rate promises."""
         state, fps = self._state, book.plan.fps
         now = int(state.last_seen[slot])
@@ -312,7 +275,3 @@ def _check_anchors(rest: float, target: float) -> None:
     # NaN compares as false, and no signal comes near the limit.
     if not (-_FAR < rest < _FAR and -_FAR < target < _FAR) or np.float32(target - rest) == 0.0:
         raise ValueError("the anchors are not two different numbers within reach of a signal")
-
-
-def _rep_mark(slot: int, work_index: int, rep: dict[str, Any]) -> Rep:
-    return Rep(slot, work_index, rep["rep_no"], rep["class"], rep)

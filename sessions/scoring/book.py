@@ -146,6 +146,10 @@ class Book:
         self.reps.append(rep)
         return rep
 
+    def metrics(self) -> dict[str, Any]:
+        """Nothing beyond what every set says of its repetitions."""
+        return {}
+
     def _past(self, state: State, first: int) -> Past:
         """What the ring holds from a little before frame `first` of the set on."""
         at = state.recent(self.slot, int(state.frames[self.slot]) - first + self._ahead)

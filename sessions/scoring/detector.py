@@ -112,6 +112,8 @@ def forget(state: State, slot: int) -> None:
     state.phase[slot] = IDLE
     state.pending[slot] = False
     state.settle_at[slot] = NEVER
+    state.inside[slot] = False
+    state.touch[slot], state.touch_told[slot] = -1, False
 
 
 def _keep(state: State, row: int, slot: int) -> None:

@@ -3,7 +3,18 @@
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sessions.scoring.palm import Palm, Reals, cross, dot, in_palm, looped, norm, padded, palm_of
+from sessions.scoring.palm import (
+    Palm,
+    Reals,
+    cross,
+    dot,
+    in_palm,
+    landmarks,
+    looped,
+    norm,
+    padded,
+    palm_of,
+)
 from sessions.scoring.plan import FEATURES, Side
 
 FINGERS = ("index", "middle", "ring", "little")
@@ -40,17 +51,23 @@ _VIEW_MIN = 0.2
 """Below this the fingers point at the camera and the forearm's turn cannot be seen."""
 
 
-def hand_features(q: Reals, palm: Palm) -> tuple[Reals, NDArray[np.bool_]]:
+def turn_seen(palm: Palm) -> NDArray[np.bool_]:
+    """(N,) whether the fingers point far enough past the camera to show the forearm's turn."""
+    distal = palm.y[2]
+    return np.asarray(1.0 - distal * distal >= _VIEW_MIN * _VIEW_MIN)
+
+
+def hand_features(coordinates: Reals) -> Reals:
     """Features of N hands at one instant each.
 
     Args:
-        q: (3, 5, 4, N) landmarks in the palm frame, filtered or not.
-        palm: the frames of the same hands, for `roll` and `wave`.
+        coordinates: (64, N) as `in_palm` gives them, filtered or not.
 
     Returns:
-        (44, N) features, `roll` within -180..180 and not unwrapped; (N,) whether it was seen.
+        (44, N) features, `roll` within -180..180 and not unwrapped.
     """
-    n = q.shape[-1]
+    n = coordinates.shape[-1]
+    q = landmarks(coordinates)
     num = np.empty((_ANGLES, n), q.dtype)
     den = np.empty((_ANGLES, n), q.dtype)
 
@@ -85,12 +102,11 @@ def hand_features(q: Reals, palm: Palm) -> tuple[Reals, NDArray[np.bool_]]:
     thumb, tips = q[:, 0, 3], q[:, 1:, 3]
     num[31] = norm(cross(looped(thumb), looped(tips[:, 0])))
     den[31] = dot(thumb, tips[:, 0])
-    x, y, normal = palm.x, palm.y, palm.n
     # (r x n).y and r.n with r the view direction made perpendicular to y, multiplied out.
-    num[32] = x[2]
-    np.negative(normal[2], out=den[32])
-    num[33] = y[0]
-    np.negative(y[1], out=den[33])
+    num[32] = coordinates[60]
+    np.negative(coordinates[61], out=den[32])
+    num[33] = coordinates[62]
+    np.negative(coordinates[63], out=den[33])
 
     angles = np.arctan2(num, den, out=num)
     angles *= 180.0 / np.pi
@@ -106,11 +122,11 @@ def hand_features(q: Reals, palm: Palm) -> tuple[Reals, NDArray[np.bool_]]:
     curl += tam[2]
     curl += tam[3]
     curl *= 0.25
-    return out, 1.0 - y[2] * y[2] >= _VIEW_MIN * _VIEW_MIN
+    return out
 
 
 def features_of(
-    landmarks: Reals,
+    points: Reals,
     *,
     side: Side,
     mirrored: bool = False,
@@ -119,7 +135,7 @@ def features_of(
     """Features of one hand over time, unfiltered: for guides, calibration and reference values.
 
     Args:
-        landmarks: (n, 21, 3) finite landmarks in camera axes, metres or any other equal unit.
+        points: (n, 21, 3) finite landmarks in camera axes, metres or any other equal unit.
         side: anatomical side of the hand.
         mirrored: whether the picture was mirrored.
         dtype: float64 or float32, of the whole computation.
@@ -128,17 +144,17 @@ def features_of(
         (n, 44), `roll` unwrapped along n; where it cannot be seen the last value seen is held,
         before any was seen the first one.
     """
-    n = len(landmarks)
-    points = np.zeros((3, 21, padded(n)), dtype)
-    points[:, :, :n] = np.asarray(landmarks).transpose(2, 1, 0)
+    n = len(points)
+    hand = np.zeros((3, 21, padded(n)), dtype)
+    hand[:, :, :n] = np.asarray(points).transpose(2, 1, 0)
     if (side == "left") != mirrored:
-        np.negative(points[0], out=points[0])
-    a = (points[:, 1:] - points[:, :1]).reshape(3, 5, 4, -1)
+        np.negative(hand[0], out=hand[0])
+    a = (hand[:, 1:] - hand[:, :1]).reshape(3, 5, 4, -1)
     palm = palm_of(a)
-    out, seen = hand_features(in_palm(a, palm), palm)
+    out = hand_features(in_palm(a, palm))
     features: Reals = np.ascontiguousarray(out[:, :n].T)
     if n:
-        features[:, ROLL] = _unwrapped(features[:, ROLL], seen[:n])
+        features[:, ROLL] = _unwrapped(features[:, ROLL], turn_seen(palm)[:n])
     return features
 
 

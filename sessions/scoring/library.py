@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sessions.scoring.plan import FEATURES, GUIDE_PHASES, Motion
+from sessions.scoring.signals import FORMS, check_signal, fingers_out, likeness, nearest_tip
 
 S = TypeVar("S", np.intp, np.float32)
 
@@ -24,6 +25,7 @@ def check_motion(motion: Motion) -> None:
         raise ValueError(f"motion {motion.id}: the guide is not {GUIDE_PHASES} x {FEATURES}")
     if motion.shape_features.shape != motion.shape_scale.shape:
         raise ValueError(f"motion {motion.id}: the shape's features and scales differ in number")
+    check_signal(motion)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,21 +42,29 @@ class Library:
     """(u, M)"""
     guide: NDArray[np.float32]
     """(M u phases,) the guides' used features."""
+    form: NDArray[np.int8]
+    """(M,) code of the primary signal's form."""
+    pose: NDArray[np.float32]
+    """(k, M) of a posture the values that its features `primary` should have."""
 
     @classmethod
     def of(cls, motions: list[Motion]) -> Self:
         """Stack motions in their order."""
-        primary = [np.flatnonzero(motion.primary) for motion in motions]
+        weights = [m.primary if m.pose_weights is None else m.pose_weights for m in motions]
+        poses = [np.zeros(FEATURES, np.float32) if m.pose is None else m.pose for m in motions]
+        primary = [np.flatnonzero(row) for row in weights]
         used = [np.flatnonzero(motion.guide_weights) for motion in motions]
         rows = _stacked(used, np.zeros(1, np.intp))
         guides = [motion.guide[:, rows[:, i]].T for i, motion in enumerate(motions)]
         none = np.zeros(1, np.float32)
         return cls(
             _stacked(primary, np.zeros(1, np.intp)),
-            _stacked([m.primary[at] for m, at in zip(motions, primary, strict=True)], none),
+            _stacked([row[at] for row, at in zip(weights, primary, strict=True)], none),
             rows,
             _stacked([m.guide_weights[at] for m, at in zip(motions, used, strict=True)], none),
             np.concatenate(guides).astype(np.float32).ravel(),
+            np.array([FORMS.index(motion.form) for motion in motions], np.int8),
+            _stacked([row[at] for row, at in zip(poses, primary, strict=True)], none),
         )
 
     def signal(
@@ -66,7 +76,29 @@ class Library:
         # Added one by one: the order of a sum must not depend on how many hands there are.
         for rows, weights in zip(self.primary, self.primary_weights, strict=True):
             x += features[rows[motion], hand] * weights[motion]
+        if self.form.any():
+            self._other_forms(features, motion, x)
         return x
+
+    def _other_forms(
+        self, features: NDArray[np.float32], motion: NDArray[np.intp], x: NDArray[np.float32]
+    ) -> None:
+        """Replace what is no weighted sum in (N,) x."""
+        form = self.form[motion]
+        nearest, out, posture = (form == FORMS.index(f) for f in ("opposition", "count", "pose"))
+        if nearest.any():
+            np.copyto(x, nearest_tip(features), where=nearest)
+        if out.any():
+            np.copyto(x, fingers_out(features), where=out)
+        if posture.any():
+            hand = np.arange(motion.size)
+            away = np.zeros_like(x)
+            for rows, weights, wanted in zip(
+                self.primary, self.primary_weights, self.pose, strict=True
+            ):
+                apart = features[rows[motion], hand] - wanted[motion]
+                away += apart * apart * weights[motion]
+            np.copyto(x, likeness(away), where=posture)
 
     def similarity(
         self,

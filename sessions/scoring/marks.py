@@ -8,21 +8,25 @@ RepClass = Literal["full", "partial", "rejected", "interrupted"]
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """A peak of the signal was passed: the instant feedback of the game."""
+    """A peak of the signal was passed, a hold begun, a step made: the instant feedback."""
 
     slot: int
     work_index: int
     """The message, in the tick's work, whose record showed it."""
     rep_no: int
-    """Peaks of the set, counted from 1."""
+    """Repetitions, holds or sequences begun in the set, counted from 1."""
     t_us: int
     """Capture time of the peak."""
     z: float
+    step: int | None = None
+    """Of a sequence: the finger touched, 0 index .. 3 little, or the number of fingers out."""
+    in_order: bool | None = None
+    """Whether it was the step asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rep:
-    """A repetition closed, or was interrupted by a gap."""
+    """A repetition, hold or sequence closed, or was interrupted by a gap."""
 
     slot: int
     work_index: int
@@ -47,6 +51,8 @@ class Live:
     """Share of valid frames of the last second, 0..1."""
     full: int
     partial: int
+    held: float | None = None
+    """Seconds in the target so far, 0 outside; None for a motion without a hold."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,12 +86,25 @@ def palm_of(a: Reals) -> Palm:
     return Palm(scale, cross(looped(y), looped(normal)), y, normal, degenerate)
 
 
+COORDINATES = 64
+"""Numbers that describe a hand: 60 of the landmarks in its palm frame, then x_z, n_z, y_x, y_y of
+the frame itself, from which `roll` and `wave` follow."""
+
+
 def in_palm(a: Reals, palm: Palm) -> Reals:
-    """Landmarks in the palm frame, in palm lengths: the q of (3, 5, 4, N)."""
+    """(`COORDINATES`, N) of (3, 5, 4, N) wrist-relative landmarks: what is filtered over time."""
+    out = np.empty((COORDINATES, a.shape[-1]), a.dtype)
     axes = np.stack((palm.x, palm.y, palm.n))
     axes /= np.maximum(palm.scale, _TINY)
     axes = axes[:, :, None, None]
-    q: Reals = axes[:, 0] * a[0]
+    q = landmarks(out)
+    np.multiply(axes[:, 0], a[0], out=q)
     q += axes[:, 1] * a[1]
     q += axes[:, 2] * a[2]
-    return q
+    out[60], out[61], out[62], out[63] = palm.x[2], palm.n[2], palm.y[0], palm.y[1]
+    return out
+
+
+def landmarks(coordinates: Reals) -> Reals:
+    """The q of (3, 5, 4, N): landmarks in the palm frame, in palm lengths; a view."""
+    return coordinates[:60].reshape(3, 5, 4, -1)

@@ -95,3 +95,5 @@ class SetPlan:
     """Anchor x_rest: the primary signal that is z = 0."""
     target: float
     """Anchor x_target: the primary signal that is z = 1."""
+    palm_mm: float | None = None
+    """Length of the palm by the child's age, mm: gives tremor of image landmarks a unit."""

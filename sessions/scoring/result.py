@@ -3,13 +3,13 @@
 from typing import Any
 
 from sessions.scoring import sets
-from sessions.scoring.book import Book
 from sessions.scoring.plan import SCHEMA
+from sessions.scoring.rounds import AnyBook
 from sessions.scoring.state import State
 from sessions.scoring.verdicts import ACCEPTED, ACCEPTED_GAP, VERDICTS
 
 
-def set_result(state: State, slot: int, book: Book, *, unfinished: bool) -> dict[str, Any]:
+def set_result(state: State, slot: int, book: AnyBook, *, unfinished: bool) -> dict[str, Any]:
     """Measures of the set in a slot; None where one is not known, never NaN."""
     counts: dict[str, int] = dict(zip(VERDICTS, state.counts[:, slot].tolist(), strict=True))
     accepted = counts[VERDICTS[ACCEPTED]] + counts[VERDICTS[ACCEPTED_GAP]]
@@ -39,6 +39,9 @@ def set_result(state: State, slot: int, book: Book, *, unfinished: bool) -> dict
         flags.append("chirality_inverted")
     if unfinished:
         flags.append("unfinished")
+    own = book.metrics()
+    if book.plan.space == "image" and own.get("tremor_rms") is not None:
+        flags.append("tremor_estimated")
     return {
         "schema": SCHEMA,
         "verdicts": {**counts, "frozen": frozen},
@@ -46,6 +49,7 @@ def set_result(state: State, slot: int, book: Book, *, unfinished: bool) -> dict
         "reps": book.reps,
         "metrics": {
             **sets.metrics(book.reps),
+            **own,
             "sim_mean": sim_sum / frames if guided else None,
             "x_mean": x_sum / frames if signal else None,
             "x_min": float(state.x_min[slot]) if signal else None,

@@ -84,14 +84,16 @@ def metrics(reps: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
     valid = [rep for rep in reps if rep["class"] in ("full", "partial")]
     spaces = [(b["t_us"] - a["t_us"]) / 1e6 for a, b in pairwise(valid)]
-    amplitudes = [rep["amplitude"] for rep in valid]
+    # Holds and sequences have no amplitude.
+    moved = [rep for rep in valid if rep["amplitude"] is not None]
+    amplitudes = [rep["amplitude"] for rep in moved]
     out["rate"] = len(spaces) / sum(spaces) if spaces else None
     out["rhythm_cv"] = _cv(spaces) if len(valid) >= 4 else None
-    out["amplitude_med"] = median(amplitudes) if valid else None
-    out["amplitude_cv"] = _cv(amplitudes) if len(valid) >= 3 else None
+    out["amplitude_med"] = median(amplitudes) if moved else None
+    out["amplitude_cv"] = _cv(amplitudes) if len(moved) >= 3 else None
     out["fatigue"] = None
-    if len(valid) >= 5 and out["amplitude_med"]:
-        slope = theil_sen([float(rep["rep_no"]) for rep in valid], amplitudes)
+    if len(moved) >= 5 and out["amplitude_med"]:
+        slope = theil_sen([float(rep["rep_no"]) for rep in moved], amplitudes)
         out["fatigue"] = 100.0 * slope / out["amplitude_med"]
     for name, key in (
         ("completeness_med", "completeness"),

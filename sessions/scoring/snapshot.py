@@ -11,8 +11,8 @@ from typing import Any, Final
 import msgpack
 import numpy as np
 
-from sessions.scoring.book import Book
 from sessions.scoring.plan import SCHEMA, SetPlan
+from sessions.scoring.rounds import AnyBook
 from sessions.scoring.state import FIELDS, RINGS, State
 
 VERSION: Final = 1
@@ -36,7 +36,7 @@ def _layout() -> str:
 LAYOUT: Final = _layout()
 
 
-def packed(state: State, slot: int, book: Book) -> bytes:
+def packed(state: State, slot: int, book: AnyBook) -> bytes:
     """Bytes of the set in a slot."""
     plan = book.plan
     data: bytes = msgpack.packb(
@@ -79,4 +79,5 @@ def _identity(plan: SetPlan) -> list[Any]:
         plan.fps,
         plan.guide_t0_us,
         plan.guide_period_us,
+        plan.palm_mm,
     ]

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from sessions.scoring.features import CURL, ROLL, hand_features
+from sessions.scoring.features import CURL, ROLL, hand_features, turn_seen
 from sessions.scoring.filter import one_euro, restart
 from sessions.scoring.intake import Columns
 from sessions.scoring.library import Library
-from sessions.scoring.palm import Palm, Reals, in_palm, norm, palm_of
+from sessions.scoring.palm import Palm, Reals, in_palm, landmarks, norm, palm_of
 from sessions.scoring.plan import GUIDE_PHASES
-from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, JOINTS, State
+from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, HOLD, JOINTS, State
 from sessions.scoring.verdicts import ACCEPTED_GAP, Verdict, judge_after, judge_alone
 
 FROZEN_RUN = 15
@@ -37,10 +37,10 @@ class Tick:
     code: Verdict
     """(N,) verdict of each record."""
     palm: Palm
-    q: Reals
-    """(3, 5, 4, M) landmarks in the palm frame."""
+    raw: Reals
+    """(64, M) coordinates as `in_palm` gives them."""
     smooth: Reals
-    """(3, 5, 4, M) the same filtered; zeros where the record was dropped."""
+    """(64, M) the same filtered; zeros where the record was dropped."""
     fingerprint: Reals
     """(M,) equal for equal landmarks; different ones do not share it for many frames in a row."""
     rounds: list[NDArray[np.intp]] = field(default_factory=list)
@@ -64,6 +64,9 @@ class Signals:
     """(12, M) lengths of the finger bones, palm lengths."""
     bins: NDArray[np.int64]
     """(joints, M) where the joints' angles count in a slot's histogram."""
+    kept: Reals
+    """(44 or more, M) the features; where a hold is among the hands then the unfiltered finger
+    tips, thumb first, x y z: metres in the palm frame, palm lengths of image landmarks."""
 
 
 def examine(state: State, columns: Columns, bounds: list[int]) -> Tick:
@@ -81,9 +84,9 @@ def examine(state: State, columns: Columns, bounds: list[int]) -> Tick:
         columns.score,
         image,
     )
-    q = in_palm(shape.a, palm)
+    raw = in_palm(shape.a, palm)
     fingerprint: Reals = (shape.a * _PRINT).reshape(60, -1).sum(axis=0)
-    return Tick(columns, bounds, code, palm, q, np.zeros_like(q), fingerprint)
+    return Tick(columns, bounds, code, palm, raw, np.zeros_like(raw), fingerprint)
 
 
 def admit(state: State, tick: Tick) -> None:
@@ -126,12 +129,12 @@ def admit(state: State, tick: Tick) -> None:
 
         fresh = (code == ACCEPTED_GAP) | ~begun
         h = np.where(fresh, 1.0, since / 1e6).astype(np.float32)
-        q = tick.q[..., where]
+        raw = tick.raw[..., where]
         past = state.filtered.take(slot, axis=-1)
         if fresh.any():
-            restart(q, past[0], past[1], fresh)
+            restart(raw, past[0], past[1], fresh)
         f_min, beta, f_d, _ = state.tuning.take(slot, axis=-1)
-        past[0], past[1] = one_euro(q, past[0], past[1], h, f_min, beta, f_d)
+        past[0], past[1] = one_euro(raw, past[0], past[1], h, f_min, beta, f_d)
         tick.smooth[..., where] = past[0]
         state.put_filtered(past, slot)
 
@@ -166,11 +169,12 @@ def _note_frozen(
 def signals(state: State, library: Library, tick: Tick) -> Signals:
     """Features, primary signal and similarity of the accepted records."""
     columns = tick.columns
-    n, m = len(columns), tick.q.shape[-1]
-    features, seen = hand_features(tick.smooth, tick.palm)
+    n, m = len(columns), tick.raw.shape[-1]
+    features = hand_features(tick.smooth)
     known = np.ones(n, np.bool_)
     uses_roll = state.uses_roll[columns.slot]
     if uses_roll.any():
+        seen = turn_seen(tick.palm)
         for at in tick.rounds:
             _unwrap(state, tick, at, features[ROLL], seen, known)
         known |= ~uses_roll
@@ -185,15 +189,22 @@ def signals(state: State, library: Library, tick: Tick) -> Signals:
     z = (x[:n] - rest) / span
     # A hand of the wrong side bends backwards, so its curl is negative: the size is meant.
     curled = np.abs(features[CURL]) > CURLED
-    palmar = curled & (tick.smooth[2, 1:, 3].sum(axis=0) > 0.0)
-    bones = norm(tick.q[:, 1:, 1:] - tick.q[:, 1:, :-1]).reshape(12, m)
+    palmar = curled & (landmarks(tick.smooth)[2, 1:, 3].sum(axis=0) > 0.0)
+    q = landmarks(tick.raw)
+    bones = norm(q[:, 1:, 1:] - q[:, 1:, :-1]).reshape(12, m)
     angles = features.take(_JOINT_ROWS, axis=0)
     angles -= ANGLE_MIN
     np.maximum(angles, 0.0, out=angles)
     np.minimum(angles, ANGLE_BINS - 1.0, out=angles)
     bins = angles.astype(np.int64)
     bins += _JOINT_BINS
-    return Signals(features, x, z, sim, known, curled, palmar, bones, bins)
+    kept = features
+    if (state.kind[columns.slot] == HOLD).any():
+        unit = np.ones(m, np.float32)
+        unit[:n] = np.where(state.image[columns.slot], 1.0, tick.palm.scale[:n])
+        tips = (q[:, :, 3] * unit).swapaxes(0, 1).reshape(15, m)
+        kept = np.concatenate((features, tips))
+    return Signals(features, x, z, sim, known, curled, palmar, bones, bins, kept)
 
 
 def _unwrap(

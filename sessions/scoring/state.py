@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sessions.scoring.features import DIP_FLEX, FINGERS, MCP_FLEX, PIP_FLEX, ROLL, TAM
-from sessions.scoring.plan import FEATURES, SetPlan
+from sessions.scoring.palm import COORDINATES
+from sessions.scoring.plan import FEATURES, Motion, SetPlan
+from sessions.scoring.signals import FORMS
 from sessions.scoring.verdicts import VERDICTS
 
 EXT, VALLEY, PEAK = range(3)
 """Rows of the reversal arrays: running extreme, last valley, the peak that waits for one."""
 IDLE, FALLING, RISING = range(3)
+REPS, HOLD, SEQUENCE = range(3)
+_KINDS: Final = {"reps": REPS, "tap": REPS, "hold": HOLD, "sequence": SEQUENCE}
 NEVER: Final = 1 << 62
 """A count of frames that is not reached."""
 
@@ -34,13 +38,35 @@ ANGLE_BINS: Final = 240
 
 _SPAN_S: Final = 10.0
 """The ring holds at least so much of the past: a watcher's plot, the longest usual repetition."""
+_HOLD_S: Final = 20.0
+"""Of a longer hold so much is measured, the last of it."""
 
 
 def ring_length(plan: SetPlan) -> int:
     """Frames kept of a hand: the longest repetition and a second at 15 to 120 frames a second."""
     # A rate announced too low must not cost the repetitions that a quicker camera shows.
     fps = min(max(plan.fps, 15.0), 120.0)
-    return int(np.ceil((max(plan.motion.t_max, _SPAN_S) + 1.0) * fps))
+    seconds = {
+        REPS: max(plan.motion.t_max, _SPAN_S) + 1.0,
+        HOLD: _HOLD_S,
+        SEQUENCE: _SPAN_S,
+    }[_KINDS[plan.motion.kind]]
+    return int(np.ceil(seconds * fps))
+
+
+def ring_channels(motion: Motion) -> NDArray[np.intp]:
+    """What of each frame is kept, as rows of `stage.Signals.kept`.
+
+    A repetition needs the four `tam` and the features of the shape; a hold the finger tips whose
+    tremor is measured; the steps of a sequence are told at once.
+    """
+    kind = _KINDS[motion.kind]
+    if kind == REPS:
+        return np.concatenate((np.arange(FEATURES)[TAM], motion.shape_features))
+    if kind == SEQUENCE:
+        return np.zeros(0, np.intp)
+    fingers = np.array([tip // 4 - 1 for tip in motion.tremor_tips], np.intp)
+    return (FEATURES + 3 * fingers[:, None] + np.arange(3)).ravel()
 
 
 _I8, _I32, _I64 = np.int8, np.int32, np.int64
@@ -49,6 +75,9 @@ FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "tuning": (_F32, (4,), ()),
     "anchors": (_F32, (2,), ()),
     "motion": (_I32, (), ()),
+    "kind": (_I8, (), ()),
+    "form": (_I8, (), ()),
+    "levels": (_F32, (2,), ()),
     "side": (np.uint8, (), ()),
     "image": (np.bool_, (), ()),
     "uses_roll": (np.bool_, (), ()),
@@ -65,7 +94,7 @@ FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "fingerprint": (_F32, (), ()),
     "run": (_I64, (), ()),
     "frozen": (_I64, (), ()),
-    "filtered": (_F32, (2, 3, 5, 4), ()),
+    "filtered": (_F32, (2, COORDINATES), ()),
     "roll": (_F32, (), ()),
     "turns": (_F32, (), ()),
     "roll_known": (np.bool_, (), ()),
@@ -77,6 +106,13 @@ FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "rev_x": (_F32, (3,), ()),
     "rev_us": (_I64, (3,), ()),
     "rev_n": (_I64, (3,), ()),
+    "inside": (np.bool_, (), ()),
+    "held_us": (_I64, (), ()),
+    "held_n": (_I64, (), ()),
+    "touch": (_I8, (), ()),
+    "touch_told": (np.bool_, (), ()),
+    "touch_us": (_I64, (), ()),
+    "deep": (_F32, (), ()),
     "frames": (_I64, (), ()),
     "signal_us": (_I64, (), ()),
     "z": (_F32, (), ()),
@@ -114,6 +150,12 @@ class State:
     anchors: NDArray[np.float32]
     """rest, target - rest."""
     motion: NDArray[np.int32]
+    kind: NDArray[np.int8]
+    """`REPS`, `HOLD` or `SEQUENCE`."""
+    form: NDArray[np.int8]
+    """Code of the primary signal's form."""
+    levels: NDArray[np.float32]
+    """(2, slots) of a hold where it begins and ends, of opposition contact and release."""
     side: NDArray[np.uint8]
     image: NDArray[np.bool_]
     uses_roll: NDArray[np.bool_]
@@ -136,7 +178,7 @@ class State:
     """Accepted frames in a row with the landmarks of the last one."""
     frozen: NDArray[np.int64]
     filtered: NDArray[np.float32]
-    """(2, 3, 5, 4, slots) filtered landmarks, filtered speeds."""
+    """(2, 64, slots) filtered coordinates, filtered speeds."""
     roll: NDArray[np.float32]
     turns: NDArray[np.float32]
     """Whole turns that unwrap `roll`."""
@@ -151,6 +193,15 @@ class State:
     rev_x: NDArray[np.float32]
     rev_us: NDArray[np.int64]
     rev_n: NDArray[np.int64]
+    inside: NDArray[np.bool_]
+    """In the target: the next two tell since when."""
+    held_us: NDArray[np.int64]
+    held_n: NDArray[np.int64]
+    touch: NDArray[np.int8]
+    """Finger touched or number of fingers out, -1 for none: the next three are of it."""
+    touch_told: NDArray[np.bool_]
+    touch_us: NDArray[np.int64]
+    deep: NDArray[np.float32]
     frames: NDArray[np.int64]
     """Frames with a signal so far; the ring's next position is this modulo its length."""
     signal_us: NDArray[np.int64]
@@ -179,8 +230,7 @@ class State:
     ring_f: NDArray[np.float32]
     """(slots, length, channels)"""
     channels: NDArray[np.intp]
-    """(slots, channels) the features in `ring_f`: the four `tam`, then the shape's; spare ones
-    repeat feature 0."""
+    """(slots, channels) what `ring_f` holds, as `ring_channels` says; spare ones repeat row 0."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -250,7 +300,7 @@ class State:
 
     def assign(self, slot: int, plan: SetPlan, number: int) -> None:
         """Prepare a slot for a set; `number` is the motion's place in the library."""
-        channels = np.concatenate((np.arange(FEATURES)[TAM], plan.motion.shape_features))
+        channels = ring_channels(plan.motion)
         length, width = ring_length(plan), len(channels)
         if length > self.ring_us.shape[1] or width > self.ring_f.shape[2]:
             self.grow(self.capacity, length, width)
@@ -262,6 +312,15 @@ class State:
             plan.motion.delta,
         )
         self.motion[slot] = number
+        self.kind[slot] = _KINDS[plan.motion.kind]
+        self.form[slot] = FORMS.index(plan.motion.form)
+        contacts = plan.motion.form == "opposition"
+        self.levels[:, slot] = (
+            (plan.motion.contact, plan.motion.release)
+            if contacts
+            else (plan.motion.hold_in, plan.motion.hold_out)
+        )
+        self.touch[slot] = -1
         self.side[slot] = 0 if plan.side == "left" else 1
         self.image[slot] = plan.space == "image"
         read = plan.motion.primary[ROLL] or plan.motion.guide_weights[ROLL]
@@ -276,7 +335,7 @@ class State:
         self.channels[slot, :width] = channels
 
     def put_filtered(self, values: NDArray[np.float32], slots: NDArray[np.intp]) -> None:
-        """Store (2, 3, 5, 4, B) filtered landmarks and speeds of B different slots."""
+        """Store (2, 64, B) filtered coordinates and speeds of B different slots."""
         if 3 * slots.size < self.capacity:
             self.filtered[..., slots] = values
             return

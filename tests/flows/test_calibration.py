@@ -3,6 +3,7 @@
 import asyncio
 import json
 from typing import Any
+from uuid import uuid4
 
 import pymongo
 import pytest
@@ -15,7 +16,7 @@ from sessions.catalogue import catalogue
 from sessions.regrade import ModelChoice, regrade_session, rescored_document
 from sessions.rescore import rescore_session
 from sessions.synthetic import ChildParameters, SimulatedSet, play_set
-from tests.flows.client import START, Client, connected
+from tests.flows.client import OPEN, START, Client, connected
 from tests.serving import Served
 
 CHILD = ChildParameters(side="right", rom=0.7, landmark_noise_mm=0.3)
@@ -38,10 +39,22 @@ async def play(client: Client, seq: int, set_no: int) -> tuple[int, Any, Any]:
     return seq + 2, started, answer["record"]
 
 
+async def opened(client: Client) -> str:
+    """Open a session as soon as the child's last one has given its place back."""
+    asked = {**OPEN, "child_id": "child-1", "client_key": str(uuid4())}
+    for _ in range(50):
+        answer = await client.ask("session:open", asked)
+        if "ok" in answer:
+            break
+        assert answer["error"]["code"] == "session_limit"
+        await asyncio.sleep(0.1)
+    return str(answer["ok"]["session_id"])
+
+
 async def session(served: Served, sets: int) -> tuple[str, list[Any], list[Any]]:
     starts, records = [], []
     async with connected(served.url, "/game", served.token("guardian", "child-1")) as client:
-        session_id = (await client.open())["session_id"]
+        session_id = await opened(client)
         seq = 0
         for set_no in range(1, sets + 1):
             seq, started, record = await play(client, seq, set_no)

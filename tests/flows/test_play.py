@@ -6,12 +6,13 @@ from uuid import uuid4
 
 import aiohttp
 
+from config.settings import Settings
 from models.play.repo import PlayRepo
 from sessions.catalogue import catalogue
 from sessions.rescore import rescore_session
 from sessions.synthetic import ChildParameters, SimulatedSet, play_set
 from tests.flows.client import OPEN, START, Client, connected
-from tests.serving import Served
+from tests.serving import Served, serving
 
 
 def fist(reps: int = 4, seed: int = 5, **more: Any) -> SimulatedSet:
@@ -99,9 +100,15 @@ async def test_the_result_is_there_for_the_guardian_and_nobody_else(served: Serv
             assert answer.status == 401
 
 
-async def test_a_dropped_line_seals_the_session_as_abandoned(
-    served: Served, repo: PlayRepo
-) -> None:
+async def test_who_stays_away_is_sealed_as_abandoned(settings: Settings, repo: PlayRepo) -> None:
+    short = settings.model_copy(
+        update={"live": settings.live.model_copy(update={"grace_seconds": 1})}
+    )
+    async with serving(short) as served:
+        await abandon(served, repo)
+
+
+async def abandon(served: Served, repo: PlayRepo) -> None:
     played = fist(2)
     messages = played.messages(2)[:60]
     async with connected(served.url, "/game", served.token("guardian", "child-1")) as client:

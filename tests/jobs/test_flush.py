@@ -14,10 +14,14 @@ from jobs.flush import Flusher
 from models.db import Driver, Mongo
 from models.play.buffer import Append, PlayBuffer
 from models.play.keys import PlayKeys
+from models.play.ownership import Ownership
 from models.play.records import Item, Kind, UnknownSchemaError, read_item
 from models.play.repo import PlayRepo
 from models.play.stream import PlayStream
 from tests.factories import ManualClock, chunk_of, event_of, redis_of, session_of
+
+TOKEN = ManualClock().time_us() // 1000
+"""The token of a session opened at the clock's time."""
 
 
 @dataclass
@@ -27,6 +31,7 @@ class Store:
     redis: Redis
     keys: PlayKeys
     buffer: PlayBuffer
+    owners: Ownership
     repo: PlayRepo
     db: Any
     clock: ManualClock
@@ -45,7 +50,7 @@ class Store:
     async def append(self, session_id: str, first: int, *items: Item) -> None:
         """Append items that cover messages from `first` on."""
         last = max(item.last for item in items)
-        answers = await self.buffer.append([Append(session_id, 1, first, last, False, items)])
+        answers = await self.buffer.append([Append(session_id, TOKEN, first, last, False, items)])
         assert answers[0].taken == "taken"
 
     async def count(self, name: str) -> int:
@@ -65,9 +70,11 @@ async def store(
     mongo = Mongo(mongo_url, mongo_database, driver)
     keys = PlayKeys(redis_prefix, 2)
     async with redis_of(redis_url) as redis:
-        buffer = PlayBuffer(redis, keys, 60)
+        clock = ManualClock()
+        buffer = PlayBuffer(redis, keys, 60, clock)
+        owners = Ownership(redis, keys, 60, clock)
         yield Store(
-            redis, keys, buffer, PlayRepo(mongo.database), mongo.database, ManualClock(), []
+            redis, keys, buffer, owners, PlayRepo(mongo.database), mongo.database, clock, []
         )
     await mongo.close()
 
@@ -77,7 +84,7 @@ async def test_what_is_appended_is_stored_once_and_settled(store: Store) -> None
     heard: list[dict[str, int]] = []
     pubsub = store.redis.pubsub()
     await pubsub.subscribe(store.keys.stored(shard))
-    await store.buffer.open("a", 1, session_of("a"))
+    await store.owners.open("a", "kid", session_of("a"))
     await store.append("a", 0, chunk_of("a", 0, b"x", b"y"), event_of("a", 2))
     flusher = store.flusher()
     await flusher.flush_once()
@@ -97,7 +104,7 @@ async def test_what_is_appended_is_stored_once_and_settled(store: Store) -> None
 
 
 async def test_a_second_delivery_changes_nothing(store: Store) -> None:
-    await store.buffer.open("a", 1, session_of("a"))
+    await store.owners.open("a", "kid", session_of("a"))
     await store.append("a", 0, chunk_of("a", 0, b"x"), event_of("a", 1))
     # A worker that wrote and died before it settled leaves its entries pending.
     dead = PlayStream(store.redis, store.keys, "dead")
@@ -118,7 +125,7 @@ async def test_two_flushers_never_hold_the_same_shard(store: Store) -> None:
     one, two = store.flusher("one"), store.flusher("two")
     await one.flush_once()
     await two.flush_once()
-    await store.buffer.open("a", 1, session_of("a"))
+    await store.owners.open("a", "kid", session_of("a"))
     assert not await two.flush_once()
     assert await store.count("sessions") == 0, "the second flusher works a held shard"
     await one.drain(1)
@@ -131,7 +138,7 @@ async def test_two_flushers_never_hold_the_same_shard(store: Store) -> None:
 
 
 async def test_poison_is_buried_with_its_reason_and_blocks_nobody(store: Store) -> None:
-    await store.buffer.open("a", 1, session_of("a"))
+    await store.owners.open("a", "kid", session_of("a"))
     # BSON takes no integer beyond 64 bits: MongoDB's driver refuses the document.
     poison = Item(Kind.EVENT, "a", 1, {"_id": "a:1", "session_id": "a", "seq": 1, "big": 2**64 - 1})
     await store.append("a", 0, chunk_of("a", 0, b"x"), poison, event_of("a", 2))
@@ -163,7 +170,7 @@ async def test_an_entry_of_a_newer_version_is_left_alone(store: Store) -> None:
 
 
 async def test_it_waits_for_a_database_that_is_away(store: Store, mongo_url: str) -> None:
-    await store.buffer.open("a", 1, session_of("a"))
+    await store.owners.open("a", "kid", session_of("a"))
     away = Mongo("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200", "nowhere")
     away._client.options  # noqa: B018 - the client connects lazily
     flusher = store.flusher()

@@ -96,7 +96,7 @@ def test_a_record_names_everything_that_made_it() -> None:
     assert made["stars"] == 3
     # (0.35 x 96 + 0.20 x 62.5 + 0.15 x 100 + 0.10 x 100) over the 0.8 that was measured.
     assert made["grade"] == 88.9
-    assert made["explanation"]["ko"].startswith("정해진 횟수를")
+    assert made["explanation"]["ko"].startswith("정해진 만큼")
     assert {part["key"]: part["raw"] for part in made["indicators"]} == {
         "completeness_med": 96.0,
         "completion": 0.625,
@@ -105,6 +105,17 @@ def test_a_record_names_everything_that_made_it() -> None:
         "on_time": 1.0,  # two timed reps, both inside 0.3 s x 1.3 for the age
         "rhythm_cv": None,
     }
+
+
+def test_other_models_grade_beside_it_and_count_nowhere() -> None:
+    kinder = grading_models().get("fist-functional")
+    made, alone = record(shadow=[kinder]), record()
+    assert made | {"shadow": []} == alone
+    (beside,) = made["shadow"]
+    assert beside["model"] == {"id": "fist-functional", "version": 1, "sha256": kinder.sha256}
+    assert beside["grade"] > made["grade"]
+    assert beside["grade"] == graded(made, kinder)["grade"]
+    assert "explanation" not in beside
 
 
 def test_the_motion_of_the_context_wins_over_the_newest() -> None:

@@ -1,42 +1,19 @@
 """Simulated children against the scoring: what they did is what is counted."""
 
 import dataclasses
-from collections.abc import Sequence
 from statistics import median
-from typing import Any
 
 import numpy as np
 import pytest
 
 from models.catalog.library import motion_library
+from models.catalog.records import MotionDefinition
 from models.grading.library import grading_models
-from sessions.frames import decode
-from sessions.kinematics import age_band
-from sessions.motions import motion_plan
-from sessions.record import canonical, graded, play_record
-from sessions.scoring.batch import Batch
-from sessions.scoring.plan import SetPlan, Space
+from sessions.record import canonical, graded
 from sessions.synthetic import ChildParameters, SimulatedSet, play_set, sample_child
+from tests.sessions.played import measured, record_of
 
 CLEAN = ChildParameters(landmark_noise_mm=0.3)
-
-
-def measured(
-    played: Sequence[SimulatedSet], *, space: Space = "world", frames_per_message: int = 6
-) -> list[dict[str, Any]]:
-    """Measures of sets that are played side by side in one batch."""
-    batch, slots, messages = Batch(), [], []
-    for one in played:
-        anchors = one.motion.default_anchors(space)
-        plan = SetPlan(
-            motion_plan(one.motion.id), one.side, space, one.child.fps,
-            one.guide_t0_us, one.guide_period_us, anchors.rest, anchors.target,
-        )  # fmt: skip
-        slots.append(batch.open(plan))
-        messages.append([decode(m.payload) for m in one.messages(frames_per_message, space)])
-    for k in range(max(map(len, messages))):
-        batch.step([(s, m[k]) for s, m in zip(slots, messages, strict=True) if k < len(m)])
-    return [batch.close(slot) for slot in slots]
 
 
 def group(motion: str, n: int, *, rom: float, noise_mm: float, seed: int) -> list[SimulatedSet]:
@@ -47,29 +24,6 @@ def group(motion: str, n: int, *, rom: float, noise_mm: float, seed: int) -> lis
     ]
     definition = motion_library().get(motion)
     return [play_set(c, definition, reps=8, seed=k) for k, c in enumerate(children)]
-
-
-def record_of(played: SimulatedSet, measures: dict[str, Any]) -> dict[str, Any]:
-    anchors = played.motion.anchors.world
-    return play_record(
-        session_id="s",
-        set_no=1,
-        start={
-            "set_no": 1,
-            "motion": played.motion.id,
-            "side": played.side,
-            "asked_reps": len(played.reps),
-            "guide_t0_us": played.guide_t0_us,
-        },
-        context={
-            "anchors": {"rest": anchors.rest, "target": anchors.target, "source": "norm"},
-            "guide_period_us": played.guide_period_us,
-            "age_band": age_band(played.child.age),
-        },
-        measures=measures,
-        model=grading_models().standard(played.motion.id),
-        unfinished=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -129,11 +83,19 @@ def test_a_record_is_the_same_however_the_frames_are_cut_into_messages() -> None
     assert cut[0] == cut[1] == cut[2]
 
 
+def hold_s(motion: MotionDefinition) -> float | None:
+    return 4.0 if motion.kind == "hold" else None
+
+
 def test_a_good_child_is_graded_well_and_a_weak_one_less() -> None:
     good = dataclasses.replace(CLEAN, rom=1.0, latency_s=0.1, rep_jitter=0.04)
     weak = dataclasses.replace(CLEAN, rom=0.5, latency_s=0.6, rep_jitter=0.2, submovements=3)
-    motions = [m for m in motion_library().latest.values() if m.kind in ("reps", "tap")]
-    played = [play_set(child, m, reps=8, seed=4) for m in motions for child in (good, weak)]
+    motions = list(motion_library().latest.values())
+    played = [
+        play_set(child, m, reps=8 if m.kind in ("reps", "tap") else 2, hold_s=hold_s(m), seed=4)
+        for m in motions
+        for child in (good, weak)
+    ]
     records = [record_of(p, m) for p, m in zip(played, measured(played), strict=True)]
     for best, less in zip(records[::2], records[1::2], strict=True):
         assert best["grade"] >= 75, best["indicators"]
@@ -166,3 +128,45 @@ def test_a_set_without_a_repetition_is_graded_nothing_done() -> None:
     record = record_of(played, measured([played])[0]) | {"asked_reps": 5}
     again = graded(record, grading_models().standard("fist"))
     assert (again["grade"], again["grade_reason"], again["stars"]) == (0.0, "no_repetition", 0)
+
+
+@pytest.mark.parametrize("motion", ["oppose", "count"])
+def test_every_step_and_error_of_a_sequence_is_found(motion: str) -> None:
+    rng = np.random.default_rng(6)
+    children = [
+        dataclasses.replace(
+            sample_child(rng, noise_mm=1.0), rom=1.0, rep_jitter=0.03, order_error=0.3
+        )
+        for _ in range(8)
+    ]
+    definition = motion_library().get(motion)
+    played = [play_set(c, definition, reps=3, seed=k) for k, c in enumerate(children)]
+    for one, result in zip(played, measured(played), strict=True):
+        metrics, truth = result["metrics"], one.truth
+        assert metrics["steps"] == len(truth.steps), one.child
+        assert metrics["sequences"] == metrics["reps_full"] == truth.sequences
+        assert metrics["sequence_errors"] == truth.sequence_errors
+        assert metrics["order_correct"] == pytest.approx(
+            1 - truth.sequence_errors / len(truth.steps)
+        )
+
+
+@pytest.mark.parametrize("motion", ["pinch", "thumbup", "scissors"])
+def test_holds_are_timed_and_a_tremor_is_heard_at_its_frequency(motion: str) -> None:
+    rng = np.random.default_rng(6)
+    strong = 20.0 if motion == "thumbup" else 8.0
+    children = [
+        dataclasses.replace(sample_child(rng, noise_mm=0.15), rom=1.0, tremor_deg=strong * (k % 2))
+        for k in range(8)
+    ]
+    definition = motion_library().get(motion)
+    played = [play_set(c, definition, reps=1, hold_s=5.0, seed=k) for k, c in enumerate(children)]
+    for one, result in zip(played, measured(played), strict=True):
+        metrics, truth = result["metrics"], one.truth
+        if not one.child.tremor_deg:
+            assert metrics["hold_time"] == pytest.approx(truth.hold_time, abs=0.15)
+            assert metrics["hold_total"] == pytest.approx(truth.hold_total, abs=0.2)
+        elif metrics["tremor_rms"] is not None:
+            assert metrics["tremor_peak"] == pytest.approx(one.child.tremor_hz, abs=0.5)
+            assert truth.tremor_rms is not None
+            assert metrics["tremor_rms"] == pytest.approx(truth.tremor_rms, rel=0.3)

@@ -12,7 +12,9 @@ from models.grading.library import grading_models
 from models.grading.records import GradingModel
 from models.grading.rules import Grade, grade, half_up, interpolate, session_grade
 
-MOTIONS = ("fist", "spread", "tap", "turn", "wave")
+MOTIONS = (
+    "fist", "spread", "tap", "turn", "wave", "hook", "table", "pinch", "scissors", "oppose",
+)  # fmt: skip
 GOOD: dict[str, float | int | None] = {
     "reps_full": 8,
     "reps_partial": 2,
@@ -24,6 +26,13 @@ GOOD: dict[str, float | int | None] = {
     "rhythm_cv": 20.0,
     "rate": 1.2,
     "fatigue": -1.5,
+    "hold_time": 4.0,
+    "hold_total": None,
+    "steadiness": 3.0,
+    "steps": 0,
+    "sequences": None,
+    "order_correct": 0.9,
+    "contact_depth": 80.0,
 }
 CLEAR = {"q": 0.95}
 
@@ -34,7 +43,7 @@ def graded(
     quality: dict[str, Any] | None = None,
     **kwargs: Any,
 ) -> Grade:
-    options = {"asked_reps": 10, "age_band": "13+", "span": 185.0} | kwargs
+    options = {"asked_reps": 10, "age_band": "13+", "span": 185.0, "asked_hold_s": 5.0} | kwargs
     return grade(
         model or grading_models().standard("fist"),
         GOOD if metrics is None else metrics,
@@ -57,6 +66,54 @@ def test_a_grade_is_the_weighted_mean_of_its_indicators() -> None:
     mean = math.fsum(part.weight * part.score for part in result.indicators if part.score)
     assert result.grade == half_up(mean)
     assert (result.reason, result.flags, result.stars) == (None, (), 3)
+
+
+HOLD: dict[str, Any] = {
+    "reps_full": 0, "reps_partial": 0, "completeness_med": 95.0, "hold_time": 3.0,
+    "hold_total": 8.0, "steadiness": 4.0,
+}  # fmt: skip
+SEQUENCE: dict[str, Any] = {
+    "reps_full": 0, "reps_partial": 0, "steps": 9, "sequences": 2, "sequence_errors": 1,
+    "order_correct": 0.85, "contact_depth": 75.0, "rate": None,
+}  # fmt: skip
+
+
+def test_a_hold_is_graded_by_the_longest_stay_and_all_of_it() -> None:
+    pinch = grading_models().standard("pinch")
+    result = graded(pinch, HOLD, asked_reps=2, asked_hold_s=5.0)
+    raws = {part.key: part.raw for part in result.indicators}
+    assert raws == {
+        "completeness_med": 95.0, "hold_share": 0.6, "steadiness": 4.0, "completion": 0.8,
+    }  # fmt: skip
+    assert result.stars >= 1
+    once = graded(pinch, HOLD, asked_reps=0, asked_hold_s=5.0)
+    assert {p.key: p.raw for p in once.indicators}["completion"] == 1.0
+    unasked = graded(pinch, HOLD, asked_reps=2, asked_hold_s=None)
+    reasons = {part.key: part.reason for part in unasked.indicators if part.raw is None}
+    assert reasons == {"hold_share": "no_hold_asked", "completion": "nothing_asked"}
+    assert (unasked.grade, unasked.reason) == (None, "min_available_weight")
+
+
+def test_a_sequence_is_graded_by_its_order_and_its_rounds() -> None:
+    result = graded(grading_models().standard("oppose"), SEQUENCE, asked_reps=4)
+    raws = {part.key: part.raw for part in result.indicators}
+    assert raws == {
+        "order_correct": 0.85, "completion": 0.5, "contact_depth": 75.0, "rate": None,
+    }  # fmt: skip
+    assert result.grade is not None
+    assert result.stars >= 1
+
+
+@pytest.mark.parametrize(
+    ("motion", "metrics"),
+    [
+        ("pinch", {**HOLD, "hold_time": 0.0, "hold_total": 0.0}),
+        ("count", {**SEQUENCE, "steps": 0, "sequences": 0}),
+    ],
+)
+def test_nothing_held_and_no_step_is_nothing_done(motion: str, metrics: dict[str, Any]) -> None:
+    result = graded(grading_models().standard(motion), metrics, asked_hold_s=5.0)
+    assert (result.grade, result.reason, result.stars) == (0.0, "no_repetition", 0)
 
 
 finite = st.floats(-1e6, 1e6)
@@ -106,7 +163,7 @@ def test_a_better_value_never_lowers_the_grade(
 ) -> None:
     model = grading_models().standard(motion)
     low, high = sorted((one, other))
-    if key == "rhythm_cv":
+    if key in ("rhythm_cv", "steadiness"):
         low, high = high, low
     if key.startswith("reps"):
         low, high = (int(min(max(v, 1), 50)) for v in (low, high))

@@ -24,14 +24,16 @@ ANCHORS = {
     "turn": (0.0, 140.0),
     "wave": (-25.0, 25.0),
 }
+STEPS = {"oppose": (1.2, 0.25), "count": (0.0, 4.0)}
+HOLDS = {"pinch": (-1.2, -0.2), "thumbup": (0.0, 0.6), "scissors": (0.0, 0.6)}
 FRAME_US = 33_333
-MOTIONS = tuple(ANCHORS)
+MOTIONS = (*ANCHORS, *STEPS, *HOLDS)
 
 
 def plan(motion: str = "fist", **changes: Any) -> SetPlan:
     """A set of a motion with the anchors of the kinematic hand."""
     compiled = motion_plan(motion)
-    rest, target = ANCHORS[motion]
+    rest, target = (ANCHORS | STEPS | HOLDS)[motion]
     fields: dict[str, Any] = {
         "motion": compiled,
         "side": "right",
@@ -46,11 +48,18 @@ def plan(motion: str = "fist", **changes: Any) -> SetPlan:
 
 
 def played(
-    motion: str = "fist", *, seed: int = 1, reps: int = 3, space: Space = "world", **child: Any
+    motion: str = "fist",
+    *,
+    seed: int = 1,
+    reps: int = 3,
+    space: Space = "world",
+    hold_s: float | None = None,
+    **child: Any,
 ) -> NDArray[np.void]:
     """Records of a simulated set, `dt` from time 0."""
     options = {"landmark_noise_mm": 0.5} | child
-    made = play_set(ChildParameters(**options), motion_library().get(motion), reps=reps, seed=seed)
+    definition = motion_library().get(motion)
+    made = play_set(ChildParameters(**options), definition, reps=reps, seed=seed, hold_s=hold_s)
     return made.records(space)
 
 
@@ -118,7 +127,10 @@ def columns(
 @cache
 def spoilt(motion: str) -> NDArray[np.void]:
     """Two repetitions with noise, dropouts and jumps."""
-    return played(motion, reps=2, seed=4, dropout_rate=0.3, jump_rate=0.02, landmark_noise_mm=1.0)
+    child = {"dropout_rate": 0.3, "jump_rate": 0.02, "landmark_noise_mm": 1.0}
+    if motion in ANCHORS:
+        return played(motion, reps=2, seed=4, **child)
+    return played(motion, reps=2, seed=4, hold_s=2.5, rom=1.0, **child)
 
 
 @cache
@@ -129,5 +141,5 @@ def alone(motion: str) -> tuple[list[Any], str]:
 
 def facts(mark: Mark) -> Any:
     if isinstance(mark, Peak):
-        return "peak", mark.rep_no, mark.t_us, mark.z
+        return "peak", mark.rep_no, mark.t_us, mark.z, mark.step, mark.in_order
     return "rep", mark.rep_no, mark.cls, json.dumps(mark.values)

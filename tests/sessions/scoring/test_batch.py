@@ -184,7 +184,7 @@ def test_results_are_of_plain_types_and_come_back_from_json() -> None:
 
     for motion in MOTIONS:
         marks, result = score(plan(motion), cut(spoilt(motion), []))
-        assert types(result) <= {str, int, float, type(None)}
+        assert types(result) <= {str, int, float, bool, type(None)}
         assert json.loads(json.dumps(result, allow_nan=False)) == result
         for mark in marks:
             if isinstance(mark, Rep):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sessions.scoring.features import BEND, CURL, NAMES, ROLL, WAVE, features_of
-from sessions.scoring.palm import in_palm, palm_of
+from sessions.scoring.palm import in_palm, landmarks, palm_of
 from tests.sessions.scoring.made import played
 
 RECORDINGS = Path(__file__).parents[3] / "../shared/data/hand"
@@ -122,7 +122,7 @@ def test_a_palm_frame_is_orthonormal_and_the_palm_normal_of_a_fist_sees_the_tips
     axes = np.stack([palm.x, palm.y, palm.n]).transpose(2, 0, 1)
     assert np.abs(axes @ axes.transpose(0, 2, 1) - np.eye(3)).max() < 1e-12
     assert np.linalg.det(axes) == pytest.approx(1.0)
-    q = in_palm(rel, palm)
+    q = landmarks(in_palm(rel, palm))
     assert np.abs(q[:, 2, 0].T - [0.0, 1.0, 0.0]).max() < 1e-12
 
 

@@ -21,14 +21,14 @@ def reference(plan: SetPlan, records: NDArray[np.void]) -> tuple[NDArray[np.floa
     points = (records["lm"] * 1e-5).transpose(2, 1, 0)
     a = (points[:, 1:] - points[:, :1]).reshape(3, 5, 4, -1)
     palm = palm_of(a)
-    q = in_palm(a, palm).reshape(60, -1)
+    q = in_palm(a, palm)
     smooth = np.empty_like(q)
     for channel, values in enumerate(q):
         one = Scalar(values[0], motion.f_min, motion.beta, motion.f_d)
         smooth[channel, 0] = values[0]
         for i in range(1, len(t)):
             smooth[channel, i] = one(values[i], t[i] - t[i - 1])
-    features, _ = hand_features(smooth.reshape(a.shape), palm)
+    features = hand_features(smooth)
     features[ROLL] = np.degrees(np.unwrap(np.radians(features[ROLL])))
     z = (motion.primary @ features - plan.rest) / (plan.target - plan.rest)
     similarities = []

@@ -1,0 +1,138 @@
+"""Who owns a session: opening it, taking it over, and the place of its child."""
+
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from config.clock import Clock
+from models.play import scripts
+from models.play.keys import PlayKeys
+from models.play.records import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A session taken over: the new owner's token, and the marks as they stand.
+
+    `lost`: Redis had lost something; `expected` may have gone back.
+    """
+
+    token: int
+    last: int
+    stored: int
+    sealed: bool
+    lost: bool
+
+
+class Ownership:
+    """The marks of sessions in Redis, apart from what is appended.
+
+    Raises:
+        redis.exceptions.RedisError, OSError, TimeoutError: from every method; the same call may
+            be made again.
+    """
+
+    def __init__(self, redis: Redis, keys: PlayKeys, ttl_seconds: int, clock: Clock) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._ttl = ttl_seconds
+        self._clock = clock
+        self._open = redis.register_script(scripts.OPEN)
+        self._take = redis.register_script(scripts.TAKE)
+        self._snapshot = redis.register_script(scripts.SNAPSHOT)
+        self._lower = redis.register_script(scripts.LOWER)
+        self._hold = redis.register_script(scripts.HOLD)
+        self._release = redis.register_script(scripts.RELEASE)
+
+    @property
+    def shards(self) -> int:
+        """How many shards the sessions are spread over."""
+        return self._keys.shards
+
+    async def claim_opening(self, user_id: str, client_key: str, session_id: str) -> str:
+        """Return the session of this `client_key`: `session_id` if the key is new."""
+        key = self._keys.opening(user_id, client_key)
+        known = await self._redis.set(key, session_id, nx=True, get=True, ex=self._ttl)
+        return session_id if known is None else _text(known)
+
+    async def open(self, session_id: str, child_id: str, item: Item) -> int | None:
+        """Make the session's marks and append its document; return the owner's token.
+
+        None if the session is there already.
+        """
+        shard = self._keys.shard_of(session_id)
+        token = self._now_ms()
+        made = await self._open(
+            keys=[
+                self._keys.stream(shard),
+                self._keys.session(session_id),
+                self._keys.open_sessions(shard),
+            ],
+            args=[token, self._ttl, item.field(), item.blob(), session_id, child_id, token],
+        )
+        return token if made else None
+
+    async def take(self, session_id: str, child_id: str, stored: int, *, sealed: bool) -> Owned:
+        """Become the owner of a session, whoever owned it before; that one is fenced from now on.
+
+        Args:
+            stored: the highest message number up to which MongoDB has everything, or -1.
+            sealed: whether MongoDB has the session's result.
+        """
+        reply = await self._take(
+            keys=[
+                self._keys.session(session_id),
+                self._keys.open_sessions(self._keys.shard_of(session_id)),
+            ],
+            args=[self._now_ms(), self._ttl, stored, child_id, session_id, int(sealed)],
+        )
+        token, last, marked, state, lost = reply
+        return Owned(
+            int(token), int(last), int(marked), sealed=_text(state) == "sealed", lost=bool(lost)
+        )
+
+    async def lower(self, session_id: str, token: int, last: int) -> None:
+        """Take `last` back to where nothing is missing. Only the owner may."""
+        await self._lower(keys=[self._keys.session(session_id)], args=[token, last])
+
+    async def keep_snapshot(self, session_id: str, token: int, snapshot: bytes) -> None:
+        """Keep the scoring state of a session, in place of an older one."""
+        await self._snapshot(keys=[self._keys.session(session_id)], args=[token, snapshot])
+
+    async def read_snapshot(self, session_id: str) -> bytes | None:
+        """Return the newest snapshot of a session."""
+        kept = await self._redis.hget(self._keys.session(session_id), "snapshot")
+        return kept if isinstance(kept, bytes) else None
+
+    async def list_idle(self, shard: int, older_ms: int) -> list[tuple[str, str]]:
+        """Return (session, child) of the open sessions without a message for so long."""
+        ids = [_text(i) for i in await self._redis.smembers(self._keys.open_sessions(shard))]
+        pipe = self._redis.pipeline(transaction=False)
+        for session_id in ids:
+            pipe.hmget(self._keys.session(session_id), "child", "at")
+        idle = []
+        before = self._now_ms() - older_ms
+        for session_id, (child, at) in zip(ids, await pipe.execute(), strict=True):
+            if child is not None and at is not None and int(at) < before:
+                idle.append((session_id, _text(child)))
+        return idle
+
+    async def hold_child(self, child_id: str, session_id: str, lease_ms: int) -> bool:
+        """Take or renew the child's place for this session; False if another session has it."""
+        key = self._keys.child(child_id)
+        return bool(await self._hold(keys=[key], args=[session_id, lease_ms]))
+
+    async def child_holder(self, child_id: str) -> str:
+        """Return the session that has the child's place, or an empty string."""
+        return _text(await self._redis.get(self._keys.child(child_id)) or "")
+
+    async def release_child(self, child_id: str, session_id: str) -> None:
+        """Give the child's place back."""
+        await self._release(keys=[self._keys.child(child_id)], args=[session_id])
+
+    def _now_ms(self) -> int:
+        return self._clock.time_us() // 1000
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

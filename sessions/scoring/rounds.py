@@ -1,0 +1,175 @@
+"""One round of a tick: each hand's next frame through what its kind of motion watches for."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sessions.scoring import holds, sequences
+from sessions.scoring.book import Book, Unshaped
+from sessions.scoring.detector import advance, forget, last_cycle, reversal
+from sessions.scoring.holds import HoldBook
+from sessions.scoring.marks import Mark, Peak, Rep
+from sessions.scoring.plan import SetPlan
+from sessions.scoring.sequences import SequenceBook
+from sessions.scoring.stage import Signals, Tick
+from sessions.scoring.state import HOLD, PEAK, SEQUENCE, State
+from sessions.scoring.verdicts import ACCEPTED_GAP
+
+AnyBook = Book | HoldBook | SequenceBook
+Found = list[tuple[int, Mark]]
+"""Marks with the record that made each."""
+
+
+def book_of(plan: SetPlan, slot: int) -> AnyBook:
+    """An empty book for a set."""
+    if plan.motion.kind == "hold":
+        return HoldBook(plan, slot)
+    if plan.motion.kind == "sequence":
+        return SequenceBook(plan, slot)
+    return Book(plan, slot)
+
+
+class Round:
+    """The records `at` of a tick, at most one of each slot."""
+
+    def __init__(
+        self,
+        state: State,
+        book: Callable[[int], AnyBook],
+        tick: Tick,
+        seen: Signals,
+        waiting: list[Unshaped],
+    ) -> None:
+        self._state = state
+        self._book = book
+        self._tick = tick
+        self._seen = seen
+        self._waiting = waiting
+        self._slot, self._work = tick.columns.slot, tick.columns.work
+        self._found: Found = []
+
+    def play(self, at: NDArray[np.intp]) -> Found:
+        """Advance the hands of the records `at`; what happened, hand by hand in order."""
+        state, seen, columns = self._state, self._seen, self._tick.columns
+        self._found = []
+        for i in at[self._tick.code[at] == ACCEPTED_GAP].tolist():
+            self._interrupt(i)
+        at = at[seen.known[at]]
+        slots, t_us = columns.slot[at], columns.t_us[at]
+        x, z = seen.x[at], seen.z[at]
+        here = state.frames[slots] % state.ring_len[slots]
+        kind = state.kind[slots]
+        if kind.any():
+            # A hold is over before the frame that left the target is written.
+            self._hold(at[kind == HOLD])
+            self._sequence(at[kind == SEQUENCE])
+        state.ring_us[slots, here] = t_us
+        state.ring_x[slots, here] = x
+        state.ring_z[slots, here] = z
+        state.ring_f[slots, here] = seen.kept[state.channels[slots], at[:, None]]
+        state.signal_us[slots] = t_us
+        state.z[slots] = z
+        state.sim[slots] = seen.sim[at]
+        self._reverse(at, kind)
+        for slot in slots[state.frames[slots] >= state.settle_at[slots]].tolist():
+            self._book(slot).settle(state)
+        return self._found
+
+    def _reverse(self, at: NDArray[np.intp], kind: NDArray[np.int8]) -> None:
+        """Reversals of the signal, of all but sequences; counts the frames."""
+        state, seen, columns = self._state, self._seen, self._tick.columns
+        counted = columns.slot[at]
+        if kind.any():
+            at = at[kind != SEQUENCE]
+        slots = columns.slot[at]
+        peaks, cycles = advance(state, slots, seen.z[at], seen.x[at], columns.t_us[at])
+        state.frames[counted] += 1
+        for p in peaks:
+            i, slot = int(at[p]), int(slots[p])
+            top, book = reversal(state, PEAK, slot), self._book(slot)
+            if isinstance(book, Book):
+                self._tell(i, Peak(slot, self._of(i), int(state.rep_no[slot]), top.us, top.z))
+            elif isinstance(book, HoldBook) and top.z < state.levels[0, slot]:
+                rep = book.missed(state)
+                self._tell(i, Peak(slot, self._of(i), rep["rep_no"], top.us, top.z))
+                self._close(i, rep)
+        for cycle in cycles:
+            i, slot = int(at[cycle.column]), int(slots[cycle.column])
+            book = self._book(slot)
+            if isinstance(book, Book):
+                self._close(i, book.close(state, int(state.rep_no[slot]), cycle, self._waiting))
+
+    def _hold(self, at: NDArray[np.intp]) -> None:
+        state, slots, t_us = self._state, self._slot[at], self._tick.columns.t_us[at]
+        turned = holds.watch(state, slots, self._seen.z[at], t_us)
+        for k in (*turned.entered, *turned.left):
+            i, slot, book = int(at[k]), int(slots[k]), self._book(int(slots[k]))
+            if not isinstance(book, HoldBook):
+                continue
+            if state.inside[slot]:
+                book.rep_no += 1
+                z = float(self._seen.z[i])
+                self._tell(i, Peak(slot, self._of(i), book.rep_no, int(t_us[k]), z))
+            else:
+                self._close(i, book.stayed(state, int(t_us[k])))
+
+    def _sequence(self, at: NDArray[np.intp]) -> None:
+        state, slots, t_us = self._state, self._slot[at], self._tick.columns.t_us[at]
+        touched, deep = sequences.watch(state, slots, self._seen.features[:, at], t_us)
+        for k in touched.ended:
+            book = self._book(int(slots[k]))
+            if isinstance(book, SequenceBook):
+                book.ended(float(deep[k]))
+        for k in touched.made:
+            i, slot, book = int(at[k]), int(slots[k]), self._book(int(slots[k]))
+            if not isinstance(book, SequenceBook):
+                continue
+            step, when = int(state.touch[slot]), int(state.touch_us[slot])
+            z, origin = float(self._seen.z[i]), int(state.guide_t0[slot])
+            made = book.made(step, when, z, origin)
+            if made is not None:
+                number, in_order = made.rep_no, made.in_order
+                self._tell(i, Peak(slot, self._of(i), number, when, z, step, in_order))
+                if made.closed is not None:
+                    self._close(i, made.closed)
+
+    def _interrupt(self, i: int) -> None:
+        """Close what a gap cut off at record i, and begin the hand anew."""
+        slot = int(self._slot[i])
+        for rep in cut_off(self._state, self._book(slot), self._waiting, gap=True):
+            self._close(i, rep)
+        forget(self._state, slot)
+
+    def _tell(self, i: int, mark: Mark) -> None:
+        self._found.append((i, mark))
+
+    def _close(self, i: int, rep: dict[str, Any]) -> None:
+        slot, number, cls = int(self._slot[i]), rep["rep_no"], rep["class"]
+        self._tell(i, Rep(slot, self._of(i), number, cls, rep))
+
+    def _of(self, i: int) -> int:
+        return int(self._work[i])
+
+
+def cut_off(
+    state: State, book: AnyBook, waiting: list[Unshaped], *, gap: bool
+) -> list[dict[str, Any]]:
+    """Keep what a gap cuts off, or what is open when the set ends; its shape is left `waiting`."""
+    slot = book.slot
+    if isinstance(book, HoldBook):
+        if not state.inside[slot]:
+            return []
+        return [book.stayed(state, int(state.signal_us[slot]), interrupted=gap)]
+    if isinstance(book, SequenceBook):
+        if state.touch_told[slot]:
+            book.ended(float(state.deep[slot]))
+        rep = book.broken(float(state.z[slot]), int(state.guide_t0[slot]), gap=gap)
+        return [] if rep is None else [rep]
+    if gap:
+        if not state.pending[slot]:
+            return []
+        return [book.interrupt(state, int(state.rep_no[slot]))]
+    cycle = last_cycle(state, slot)
+    return [] if cycle is None else [book.close(state, int(state.rep_no[slot]), cycle, waiting)]
