@@ -83,6 +83,8 @@ class SocketSettings(_Section):
     queue_packets: Positive
     """Packets that may wait for a slow reader before a player is closed, a watcher thinned."""
     queue_bytes: Positive
+    send_buffer_bytes: Positive
+    """What the kernel may hold of what is sent to a connection (Linux takes twice that)."""
     clogged_seconds: Positive
     """A watcher whose queue is full for that long is closed."""
     write_seconds: Positive
@@ -91,6 +93,8 @@ class SocketSettings(_Section):
     """Packets waiting for a watcher at which its feed is thinned to the newest."""
     namespaces: Positive
     """Namespaces one connection may ask for, each once."""
+    connect_seconds: Positive
+    """Every attempt to join a namespace is answered by then."""
     join_seconds: Positive
     """An upgraded connection that joined no namespace by then is closed."""
     account_connections: Positive

@@ -88,7 +88,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
     def add(self, namespace: LiveNamespace[Any]) -> None:
         """Serve a namespace."""
         self._rooms[namespace.name] = namespace
-        self.register_namespace(Door(namespace, self))
+        self.register_namespace(Door(namespace, self, self._limits.connect_seconds))
 
     def attach(self, app: web.Application) -> None:
         """Take the requests of the protocol's path."""

@@ -1,6 +1,7 @@
 """The WebSocket under a Socket.IO connection: how bytes come in, wait, and go out."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -26,12 +27,20 @@ class Outbox(asyncio.Queue[Any]):
     """Bytes (characters of text) that wait."""
     written = 0
     """Bytes ever handed to the transport."""
+    streaming = False
+    """Whether a line writes what is taken out; a poll takes it away at once."""
 
     def _put(self, item: Any) -> None:
         if item is not None:
             self.packets += 1
             self.size += len(item.encode())
         super()._put(item)
+
+    def _get(self) -> Any:
+        item = super()._get()
+        if item is not None and not self.streaming:
+            self.wrote(len(item.encode()))
+        return item
 
     def wrote(self, size: int) -> None:
         """A packet went to the transport."""
@@ -82,6 +91,7 @@ class Line:
         self.socket: Any = handler.__self__  # type: ignore[attr-defined]  # a method of the library's socket
         self.sid: str = self.socket.sid
         self.outbox: Outbox = self.socket.queue
+        self.outbox.streaming = True
         self.guard: Guard
         self._upgrade = ["5", "2probe"] if self.socket.connected else []
         self._ws = web.WebSocketResponse(
@@ -103,7 +113,7 @@ class Line:
             if guard is not None:
                 self.guard = guard
                 await self._ws.prepare(request)
-                self._transport = request.transport
+                self._use(request.transport)
                 await self._handler(self)
         finally:
             self._switch.unplugged(self)
@@ -112,6 +122,15 @@ class Line:
             if self._transport is not None and self._transport.get_write_buffer_size():
                 self._transport.abort()
         return self._ws
+
+    def _use(self, transport: asyncio.Transport | None) -> None:
+        self._transport = transport
+        if transport is not None:
+            # Left to itself the kernel takes megabytes for somebody who does not read, and says
+            # nothing of those it got rid of until half of them are gone.
+            transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.send_buffer_bytes
+            )
 
     async def wait(self) -> str | bytes:
         """Return the next message.

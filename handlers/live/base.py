@@ -19,8 +19,6 @@ from models.errors import AppError, ErrorCode
 log = logging.getLogger(__name__)
 
 Ack = Callable[[dict[str, Any]], None]
-CONNECT_SECONDS = 5.0
-"""Every connect attempt is answered by then."""
 EXPIRY_SECONDS = 10.0
 """How often connections whose token has ended are looked for."""
 

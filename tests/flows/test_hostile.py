@@ -460,10 +460,12 @@ async def test_an_upgrade_that_is_none_is_refused_and_leaves_nothing(
     served: Served, kind: str
 ) -> None:
     method, path, headers = BAD_UPGRADES[kind]
-    async with aiohttp.ClientSession() as http:
-        async with http.request(method, served.url + path, headers=headers) as answer:
-            assert answer.status == 400
-            assert (await answer.json())["error"]["code"] == "invalid"
+    async with (
+        aiohttp.ClientSession() as http,
+        http.request(method, served.url + path, headers=headers) as answer,
+    ):
+        assert answer.status == 400
+        assert (await answer.json())["error"]["code"] == "invalid"
 
 
 async def test_a_body_that_is_too_large_is_refused_by_its_head(served: Served) -> None:
