@@ -3,12 +3,16 @@
 import logging
 import time
 
+QUIET = ("socketio", "engineio", "aiohttp.access", "pymongo", "httpx", "httpcore")
+"""Loggers that say more than may be written down."""
+
 
 def configure_logs(level: str) -> None:
     """Send log records of `level` and above to standard error, times in UTC.
 
-    The Socket.IO and Engine.IO loggers print payloads at INFO, which holds motion data and
-    tokens; they, and the access log, are kept at WARNING whatever `level` says.
+    At INFO the Socket.IO and Engine.IO loggers print payloads, which hold motion data and tokens,
+    and httpx prints whole URLs, which hold secrets; they and the access log are kept at WARNING
+    whatever `level` says.
     """
     formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s")
     formatter.converter = time.gmtime
@@ -18,5 +22,5 @@ def configure_logs(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in ("socketio", "engineio", "aiohttp.access", "pymongo"):
+    for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -15,6 +15,7 @@ from pydantic_settings import (
 DEFAULTS = Path(__file__).with_name("defaults.toml")
 
 Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class _Section(BaseModel):
@@ -140,6 +141,8 @@ class StoreSettings(_Section):
     mongo_database: str
     mongo_driver: Literal["motor", "pymongo"]
     redis_prefix: str
+    redis_cluster: bool
+    """Whether the URL leads to a Redis Cluster."""
     shards: Positive
     """Streams the play records are spread over; fixed while streams hold anything."""
     redis_timeout_ms: Positive
@@ -150,6 +153,10 @@ class StoreSettings(_Section):
     """Entries read from one stream in one round."""
     lease_ms: Positive
     """A consumer holds a stream this long without renewing."""
+    alarm_share: Share
+    """Share of Redis's memory from which the operators are told."""
+    refuse_share: Share
+    """Share of Redis's memory from which no session is opened."""
     attempts: Positive
     """Failures of one document after which it goes to the dead letters."""
 

@@ -52,6 +52,7 @@ class Flusher:
 
     async def run(self) -> None:
         """Flush for ever."""
+        await self._repo.ensure_indexes()
         self._held.clear()
         self._left.clear()
         self._hold_at = 0.0

@@ -4,9 +4,6 @@ import secrets
 from pathlib import Path
 
 from aiohttp import web
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from config.clock import Clock, SystemClock
@@ -29,8 +26,10 @@ from models.play.buffer import PlayBuffer
 from models.play.history import Histories
 from models.play.keys import PlayKeys
 from models.play.ownership import Ownership
+from models.play.pressure import Pressure
 from models.play.repo import PlayRepo
 from models.play.stream import PlayStream
+from models.redis import connect_redis
 from models.therapy.repo import TherapyRepo
 from server.lifespan import Parts, attach
 from server.middleware import guard
@@ -72,12 +71,10 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     node = settings.node or f"n-{secrets.token_hex(4)}"
     store = settings.store
 
-    redis = Redis.from_url(
+    redis = connect_redis(
         settings.redis_url.get_secret_value(),
-        socket_timeout=store.redis_timeout_ms / 1000,
-        socket_connect_timeout=store.redis_timeout_ms / 1000,
-        retry=Retry(NoBackoff(), 1),
-        protocol=2,
+        store.redis_timeout_ms / 1000,
+        cluster=store.redis_cluster,
     )
     mongo = Mongo(settings.mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver)
     keys = PlayKeys(store.redis_prefix, store.shards)
@@ -88,6 +85,8 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     bus = Bus(redis)
 
     revocations = Revocations(redis, bus, store.redis_prefix, clock)
+    alarms = Alarms(settings.discord_webhook)
+    pressure = Pressure(store.alarm_share, store.refuse_share, alarms.raise_alarm)
 
     hub = FeedHub()
     engine = Engine(catalogue=catalogue(), hub=hub, clock=clock, limits=settings.live)
@@ -118,6 +117,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
         engine=engine,
         ownership=ownership,
         takeover=takeover,
+        pressure=pressure,
         bus=bus,
         keys=keys,
         clock=clock,
@@ -127,7 +127,6 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     )
 
     runner = Runner(clock, outages=(RedisError, DatabaseError, OSError, TimeoutError))
-    alarms = Alarms(settings.discord_webhook)
     flusher = Flusher(
         stream=stream,
         repo=repo,
@@ -136,7 +135,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
         alarm=alarms.raise_alarm,
     )
     janitor = Janitor(ownership=ownership, registry=registry, limits=settings.live)
-    health = Health(redis, mongo, runner, clock)
+    health = Health(redis, mongo, runner, clock, pressure)
 
     token = settings.token
     verifier = Verifier(

@@ -120,6 +120,7 @@ class Engine:
             self._batch.close(session.set.slot)
             session.set = None
         self.sessions.pop(session.id, None)
+        self._hub.drop(session.id)
         for group in (self._touched, self._waiting, self._marked):
             group.pop(session.id, None)
         metrics.SESSIONS.set(len(self.sessions))
@@ -236,9 +237,12 @@ class Engine:
         )
         session.keep_items([item], message.seq + 1, time_us)
         session.resolve(message.seq, error)
+        self._refused(session, message.seq, error)
+
+    def _refused(self, session: Session, seq: int, error: AppError) -> None:
         metrics.MESSAGES_REFUSED.labels(error.code).inc()
-        if message.seq not in session.outcomes:
-            session.send("refused", {"seq": message.seq, **error.body()})
+        if seq not in session.outcomes:  # nobody waits for an answer: an event says it
+            session.send("refused", {"seq": seq, **error.body()})
 
     def _control(self, session: Session) -> bool:
         """Handle the control events at the head of an inbox; True if frames come after them."""
@@ -280,7 +284,7 @@ class Engine:
             code=done.error.code.value if done.error else None,
         )
         if done.error is not None:
-            metrics.MESSAGES_REFUSED.labels(done.error.code).inc()
+            self._refused(session, message.seq, done.error)
         elif message.event == "session:close":
             done.answer = self._seal(session, message.payload, [item], message.seq + 1, time_us)
             session.resolve(message.seq, done.answer)
@@ -296,7 +300,8 @@ class Engine:
             context = self._start(session, payload, time_us)
             return _Done(start_answer(payload, context), context)
         if message.event == "set:end":
-            self._check_open(session, payload)
+            if session.set is None or session.set.set_no != payload["set_no"]:
+                raise AppError(ErrorCode.CONFLICT, "set:end: this `set_no` is not the open set.")
             record = self._end(session, unfinished=False)
             return _Done(
                 {"record": record},
@@ -316,10 +321,6 @@ class Engine:
         session.set = OpenSet(start, context, self._batch.open(plan))
         session.last_set_no = start["set_no"]
         return context
-
-    def _check_open(self, session: Session, payload: dict[str, Any]) -> None:
-        if session.set is None or session.set.set_no != payload["set_no"]:
-            raise AppError(ErrorCode.CONFLICT, "set:end: this `set_no` is not the open set.")
 
     def _end(self, session: Session, *, unfinished: bool) -> dict[str, Any]:
         open_set = session.set
@@ -380,6 +381,10 @@ class Engine:
         session = self.sessions.get(session_id)
         if session is None or session.state is State.SEALED:
             raise AppError(ErrorCode.NOT_FOUND, "There is no such live session.")
+        if self._hub.readers(session_id) >= self._limits.watchers:
+            raise AppError(
+                ErrorCode.BUSY, "As many as may already watch this session.", retry_ms=5000
+            )
         return self._joined(session, self._hub.join(session_id, sink))
 
     def _joined(self, session: Session, offset: int) -> Joined:

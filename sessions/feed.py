@@ -116,6 +116,10 @@ class FeedHub:
             for sink in list(feed.sinks):
                 sink.snapshot(start)
 
+    def drop(self, session_id: str) -> None:
+        """Forget a feed whose session is another worker's now; its readers find it there."""
+        self._feeds.pop(session_id, None)
+
     def end(self, session_id: str, result: dict[str, Any]) -> None:
         """Tell everybody that the session is sealed, and forget its feed."""
         feed = self._feeds.pop(session_id, None)

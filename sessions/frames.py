@@ -36,6 +36,13 @@ REC: Final = np.dtype(
         ("lm", "<i2", (21, 3)),
     ]
 )
+HEAD: Final = np.dtype(
+    [
+        *(("magic", "<u2"), ("version", "u1"), ("space", "u1"), ("n", "<u2"), ("record", "<u2")),
+        *(("t0", "<u8"), ("seq0", "<u4"), ("width", "<u2"), ("height", "<u2")),
+    ]
+)
+"""`HDR` as a numpy type, for many messages at once."""
 T0_MAX: Final = (1 << 62) - (1 << 32)
 """Clocks are cut here, so that no sum or difference of two capture times leaves an int64."""
 
@@ -62,6 +69,8 @@ class FrameMessage:
     height: int
     records: NDArray[np.void]
     """(n,) of `REC`."""
+    payload: bytes | memoryview = b""
+    """As received; empty where its records are longer than the known ones."""
 
     @property
     def aspect(self) -> float:
@@ -110,9 +119,9 @@ def decode(payload: bytes | memoryview, space: Space | None = None) -> FrameMess
         raise FrameError("invalid", f"{size} bytes: {n} records take {HDR.size + n * record}")
     if record == REC.itemsize:
         records = np.frombuffer(payload, REC, count=n, offset=HDR.size)
-    else:
-        # A later client may append fields to each record: step over what is not known.
-        records = np.ndarray((n,), REC, payload, HDR.size, (record,))
+        return FrameMessage(named, t0, seq0, width, height, records, payload)
+    # A later client may append fields to each record: step over what is not known.
+    records = np.ndarray((n,), REC, payload, HDR.size, (record,))
     return FrameMessage(named, t0, seq0, width, height, records)
 
 

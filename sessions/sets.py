@@ -63,12 +63,11 @@ def settle_context(
     therapy = therapy or Therapy()
     model, side = entry.model, start["side"]
     anchors = therapy.anchors(entry.definition, model.roles, side, space)
-    goal = therapy.goal(entry.definition, side, space)
     age = therapy.age(datetime.fromtimestamp(time_us / 1e6, UTC).date())
     return {
         "time_us": time_us,
         "anchors": anchors.as_dict(),
-        "goal": goal.target if goal is not None else None,
+        "goal": anchors.target if anchors.source == "goal" else None,
         "guide_period_us": entry.compiled.period_us,
         "motion": {
             "id": entry.compiled.id,

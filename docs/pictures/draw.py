@@ -1,6 +1,7 @@
 """Draw the pictures of docs/scoring.md from simulated children; run by scripts/pictures."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from svg import BLUE, FAINT, GREEN, INK, ORANGE, VIOLET, Canvas, Plot
@@ -13,7 +14,8 @@ from sessions.scoring.batch import Batch
 from sessions.scoring.features import features_of
 from sessions.scoring.plan import SetPlan
 from sessions.scoring.smoothness import sparc, speed
-from sessions.synthetic import ChildParameters, play_set
+from sessions.scoring.tremor import spectrum
+from sessions.synthetic import ChildParameters, SimulatedSet, play_set
 from sessions.synthetic.body import pushes
 
 HERE = Path(__file__).parent
@@ -27,6 +29,7 @@ def main() -> None:
     fist_cycle()
     sparc_spectrum()
     bias()
+    tremor()
 
 
 def fist_cycle() -> None:
@@ -35,17 +38,7 @@ def fist_cycle() -> None:
     child = ChildParameters(rom=0.78, rep_jitter=0.12, landmark_noise_mm=1.0, latency_s=0.3)
     played = play_set(child, definition, reps=5, seed=11)
     anchors = definition.anchors.world
-    batch = Batch()
-    plan = SetPlan(
-        motion_plan("fist"), played.side, "world", child.fps, played.guide_t0_us,
-        played.guide_period_us, anchors.rest, anchors.target,
-    )  # fmt: skip
-    slot = batch.open(plan)
-    trace: dict[int, float] = {}
-    for message in played.messages(6):
-        batch.step([(slot, decode(message.payload))])
-        trace.update(batch.trace(slot))
-    result = batch.close(slot)
+    trace, result = _scored(played)
     span = anchors.target - anchors.rest
 
     def seconds(us: float) -> float:
@@ -82,9 +75,9 @@ def fist_cycle() -> None:
         BLUE,
         width=1.8,
     )
-    plot.level(anchors.target, INK, "x_target, z = 1")
-    plot.level(anchors.rest + 0.9 * span, GREEN, "full from here")
-    plot.level(anchors.rest, INK, "x_rest, z = 0")
+    plot.level(anchors.target, INK, "x_target, z = 1", left=True)
+    plot.level(anchors.rest + 0.9 * span, GREEN, "full from here", left=True)
+    plot.level(anchors.rest, INK, "x_rest, z = 0", left=True)
     for rep in result["reps"]:
         z = trace[rep["t_us"]]
         colour = GREEN if rep["class"] == "full" else VIOLET
@@ -201,6 +194,61 @@ def bias_table(
         rows.append((still[43], noisy[:, 43].mean(), noisy[:, 3:15].sum(axis=1).mean() / 4))
     truth, signed, unsigned = np.array(rows).T
     return truth, signed, unsigned
+
+
+def tremor() -> None:
+    """A pinch that trembles beside one that does not: the signal, and the spectrum of the tips."""
+    canvas = Canvas(860, 300)
+    left = Plot(canvas, 60, 40, 330, 200, (-0.3, 9), (-0.1, 1.3))
+    right = Plot(canvas, 490, 40, 350, 200, (0, 15), (0, 8))
+    left.frame((0, 2, 4, 6, 8), (0, 0.5, 1), "seconds since the guide's start", "z of a pinch")
+    right.frame((0, 3, 6, 9, 12, 15), (0, 2, 4, 6, 8), "Hz", "spectrum of the tips, mm per root Hz")
+    for degrees, colour, place in ((4.0, ORANGE, 66), (0.0, BLUE, 84)):
+        child = ChildParameters(tremor_hz=6.0, tremor_deg=degrees, rom=1.0, landmark_noise_mm=0.3)
+        played = play_set(child, motion_library().get("pinch"), reps=1, hold_s=6.0, seed=4)
+        trace, result = _scored(played)
+        times = [(t - played.guide_t0_us) / 1e6 for t in trace]
+        left.line(times, list(trace.values()), colour, width=1.5)
+        hold = max(played.truth.holds, key=lambda one: one.seconds)
+        inside = (played.t_us > hold.start_us + 3e5) & (played.t_us < hold.end_us - 3e5)
+        time = (played.t_us[inside] - hold.start_us) / 1e6
+        tips = 1000 * played.landmarks[inside][:, [4, 8]]
+        tips = (tips - played.landmarks[inside][:, :1] * 1000).reshape(len(time), -1)
+        grid = np.arange(time[0], time[-1], 1 / RATE)
+        even = np.stack([np.interp(grid, time, column) for column in tips.T], axis=1)
+        f, power = spectrum(even - even.mean(axis=0))
+        shown = f >= 0.5
+        root = np.sqrt(power.sum(axis=1) / 2)
+        right.line(f[shown].tolist(), root[shown].tolist(), colour, width=2)
+        rms = result["metrics"]["tremor_rms"]
+        words = f"tremor of {degrees:g} degrees" if degrees else "still hand"
+        canvas.text(835, place, f"{words}: {rms:.1f} mm", fill=colour, anchor="end")
+    left.level(0.9, GREEN, "in from here")
+    left.level(0.8, FAINT, "")
+    canvas.text(490, 292, "tremor_rms counts 3 to 12 Hz; landmark noise of 0.3 mm", size=11)
+    canvas.write(HERE / "tremor.svg")
+
+
+def _scored(played: SimulatedSet) -> tuple[dict[int, float], dict[str, Any]]:
+    """Return z by capture time, and the measures, of a set in world space."""
+    anchors = played.motion.anchors.world
+    batch = Batch()
+    plan = SetPlan(
+        motion_plan(played.motion.id),
+        played.side,
+        "world",
+        played.child.fps,
+        played.guide_t0_us,
+        played.guide_period_us,
+        anchors.rest,
+        anchors.target,
+    )
+    slot = batch.open(plan)
+    trace: dict[int, float] = {}
+    for message in played.messages(6):
+        batch.step([(slot, decode(message.payload))])
+        trace.update(batch.trace(slot))
+    return trace, batch.close(slot)
 
 
 if __name__ == "__main__":

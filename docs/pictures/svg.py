@@ -122,9 +122,9 @@ class Plot:
         for x, y in zip(xs, ys, strict=True):
             self.canvas.dot(self.px(x), self.py(y), colour, radius=radius)
 
-    def level(self, y: float, colour: str, words: str) -> None:
-        """Draw a dashed level across the plot, with its name at the right end."""
+    def level(self, y: float, colour: str, words: str, *, left: bool = False) -> None:
+        """Draw a dashed level across the plot, with its name at one end."""
         self.line(self.x, (y, y), colour, width=1.2, dashes="5 4")
-        self.canvas.text(
-            self.left + self.width - 4, self.py(y) - 4, words, size=11, fill=colour, anchor="end"
-        )
+        x = self.left + (4 if left else self.width - 4)
+        anchor = "start" if left else "end"
+        self.canvas.text(x, self.py(y) - 4, words, size=11, fill=colour, anchor=anchor)

@@ -1,6 +1,7 @@
 """`/watch`: those who may look at live sessions."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,10 @@ class WatchSink:
         self._watcher = watcher
         self._session_id = session_id
         self._namespace = namespace
+        self.node = ""
+        """The worker that holds the session, as far as this reader knows."""
+        self.missing = 0
+        """Looks at the live list in a row that did not show the session."""
         self._thinner = Thinner(
             self._send,
             lambda: watcher.backlog,
@@ -137,6 +142,7 @@ class WatchNamespace(LiveNamespace[Watcher]):
             raise AppError(ErrorCode.BUSY, "Leave a session before you join another.")
         sink = WatchSink(watcher, asked.session_id, asked.max_fps, self)
         joined = await self.deps.relay.join(asked.session_id, summary["node"], sink)
+        sink.node = summary["node"]
         watcher.sinks[asked.session_id] = sink
         metrics.WATCHERS.inc()
         if not watcher.open:
@@ -163,15 +169,33 @@ class WatchNamespace(LiveNamespace[Watcher]):
             raise busy_error() from error
 
     async def run_lists(self) -> None:
-        """Tell those who asked for the live list what changed in it, once a second, for ever."""
+        """Tell what changed in the live lists and follow sessions that moved, for ever."""
         while True:
             await asyncio.sleep(LIST_SECONDS)
-            listening = [w for w in self.connections.values() if w.listed is not None]
-            if not listening:
+            if not any(w.listed is not None or w.sinks for w in self.connections.values()):
                 continue
             live = await self.deps.directory.read()
-            for watcher in listening:
-                self._tell_changes(watcher, _visible(live, watcher.who))
+            for watcher in list(self.connections.values()):
+                if watcher.listed is not None:
+                    self._tell_changes(watcher, _visible(live, watcher.who))
+                for session_id, sink in list(watcher.sinks.items()):
+                    await self._follow(sink, session_id, live.get(session_id))
+
+    async def _follow(self, sink: WatchSink, session_id: str, now: dict[str, Any] | None) -> None:
+        """Stay with a session that another worker took over; give up one that is gone for good."""
+        if now is None:
+            sink.missing += 1
+            if sink.missing * LIST_SECONDS > self.deps.settings.live.grace_seconds:
+                sink.ended(session_id, {})
+            return
+        sink.missing = 0
+        if now["node"] == sink.node:
+            return
+        await self.deps.relay.leave(session_id, sink)
+        with contextlib.suppress(AppError):  # the next look tries again
+            joined = await self.deps.relay.join(session_id, now["node"], sink)
+            sink.node = now["node"]
+            sink.snapshot(joined)
 
     async def run_pulse(self) -> None:
         """Let the readers send what they held back, for ever."""

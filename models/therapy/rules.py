@@ -110,6 +110,7 @@ class Therapy:
         calibrated_rest: float | None,
     ) -> SetAnchors:
         default = motion.default_anchors(space)
+        """Anchors by the rest that is given, the default one if it is None."""
         role, goal = self.role(side), self.goal(motion, side, space)
         rest = default.rest if calibrated_rest is None else calibrated_rest
         other_side: Side = "left" if side == "right" else "right"

@@ -16,10 +16,12 @@ from models.grading.library import grading_models
 from models.play.repo import PlayRepo
 from server.loop import run_loop
 from sessions.catalogue import catalogue
-from sessions.regrade import STANDARD, ModelChoice, Regraded, regrade_session, rescored_document
+from sessions.regrade import STANDARD, ModelChoice, regrade_session, rescored_document
 from sessions.rescore import Comparison, rescore_session
 
 T = TypeVar("T")
+Row = dict[str, Any]
+"""One set's comparison, as `Regraded.as_dict` gives it."""
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -96,12 +98,13 @@ def _regrade(args: argparse.Namespace) -> int:
     other = ModelChoice(grading_models(), args.compare) if args.compare else None
     failures: dict[str, str] = {}
 
-    async def work(repo: PlayRepo) -> tuple[list[Regraded], int]:
+    async def work(repo: PlayRepo) -> tuple[list[Row], int]:
         if args.session is not None:
             ids = [args.session]
         else:
             ids = await repo.list_session_ids(args.child)
-        found, added = [], 0
+        found: list[Row] = []
+        added = 0
         for session_id in ids:
             try:
                 sets = await regrade_session(repo, catalogue(), session_id, model, other)
@@ -113,13 +116,14 @@ def _regrade(args: argparse.Namespace) -> int:
             records = [one.again for one in sets]
             records += [one.other for one in sets if one.other is not None]
             added += await repo.add_rescored([rescored_document(record) for record in records])
-            found += sets
+            # Only the comparison is kept: the records of every session would not fit.
+            found += [one.as_dict() for one in sets]
         return found, added
 
     found, added = _with_store(work)
     if args.json:
         report = {
-            "sets": [one.as_dict() for one in found],
+            "sets": found,
             "summary": _summary(found, added),
             "failures": failures,
         }
@@ -129,18 +133,18 @@ def _regrade(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _summary(found: list[Regraded], added: int) -> dict[str, Any]:
-    changes = [one.change for one in found if one.change is not None]
+def _summary(found: list[Row], added: int) -> dict[str, Any]:
+    changes = [row["change"] for row in found if row["change"] is not None]
     return {
         "sets": len(found),
         "changed": sum(change != 0 for change in changes),
         "mean_change": round(sum(changes) / len(changes), 2) if changes else None,
-        "flipped_reps": sum(len(one.flips) for one in found),
+        "flipped_reps": sum(len(row["flips"]) for row in found),
         "added": added,
     }
 
 
-def _show(found: list[Regraded], added: int, failures: dict[str, str]) -> None:
+def _show(found: list[Row], added: int, failures: dict[str, str]) -> None:
     console = Console()
     table = Table(title="re-scored sets")
     for name in ("session", "set", "motion", "side", "model", "against"):
@@ -148,20 +152,22 @@ def _show(found: list[Regraded], added: int, failures: dict[str, str]) -> None:
     for name in ("before", "after", "change"):
         table.add_column(name, justify="right")
     table.add_column("repetitions that flip")
-    for one in found:
-        row = one.as_dict()
-        colour = "green" if (one.change or 0) > 0 else "red" if (one.change or 0) < 0 else "dim"
+    for row in found:
+        change = row["change"]
+        colour = "dim" if not change else "green" if change > 0 else "red"
         table.add_row(
-            one.session_id,
-            str(one.set_no),
-            one.motion,
-            one.side,
+            row["session_id"],
+            str(row["set_no"]),
+            row["motion"],
+            row["side"],
             row["model"],
             row["against"] or "-",
-            _number(one.before),
-            _number(one.after) if one.after is not None else str(row["reason"]),
-            "-" if one.change is None else f"[{colour}]{one.change:+.1f}[/]",
-            ", ".join(f"{f.rep_no}: {f.stored or '-'} > {f.again or '-'}" for f in one.flips),
+            _number(row["before"]),
+            _number(row["after"]) if row["after"] is not None else str(row["reason"]),
+            "-" if change is None else f"[{colour}]{change:+.1f}[/]",
+            ", ".join(
+                f"{f['rep_no']}: {f['stored'] or '-'} > {f['again'] or '-'}" for f in row["flips"]
+            ),
         )
     console.print(table)
     told = _summary(found, added)

@@ -1,18 +1,18 @@
 """The repetitions of one set: closing, judging and keeping them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sessions.scoring.detector import Cycle, reversal
 from sessions.scoring.plan import SetPlan
-from sessions.scoring.reps import Past, entry, judged, matched_peak, measure
+from sessions.scoring.reps import Past, entry, judged, level, matched_peak, measure, reach_us
 from sessions.scoring.sets import SPAN_REPS
 from sessions.scoring.shape import (
     Series,
-    banded_guide,
+    pattern_of,
     shape_score,
     warped_distances,
 )
@@ -30,6 +30,9 @@ class _Found:
     costs: Series | None
     """From which the shape follows; None if there is none or it is among the values."""
     x: Series
+    start: float
+    """Level of the signal about the valley before it, and about its peak."""
+    peak: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +69,7 @@ class Book:
         self._ahead = ahead(plan)
         self._settled: _Found | None = None
         self._sign = 1.0 if plan.target > plan.rest else -1.0
-        self._guide = banded_guide(plan.motion, self._sign)
+        self._guide = pattern_of(plan.motion, self._sign)
         self._scale: Series = plan.motion.shape_scale.astype(np.float64)
 
     def dump(self) -> dict[str, Any]:
@@ -76,7 +79,9 @@ class Book:
             "reps": self.reps,
             "spans": [x.tobytes() for x in self.spans],
             "counts": self.counts,
-            "settled": None if settled is None else [settled.values, settled.x.tobytes()],
+            "settled": None
+            if settled is None
+            else [settled.values, settled.x.tobytes(), settled.start, settled.peak],
         }
 
     def restore(self, held: dict[str, Any]) -> None:
@@ -85,9 +90,9 @@ class Book:
         self.spans = [np.frombuffer(x) for x in held["spans"]]
         self.counts = held["counts"]
         if held["settled"] is not None:
-            values, x = held["settled"]
+            values, x, low, top = held["settled"]
             # The shape of a movement that was settled is among its values already.
-            self._settled = _Found(values, None, np.frombuffer(x))
+            self._settled = _Found(values, None, np.frombuffer(x), low, top)
 
     def settle(self, state: State) -> None:
         """Measure the pending repetition while the ring still holds its start.
@@ -100,8 +105,8 @@ class Book:
         start, peak = reversal(state, VALLEY, slot), reversal(state, PEAK, slot)
         past = self._past(state, 0)
         oldest = int(state.frames[slot]) - len(past.us)
-        level = self._sign * (start.x + 0.1 * (peak.x - start.x))
-        below = np.flatnonzero(self._sign * past.x[: max(peak.n - oldest, 0)] <= level)
+        low = self._sign * (start.x + 0.1 * (peak.x - start.x))
+        below = np.flatnonzero(self._sign * past.x[: max(peak.n - oldest, 0)] <= low)
         state.settle_at[slot] = NEVER
         if not below.size:
             return
@@ -112,18 +117,20 @@ class Book:
             found = self._measured(past, Cycle(-1, start, peak, reversal(state, EXT, slot)))
             if found.costs is not None:
                 add_shapes([Unshaped(found.values, found.costs, len(self._scale))])
-            self._settled = _Found(found.values, None, found.x)
+            self._settled = replace(found, costs=None)
 
     def close(
         self, state: State, rep_no: int, cycle: Cycle, waiting: list[Unshaped]
     ) -> dict[str, Any]:
         """Measure, judge and keep a repetition; if it has a shape, that is left `waiting`."""
         start, peak, end = cycle.start, cycle.peak, cycle.end
-        found = self._settled or self._measured(self._past(state, start.n), cycle)
+        past = self._past(state, end.n if self._settled else start.n)
+        found = self._settled or self._measured(past, cycle)
         self._settled = None
         cls, reason = judged(self.plan, cycle, found.values)
         rep = entry(rep_no, cls, reason, peak)
-        rep["amplitude"] = self._sign * (peak.x - 0.5 * (start.x + end.x))
+        low = level(past, end, reach_us(cycle))
+        rep["amplitude"] = self._sign * (found.peak - 0.5 * (found.start + low))
         rep |= found.values
         origin = int(state.guide_t0[self.slot])
         for key in ("t_on", "t_off"):
@@ -162,7 +169,9 @@ class Book:
     def _measured(self, past: Past, cycle: Cycle) -> _Found:
         inside = (past.us >= cycle.start.us) & (past.us <= cycle.end.us)
         values, costs = measure(past, cycle, self._sign, self._guide, self._scale)
-        return _Found(values, costs, past.x[inside])
+        reach = reach_us(cycle)
+        low, top = level(past, cycle.start, reach), level(past, cycle.peak, reach)
+        return _Found(values, costs, past.x[inside], low, top)
 
     def _timing(self, state: State, since_us: int) -> float | None:
         period, phases = int(state.guide_period[self.slot]), self.plan.motion.guide_peaks

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 from sessions.scoring.detector import Cycle, Reversal
 from sessions.scoring.features import FINGERS
 from sessions.scoring.plan import SetPlan
-from sessions.scoring.shape import Series, local_costs, offset, onset, resampled
+from sessions.scoring.shape import (
+    Pattern,
+    Series,
+    local_costs,
+    offset,
+    onset,
+    resampled,
+    standardised,
+)
 from sessions.scoring.smoothness import RATE, log_jerk, sparc, speed
 
 MARGIN_S: Final = 4.0 / RATE
@@ -17,6 +25,8 @@ MARGIN_S: Final = 4.0 / RATE
 _HOLE_US: Final = 200_000
 """A longer pause inside makes interpolated speeds an invention."""
 _HALF_MIN: Final = 5
+REACH_S: Final = 0.1
+_REACH_SHARE: Final = 0.05
 _COVER_MIN: Final = 0.8
 
 MEASURED: Final = (
@@ -38,8 +48,25 @@ class Past:
     """(n, c) `tam` of the four fingers, then the features of the shape."""
 
 
+def reach_us(cycle: Cycle) -> float:
+    """How far about an extreme its level is taken, microseconds.
+
+    An extreme of noisy samples lies outside the movement, on both ends of it: with 1 mm of noise
+    amplitudes came out 4 to 13 % too large, of quiet hands 1 to 5 % too small. The mean over 0.1 s
+    either way lies within 7 % from no noise to 1 mm; 5 % of the repetition keeps the tops of quick
+    ones. Class and completeness stay with the extreme itself: it is what the child was shown.
+    """
+    return min(1e6 * REACH_S, _REACH_SHARE * (cycle.end.us - cycle.start.us))
+
+
+def level(past: Past, at: Reversal, reach: float) -> float:
+    """Mean signal within `reach` microseconds of an extreme; its own where that is not held."""
+    first, last = np.searchsorted(past.us, (at.us - reach, at.us + reach + 1.0)).tolist()
+    return float(past.x[first:last].mean()) if last > first else at.x
+
+
 def measure(
-    past: Past, cycle: Cycle, sign: float, guide: Series | None, scale: Series
+    past: Past, cycle: Cycle, sign: float, guide: Pattern | None, scale: Series
 ) -> tuple[dict[str, Any], Series | None]:
     """Times, speeds, smoothness and finger excursions of a repetition.
 
@@ -47,7 +74,7 @@ def measure(
         past: reaches back to the start of the movement, else the times are None.
         cycle: from the detector.
         sign: +1 if x grows towards the target, else -1.
-        guide: (s, 64, 13) the guide's shape as `banded`, or None.
+        guide: the guide's shape, or None.
         scale: (s,) degrees per unit of the shape's features.
 
     Returns:
@@ -93,7 +120,8 @@ def measure(
     if guide is None:
         return out, None
     shape = channels[:, len(FINGERS) : len(FINGERS) + len(scale)] * scale
-    return out, local_costs(resampled(t, shape, on, off), guide)
+    even = standardised(resampled(t, shape, on, off), guide)
+    return out, None if even is None else local_costs(even, guide.table)
 
 
 def _time_above(t: Series, u: Series, level: float) -> float:

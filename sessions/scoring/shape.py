@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from math import exp, inf, sqrt
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,11 +95,44 @@ def guide_shape(motion: Motion, sign: float) -> Series | None:
     return resampled(t, values.astype(np.float64), start, end)
 
 
+class Pattern(NamedTuple):
+    """A guide's shape as repetitions are compared with it."""
+
+    table: Series
+    """(c, 64, 13) as `banded` gives it."""
+    mean: Series
+    """(c,) of its features."""
+    size: float
+    """Root of the sum of squared differences from those means."""
+
+
 @lru_cache(maxsize=64)
-def banded_guide(motion: Motion, sign: float) -> Series | None:
-    """`banded` of a motion's `guide_shape`, shared by all hands that play it; not to be changed."""
+def pattern_of(motion: Motion, sign: float) -> Pattern | None:
+    """A motion's `guide_shape` as a pattern, shared by all hands that play it."""
     guide = guide_shape(motion, sign)
-    return None if guide is None else banded(guide)
+    return None if guide is None else pattern(guide)
+
+
+def pattern(guide: Series) -> Pattern:
+    """What repetitions are compared with, of a guide's shape (64, c)."""
+    mean = guide.mean(axis=0)
+    return Pattern(banded(guide), mean, float(np.linalg.norm(guide - mean)))
+
+
+def standardised(a: Series, guide: Pattern) -> Series | None:
+    """A repetition (64, c) at the guide's place and of the guide's size; None if it stands still.
+
+    How far a movement goes says its completeness; the shape must not say it again, nor that a
+    tracker's world landmarks show an open hand bent. One gain serves all features, so the part
+    that each takes still counts.
+    """
+    away: Series = a - a.mean(axis=0)
+    size = sqrt(float((away * away).sum()))
+    if size <= 1e-9:
+        return None
+    away *= guide.size / size
+    away += guide.mean
+    return away
 
 
 def _low_level(valley: float, peak: float) -> float:
@@ -111,7 +144,7 @@ def banded(guide: Series) -> Series:
     return np.ascontiguousarray(guide.T[:, _INSIDE])
 
 
-def local_costs(a: Series, guide: Series) -> Series | None:
+def local_costs(a: Series, guide: Series) -> Series:
     """Squared distances of a repetition to the samples of the guide within the band.
 
     Args:
@@ -119,10 +152,8 @@ def local_costs(a: Series, guide: Series) -> Series | None:
         guide: (c, 64, 13) as `banded` gives it.
 
     Returns:
-        (64, 13), infinite outside the guide; None for a repetition that does not move.
+        (64, 13), infinite outside the guide.
     """
-    if not a.size or not (a != a[0]).any():
-        return None
     apart = a.T[:, :, None] - guide
     apart *= apart
     cost: Series = apart.sum(axis=0)

@@ -13,7 +13,7 @@ from sessions.scoring.features import CURL, ROLL, hand_features, turn_seen
 from sessions.scoring.filter import one_euro, restart
 from sessions.scoring.intake import Columns
 from sessions.scoring.library import Library
-from sessions.scoring.palm import Palm, Reals, in_palm, landmarks, norm, palm_of
+from sessions.scoring.palm import COORDINATES, Palm, Reals, in_palm, landmarks, norm, palm_of
 from sessions.scoring.plan import GUIDE_PHASES
 from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, HOLD, JOINTS, State
 from sessions.scoring.verdicts import ACCEPTED_GAP, Verdict, judge_after, judge_alone
@@ -130,13 +130,15 @@ def admit(state: State, tick: Tick) -> None:
         fresh = (code == ACCEPTED_GAP) | ~begun
         h = np.where(fresh, 1.0, since / 1e6).astype(np.float32)
         raw = tick.raw[..., where]
-        past = state.filtered.take(slot, axis=-1)
+        # Fetching whole rows and turning them is quicker than gathering along the last axis.
+        rows = state.filtered.take(slot, axis=0).reshape(len(slot), -1)
+        past = rows.T.copy().reshape(2, COORDINATES, -1)
         if fresh.any():
             restart(raw, past[0], past[1], fresh)
         f_min, beta, f_d, _ = state.tuning.take(slot, axis=-1)
         past[0], past[1] = one_euro(raw, past[0], past[1], h, f_min, beta, f_d)
         tick.smooth[..., where] = past[0]
-        state.put_filtered(past, slot)
+        state.filtered[slot] = past.transpose(2, 0, 1)
 
 
 def _note_gaps(

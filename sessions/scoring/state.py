@@ -94,7 +94,7 @@ FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "fingerprint": (_F32, (), ()),
     "run": (_I64, (), ()),
     "frozen": (_I64, (), ()),
-    "filtered": (_F32, (2, COORDINATES), ()),
+    "filtered": (_F32, (), (2, COORDINATES)),
     "roll": (_F32, (), ()),
     "turns": (_F32, (), ()),
     "roll_known": (np.bool_, (), ()),
@@ -178,7 +178,7 @@ class State:
     """Accepted frames in a row with the landmarks of the last one."""
     frozen: NDArray[np.int64]
     filtered: NDArray[np.float32]
-    """(2, 64, slots) filtered coordinates, filtered speeds."""
+    """(slots, 2, 64) filtered coordinates, filtered speeds."""
     roll: NDArray[np.float32]
     turns: NDArray[np.float32]
     """Whole turns that unwrap `roll`."""
@@ -333,18 +333,6 @@ class State:
         self.settle_at[slot] = NEVER
         self.x_min[slot], self.x_max[slot] = np.inf, -np.inf
         self.channels[slot, :width] = channels
-
-    def put_filtered(self, values: NDArray[np.float32], slots: NDArray[np.intp]) -> None:
-        """Store (2, 64, B) filtered coordinates and speeds of B different slots."""
-        if 3 * slots.size < self.capacity:
-            self.filtered[..., slots] = values
-            return
-        # Writing all slots in order is several times quicker than scattering most of them.
-        source = np.zeros(self.capacity, np.intp)
-        source[slots] = np.arange(slots.size)
-        given = np.zeros(self.capacity, np.bool_)
-        given[slots] = True
-        np.copyto(self.filtered, values.take(source, axis=-1), where=given)
 
     def nbytes(self) -> int:
         """Bytes held for each slot."""

@@ -160,6 +160,17 @@ async def test_a_child_plays_one_session_at_a_time(served: Served) -> None:
             await second.ok("session:open", asked)
 
 
+async def test_a_child_may_begin_again_at_once(served: Served, repo: PlayRepo) -> None:
+    token = served.token("guardian", "child-1")
+    ids = []
+    for _ in range(4):
+        async with connected(served.url, "/game", token) as client:
+            ids.append((await client.open())["session_id"])
+            await client.ok("session:close", 0, {"reason": "done"})
+    newest = [r["session_id"] for r in await repo.list_results("child-1", 3)]
+    assert newest == ids[:0:-1]
+
+
 async def test_pausing_keeps_frames_and_does_not_score_them(served: Served) -> None:
     played = fist(2)
     async with connected(served.url, "/game", served.token("guardian", "child-1")) as client:

@@ -156,6 +156,15 @@ async def test_what_does_not_fit_the_state_is_refused_and_kept(served: Served) -
         assert result["messages"] == 9
 
 
+async def test_who_asks_for_no_answer_is_told_by_an_event(served: Served) -> None:
+    async with connected(served.url, "/game", served.token("guardian", "child-1")) as client:
+        await client.open()
+        await client.say("set:end", 0, {"set_no": 1})
+        assert (await client.until("refused", lambda r: r["seq"] == 0))["code"] == "conflict"
+        await client.say("set:start", 1, {"set_no": "one"})
+        assert (await client.until("refused", lambda r: r["seq"] == 1))["code"] == "invalid"
+
+
 async def test_an_oversized_message_closes_only_its_own_connection(served: Served) -> None:
     async with connected(served.url, "/game", served.token("guardian", "child-2", sub="b")) as calm:
         await calm.open("child-2")

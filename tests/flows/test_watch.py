@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
+from server.lifespan import PARTS
 from tests.flows.client import Client, connected
 from tests.flows.test_play import fist, play, start_of
 from tests.serving import Served, serving
@@ -121,6 +122,21 @@ async def test_nobody_watches_a_child_that_is_not_theirs(served: Served) -> None
             await admin.ok("watch:join", {"session_id": session_id, "reason": "a complaint"})
 
 
+async def test_only_so_many_watch_a_session(settings: Settings) -> None:
+    few = settings.model_copy(update={"live": settings.live.model_copy(update={"watchers": 1})})
+    async with (
+        serving(few) as served,
+        connected(served.url, "/game", served.token("guardian", "child-1")) as player,
+        connected(served.url, "/watch", served.token("therapist", "child-1")) as first,
+        connected(served.url, "/watch", served.token("guardian", "child-1")) as second,
+    ):
+        session_id = (await player.open())["session_id"]
+        await first.ok("watch:join", {"session_id": session_id})
+        assert await second.code("watch:join", {"session_id": session_id}) == "busy"
+        await first.ok("watch:leave", {"session_id": session_id})
+        await second.ok("watch:join", {"session_id": session_id})
+
+
 async def test_leaving_ends_the_feed(served: Served) -> None:
     played = fist(1)
     sent = [m.payload for m in played.messages(2)]
@@ -170,3 +186,34 @@ async def test_a_new_set_renews_the_snapshot(served: Served) -> None:
         assert first["snapshot"]["set"]["set_no"] == 1
         after = await watcher.until("snapshot", lambda s: s["snapshot"]["records"])
         assert after["snapshot"]["records"][0]["motion"] == "fist"
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["taken over", "its worker died"])
+async def test_a_watcher_follows_a_session_to_another_worker(
+    settings: Settings, killed: bool
+) -> None:
+    played = fist(4)
+    sent = [m.payload for m in played.messages(2)]
+    async with (
+        serving(settings) as one,
+        serving(settings) as two,
+        connected(two.url, "/watch", two.token("therapist", "child-1")) as watcher,
+        connected(one.url, "/game", one.token("guardian", "child-1")) as player,
+    ):
+        opened = await player.open()
+        await player.ok("set:start", 0, start_of(played))
+        first = await join(watcher, opened["session_id"], max_fps=120)
+        await player.say("frames", 1, sent[0])
+        await watcher.until("feed")
+        await player.until("ack", lambda a: a["buffered"] == 1)
+        if killed:
+            await one.app[PARTS].runner.close()
+        async with connected(two.url, "/game", two.token("guardian", "child-1")) as again:
+            asked = {k: opened[k] for k in ("session_id", "resume_token")}
+            await again.ok("session:resume", asked)
+            moved = await watcher.until("snapshot", lambda s: s["epoch"] > first["epoch"], 10)
+            assert moved["snapshot"]["set"]["set_no"] == 1
+            await again.say("frames", 2, sent[1])
+            _, offset, payload, _ = await watcher.until("feed", lambda *a: a[2] == sent[1])
+            assert offset > moved["offset"]
+            assert place(sent, payload) == 1

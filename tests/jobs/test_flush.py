@@ -164,8 +164,9 @@ async def test_an_entry_of_a_newer_version_is_left_alone(store: Store) -> None:
     await flusher.flush_once()
     assert await store.redis.xlen(store.keys.stream(shard)) == 1
     assert await store.count("dead_letters") == 0
-    with pytest.raises(UnknownSchemaError):
-        read_item(b"99|e|a|3", b"")
+    for newer in (b"99|e|a|3", b"1|z|a|3"):
+        with pytest.raises(UnknownSchemaError):
+            read_item(newer, b"")
     await flusher.drain(1)
 
 
@@ -182,3 +183,15 @@ async def test_it_waits_for_a_database_that_is_away(store: Store, mongo_url: str
     assert await store.count("sessions") == 1
     await away.close()
     await flusher.drain(1)
+
+
+async def test_every_query_has_its_index(store: Store) -> None:
+    await store.repo.ensure_indexes()
+    await store.repo.ensure_indexes()
+    plan = await store.db.command(
+        "explain",
+        {"find": "frame_chunks", "filter": {"session_id": "a"}, "sort": {"seq0": 1}},
+        verbosity="queryPlanner",
+    )
+    assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])
+    assert "SORT" not in str(plan["queryPlanner"]["winningPlan"])

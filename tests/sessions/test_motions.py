@@ -87,10 +87,11 @@ def test_weights_are_normalised_and_settings_handed_on(motion: str) -> None:
     assert np.count_nonzero(plan.guide_weights) == len(definition.similarity)
     assert plan.sha256 == definition.sha256
     slow, fast = (0.8, 0.2), (4.0, 3.0)
-    one_euro = dict.fromkeys(("spread", "hook", "table", "thumbup", "scissors"), slow) | {
-        "tap": fast,
-        "wave": fast,
-    }
+    one_euro = (
+        dict.fromkeys(("spread", "hook", "table"), slow)
+        | dict.fromkeys(("tap", "wave"), fast)
+        | dict.fromkeys(("thumbup", "scissors"), (1.0, 0.4))
+    )
     assert (plan.f_min, plan.beta) == one_euro.get(motion, (1.2, 0.5))
     assert plan.delta == (0.35 if motion in {"spread", "turn", "hook", "table"} else 0.25)
     longest = {"tap": 3.0} | dict.fromkeys(("pinch", "thumbup", "scissors"), 120.0)

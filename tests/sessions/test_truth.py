@@ -1,6 +1,7 @@
 """Simulated children against the scoring: what they did is what is counted."""
 
 import dataclasses
+import json
 from statistics import median
 
 import numpy as np
@@ -11,6 +12,7 @@ from models.catalog.records import MotionDefinition
 from models.grading.library import grading_models
 from sessions.record import canonical, graded
 from sessions.synthetic import ChildParameters, SimulatedSet, play_set, sample_child
+from tests.sessions import accuracy
 from tests.sessions.played import measured, record_of
 
 CLEAN = ChildParameters(landmark_noise_mm=0.3)
@@ -54,6 +56,17 @@ def test_every_true_repetition_is_counted_once(
         ratios.append(result["metrics"]["amplitude_med"] / median(r.amplitude for r in one.reps))
     assert same_class >= 0.88 * reps
     assert 0.95 < median(ratios) < (1.1 if motion == "fist" else 1.15)
+
+
+def test_the_accuracy_that_is_told_can_be_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["accuracy", "tap", "--seeds", "4", "--json"])
+    accuracy.main()
+    row = json.loads(capsys.readouterr().out)["tap"]
+    assert row["exact"] == row["exact_1mm"] == row["fatigue_sign"] == 1.0
+    assert 0 < row["amplitude_off"] < 0.08
+    assert 0 < row["amplitude_off_1mm"] < 0.08
 
 
 def test_at_two_millimetres_few_repetitions_are_miscounted() -> None:

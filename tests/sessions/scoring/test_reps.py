@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from sessions.kinematics import minimum_jerk
 from sessions.scoring.detector import Cycle, Reversal
-from sessions.scoring.reps import Past, judged, measure
-from sessions.scoring.shape import banded, resampled, shape_score, warped_distances
+from sessions.scoring.reps import Past, judged, level, measure, reach_us
+from sessions.scoring.shape import pattern, resampled, shape_score, warped_distances
 from sessions.scoring.smoothness import RATE
 from tests.sessions.scoring.made import plan
 
@@ -101,10 +101,23 @@ def test_the_shape_compares_the_movement_alone() -> None:
     past, cycle = moved(trapeze())
     t = past.us / 1e6
     guide = resampled(t, past.x[:, None], 1.1, 4.8)
-    out, costs = measure(past, cycle, 1.0, banded(guide), np.ones(1))
+    out, costs = measure(past, cycle, 1.0, pattern(guide), np.ones(1))
     assert out["shape"] is None
     assert costs is not None
     assert shape_score(warped_distances([costs])[0], 1) == pytest.approx(100.0, abs=1e-3)
+
+
+def test_a_level_is_the_mean_about_an_extreme() -> None:
+    x = np.array([0.0, 1.0, 5.0, 3.0, 1.0, 0.0, 0.0])
+    past = Past(np.arange(7) * 50_000, x, np.zeros((7, 4)))
+    top = Reversal(100_000, 5.0, 1.0, 2)
+    assert level(past, top, 99_000.0) == 3.0
+    assert level(past, top, 100_000.0) == 2.0
+    assert level(past, top, 0.0) == 5.0
+    assert level(past, Reversal(-300_000, 4.5, 1.0, 0), 100_000.0) == 4.5
+    slow = Cycle(0, Reversal(0, 0.0, 0.0, 0), top, Reversal(3_000_000, 0.0, 0.0, 90))
+    assert reach_us(slow) == 100_000.0
+    assert reach_us(slow._replace(end=Reversal(600_000, 0.0, 0.0, 18))) == 30_000.0
 
 
 @pytest.mark.parametrize(

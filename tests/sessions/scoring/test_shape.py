@@ -17,16 +17,16 @@ from sessions.scoring.shape import (
     local_costs,
     offset,
     onset,
+    pattern_of,
     resampled,
     shape_score,
+    standardised,
     warped_distances,
 )
 
 
 def distance(a: NDArray[np.float64], b: NDArray[np.float64], copies: int = 1) -> list[float]:
-    costs = local_costs(a, banded(b))
-    assert costs is not None
-    return warped_distances([costs] * copies)
+    return warped_distances([local_costs(a, banded(b))] * copies)
 
 
 def likeness(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -59,7 +59,7 @@ def test_many_at_once_have_the_distance_of_each_alone(copies: int) -> None:
     rng = np.random.default_rng(copies)
     a, b = np.cumsum(rng.normal(size=(2, copies, SAMPLES, 3)), axis=2)
     pairs = list(zip(a, b, strict=True))
-    costs = [costs for x, y in pairs if (costs := local_costs(x, banded(y))) is not None]
+    costs = [local_costs(x, banded(y)) for x, y in pairs]
     assert warped_distances(costs) == [distance(x, y)[0] for x, y in pairs]
 
 
@@ -72,10 +72,28 @@ def test_a_delay_costs_less_than_a_difference() -> None:
     assert likeness(0.5 * one, one) < 70.0
 
 
+def test_place_and_size_of_a_movement_are_not_its_shape() -> None:
+    pattern = pattern_of(motion_plan("fist"), 1.0)
+    guide = guide_shape(motion_plan("fist"), 1.0)
+    assert pattern is not None
+    assert guide is not None
+    for a in (guide, 0.4 * guide, guide + 30.0, 0.5 * guide + np.arange(guide.shape[1])):
+        even = standardised(a, pattern)
+        assert even is not None
+        assert np.abs(even - guide).max() < 1e-9
+    lame = guide.copy()
+    lame[:, 0] *= 0.2
+    even = standardised(lame, pattern)
+    assert even is not None
+    # One finger that stays behind is a shape of its own.
+    assert likeness(even, guide) < 60.0
+
+
 def test_a_repetition_that_does_not_move_has_no_shape() -> None:
-    guide = banded(np.zeros((SAMPLES, 2)))
-    assert local_costs(np.full((SAMPLES, 2), 3.0), guide) is None
-    assert local_costs(np.eye(SAMPLES, 2), guide) is not None
+    pattern = pattern_of(motion_plan("fist"), 1.0)
+    assert pattern is not None
+    assert standardised(np.full((SAMPLES, 4), 3.0), pattern) is None
+    assert standardised(np.eye(SAMPLES, 4), pattern) is not None
 
 
 def test_onset_and_offset_lie_between_the_samples() -> None:

@@ -1,4 +1,4 @@
-"""The pictures of the documentation: they exist, are well formed, and are drawn to scale."""
+"""The page about scoring: its pictures are there and to scale, and it leaves no measure out."""
 
 import importlib.util
 import re
@@ -9,6 +9,10 @@ from types import ModuleType
 from xml.etree import ElementTree as ET
 
 import pytest
+
+from models.catalog.library import motion_library
+from sessions.synthetic import ChildParameters, play_set
+from tests.sessions.played import measured
 
 DOCS = Path(__file__).parents[1] / "docs"
 PICTURES = DOCS / "pictures"
@@ -44,6 +48,16 @@ def test_numbers_land_where_the_axes_say(drawing: ModuleType) -> None:
     assert (plot.py(-1), plot.py(1), plot.py(0)) == (90, 10, 50)
     canvas.text(1, 2, "a < b")
     assert "a &lt; b" in canvas.parts[-1]
+
+
+@pytest.mark.parametrize("motion", ["fist", "pinch", "oppose"])
+def test_every_measure_is_described(motion: str) -> None:
+    told = set(re.findall(r"`([a-z_]\w*)`", (DOCS / "scoring.md").read_text()))
+    played = play_set(ChildParameters(rom=1.0), motion_library().get(motion), reps=2, seed=1)
+    (result,) = measured([played])
+    names = {"rep_no", "class", "t_us", "q"}
+    for part in (result["metrics"], result["quality"], result["verdicts"], *result["reps"]):
+        assert part.keys() - names <= told
 
 
 def test_the_table_of_the_bias_is_what_is_measured(drawing: ModuleType) -> None:
