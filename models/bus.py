@@ -77,5 +77,5 @@ class Bus:
             batch, self._out = self._out, []
             pipe = self._redis.pipeline(transaction=False)
             for channel, message in batch:
-                pipe.publish(channel, message)
+                pipe.execute_command("PUBLISH", channel, message)
             await pipe.execute()

@@ -4,9 +4,31 @@ import argparse
 import sys
 
 from config.version import VERSION
-from server.commands import access_token, audit, demo, rescore, score, serve, simulate
+from server.commands import (
+    access_token,
+    audit,
+    chaos,
+    dead_letters,
+    demo,
+    rescore,
+    score,
+    serve,
+    simulate,
+    worker,
+)
 
-COMMANDS = (serve, access_token, demo, simulate, audit, rescore, score)
+COMMANDS = (
+    serve,
+    worker,
+    access_token,
+    demo,
+    simulate,
+    audit,
+    rescore,
+    score,
+    chaos,
+    dead_letters,
+)
 
 
 def main(argv: list[str] | None = None) -> int:

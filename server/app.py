@@ -4,9 +4,6 @@ import secrets
 from pathlib import Path
 
 from aiohttp import web
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from config.clock import Clock, SystemClock
@@ -21,6 +18,7 @@ from jobs.alarms import Alarms
 from jobs.flush import Flusher
 from jobs.janitor import Janitor
 from jobs.runner import Runner
+from models.accounts.revocations import Revocations
 from models.accounts.tokens import Verifier, load_dev_key
 from models.bus import Bus
 from models.db import DatabaseError, Mongo
@@ -28,8 +26,10 @@ from models.play.buffer import PlayBuffer
 from models.play.history import Histories
 from models.play.keys import PlayKeys
 from models.play.ownership import Ownership
+from models.play.pressure import Pressure
 from models.play.repo import PlayRepo
 from models.play.stream import PlayStream
+from models.redis import connect_redis
 from models.therapy.repo import TherapyRepo
 from server.lifespan import Parts, attach
 from server.middleware import guard
@@ -71,12 +71,10 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     node = settings.node or f"n-{secrets.token_hex(4)}"
     store = settings.store
 
-    redis = Redis.from_url(
+    redis = connect_redis(
         settings.redis_url.get_secret_value(),
-        socket_timeout=store.redis_timeout_ms / 1000,
-        socket_connect_timeout=store.redis_timeout_ms / 1000,
-        retry=Retry(NoBackoff(), 1),
-        protocol=2,
+        store.redis_timeout_ms / 1000,
+        cluster=store.redis_cluster,
     )
     mongo = Mongo(settings.mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver)
     keys = PlayKeys(store.redis_prefix, store.shards)
@@ -85,6 +83,10 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     ownership = Ownership(redis, keys, store.session_ttl_seconds, clock)
     stream = PlayStream(redis, keys, node)
     bus = Bus(redis)
+
+    revocations = Revocations(redis, bus, store.redis_prefix, clock)
+    alarms = Alarms(settings.discord_webhook)
+    pressure = Pressure(store.alarm_share, store.refuse_share, alarms.raise_alarm)
 
     hub = FeedHub()
     engine = Engine(catalogue=catalogue(), hub=hub, clock=clock, limits=settings.live)
@@ -115,6 +117,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
         engine=engine,
         ownership=ownership,
         takeover=takeover,
+        pressure=pressure,
         bus=bus,
         keys=keys,
         clock=clock,
@@ -124,7 +127,6 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     )
 
     runner = Runner(clock, outages=(RedisError, DatabaseError, OSError, TimeoutError))
-    alarms = Alarms(settings.discord_webhook)
     flusher = Flusher(
         stream=stream,
         repo=repo,
@@ -133,11 +135,15 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
         alarm=alarms.raise_alarm,
     )
     janitor = Janitor(ownership=ownership, registry=registry, limits=settings.live)
-    health = Health(redis, mongo, runner, clock)
+    health = Health(redis, mongo, runner, clock, pressure)
 
     token = settings.token
     verifier = Verifier(
-        (load_dev_key(settings.dev_key),), token.issuer, token.audience, token.leeway_seconds
+        (load_dev_key(settings.dev_key),),
+        token.issuer,
+        token.audience,
+        token.leeway_seconds,
+        revocations.covers,
     )
     deps = Deps(
         settings=settings,
@@ -153,11 +159,12 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     )
 
     app = web.Application(middlewares=[guard], client_max_size=settings.http.body_bytes)
-    realtime = Realtime(settings.http, settings.socket)
+    realtime = Realtime(settings.http, settings.socket, clock)
     game, watch = GameNamespace(deps, realtime), WatchNamespace(deps, realtime)
     realtime.add(game)
     realtime.add(watch)
     realtime.attach(app)
+    revocations.told += [game.revoke, watch.revoke]
     add_telemetry(app, health)
     add_results(app, deps)
     add_pages(app, ROOT)
@@ -169,6 +176,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
             mongo=mongo,
             repo=repo,
             bus=bus,
+            revocations=revocations,
             engine=engine,
             appender=appender,
             relay=relay,

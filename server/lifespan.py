@@ -15,6 +15,7 @@ from jobs.alarms import Alarms
 from jobs.flush import Flusher
 from jobs.janitor import Janitor
 from jobs.runner import Runner
+from models.accounts.revocations import Revocations
 from models.bus import Bus
 from models.db import Mongo
 from models.play.repo import PlayRepo
@@ -45,6 +46,7 @@ class Parts:
     mongo: Mongo
     repo: PlayRepo
     bus: Bus
+    revocations: Revocations
     engine: Engine
     appender: Appender
     relay: Relay
@@ -86,6 +88,7 @@ async def _start(p: Parts) -> None:
     catalogue().warm()
     await p.appender.start()
     await p.relay.start()
+    await p.revocations.start()
     await p.registry.start()
     for name, job in (
         ("bus listening", p.bus.run_listening),
@@ -101,6 +104,8 @@ async def _start(p: Parts) -> None:
         ("flush", p.flusher.run),
         ("alarms", p.alarms.run),
         ("health", p.health.run),
+        ("connections", p.realtime.run),
+        ("revocations", p.revocations.run),
         ("game expiry", p.game.run),
         ("watch expiry", p.watch.run),
         ("live lists", p.watch.run_lists),
@@ -118,7 +123,7 @@ async def _leave(p: Parts) -> None:
     for n, connection in enumerate(connections):
         connection.send("draining", {"retry_after_ms": round(n * step)})
     # The sessions stay open: whoever resumes them does it on another worker, or on the next one.
-    await _within(SETTLE_SECONDS, p.appender.settle(), "appending what is left")
+    await within(SETTLE_SECONDS, p.appender.settle(), "appending what is left")
     await p.realtime.close_all()
 
 
@@ -128,14 +133,15 @@ async def _stop(p: Parts) -> None:
     await p.watch.close()
     await p.rebuilder.close()
     await p.runner.close()
-    await _within(DRAIN_SECONDS, p.flusher.drain(DRAIN_SECONDS), "flushing what is left")
-    await _within(1.0, p.directory.withdraw(), "leaving the directory")
+    await within(DRAIN_SECONDS, p.flusher.drain(DRAIN_SECONDS), "flushing what is left")
+    await within(1.0, p.directory.withdraw(), "leaving the directory")
     await p.alarms.close()
     await p.mongo.close()
     await p.redis.aclose()
 
 
-async def _within(seconds: float, step: Coroutine[Any, Any, None], what: str) -> None:
+async def within(seconds: float, step: Coroutine[Any, Any, None], what: str) -> None:
+    """Do a step of the stop; one that fails or takes too long holds up nobody."""
     try:
         async with asyncio.timeout(seconds):
             await step

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import platform
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -14,6 +15,7 @@ from config.metrics import REGISTRY
 from config.version import VERSION
 from jobs.runner import Runner
 from models.db import DatabaseError, Mongo
+from models.play.pressure import Pressure
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +27,15 @@ TIMEOUT_SECONDS = 2.0
 class Health:
     """Whether this process should be given work."""
 
-    def __init__(self, redis: Redis, mongo: Mongo, runner: Runner, clock: Clock) -> None:
+    def __init__(
+        self, redis: Redis, mongo: Mongo, runner: Runner, clock: Clock, pressure: Pressure
+    ) -> None:
         self.draining = False
         self._redis = redis
         self._mongo = mongo
         self._runner = runner
         self._clock = clock
+        self._pressure = pressure
         self._faults: list[str] = ["starting"]
         self._checked_at = float("-inf")
         self._lock = asyncio.Lock()
@@ -59,14 +64,10 @@ class Health:
                 info = await self._redis.info("all")
         except (RedisError, OSError, TimeoutError) as error:
             return [f"Redis does not answer ({type(error).__name__})"]
-        faults = []
-        if not info.get("aof_enabled"):
-            faults.append("Redis keeps no append-only file (set `appendonly yes`)")
-        if info.get("maxmemory_policy") != "noeviction":
-            faults.append("Redis may evict keys (set `maxmemory-policy noeviction`)")
-        if info.get("role") not in (None, "master"):
-            faults.append("Redis is a replica and takes no writes")
-        return faults
+        # A cluster answers for each of its nodes, by name.
+        nodes = [info] if "role" in info else list(info.values())
+        self._pressure.note(nodes)
+        return sorted({fault for node in nodes for fault in _faults_of(node)})
 
     async def _mongo_faults(self) -> list[str]:
         try:
@@ -75,6 +76,17 @@ class Health:
         except (DatabaseError, OSError, TimeoutError) as error:
             return [f"MongoDB does not answer ({type(error).__name__})"]
         return [] if primary else ["MongoDB has no primary"]
+
+
+def _faults_of(info: dict[str, Any]) -> list[str]:
+    faults = []
+    if not info.get("aof_enabled"):
+        faults.append("Redis keeps no append-only file (set `appendonly yes`)")
+    if info.get("maxmemory_policy") != "noeviction":
+        faults.append("Redis may evict keys (set `maxmemory-policy noeviction`)")
+    if info.get("role") not in (None, "master"):
+        faults.append("Redis is a replica and takes no writes")
+    return faults
 
 
 def add_telemetry(app: web.Application, health: Health) -> None:

@@ -66,7 +66,10 @@ class Directory:
             for s in self._engine.open_sessions()
         }
         if others:
-            lists = await self._redis.mget([self._keys.live(n) for n in others])
+            pipe = self._redis.pipeline(transaction=False)
+            for other in others:
+                pipe.get(self._keys.live(other))
+            lists = await pipe.execute()
             for node, packed in zip(others, lists, strict=True):
                 for summary in msgpack.unpackb(packed) if packed else []:
                     live.setdefault(summary["session_id"], {**summary, "node": node})

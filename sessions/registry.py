@@ -20,6 +20,7 @@ from models.db import DatabaseError
 from models.errors import AppError, ErrorCode
 from models.play.keys import PlayKeys
 from models.play.ownership import Ownership
+from models.play.pressure import Pressure
 from models.play.records import session_item, utc
 from models.therapy.repo import TherapyRepo
 from models.therapy.rules import Therapy
@@ -56,6 +57,7 @@ class Registry:
         engine: Engine,
         ownership: Ownership,
         takeover: Takeover,
+        pressure: Pressure,
         therapies: TherapyRepo,
         bus: Bus,
         keys: PlayKeys,
@@ -67,6 +69,7 @@ class Registry:
         self._engine = engine
         self._ownership = ownership
         self._takeover = takeover
+        self._pressure = pressure
         self._therapies = therapies
         self._bus = bus
         self._keys = keys
@@ -74,6 +77,8 @@ class Registry:
         self._limits = limits
         self._new_id = new_id
         self._opening: dict[str, asyncio.Lock] = {}
+        self._held: dict[str, Session] = {}
+        """Sessions whose child's place is held; until it is given back, also when they are over."""
         self._left = asyncio.Event()
         """Somebody left: the place of a child is free."""
 
@@ -94,6 +99,7 @@ class Registry:
         """
         access_child(who, asked["child_id"])
         self._check_room()
+        self._pressure.check()
         try:
             return await self._open(who, asked, player)
         except (RedisError, OSError, TimeoutError) as error:
@@ -129,6 +135,7 @@ class Registry:
         session = Session(opened, self._limits, token)
         session.player = player
         self._engine.add(session)
+        self._held[session_id] = session
         return session
 
     async def _hold_child(self, child_id: str, session_id: str) -> None:
@@ -140,7 +147,7 @@ class Registry:
         for _ in range(LEAVING_TRIES):
             if await self._ownership.hold_child(child_id, session_id, CHILD_LEASE_MS):
                 return
-            holder = self._engine.sessions.get(await self._ownership.child_holder(child_id))
+            holder = self._held.get(await self._ownership.child_holder(child_id))
             if holder is None or (holder.player is not None and holder.state is not State.SEALED):
                 break
             await asyncio.sleep(RELEASE_S / 2)  # it is being sealed: its place is free at once
@@ -280,7 +287,7 @@ class Registry:
 
     async def run(self) -> None:
         """Hold the places of those who play, give back the others, seal who stays away."""
-        held: dict[str, Session] = {}
+        held = self._held
         renew_at = 0.0
         while True:
             with contextlib.suppress(TimeoutError):

@@ -184,6 +184,8 @@ def sent() -> dict[str, set[str]]:
                 body = call.args[1] if len(call.args) > 1 else None
                 if isinstance(call.args[0], ast.Constant):
                     found.setdefault(str(texts[0]), set()).update(literal_keys(body))
+            elif call.func.attr == "tell" and texts:
+                found.setdefault(str(texts[0]), set()).update(literal_keys(call.args[-1]))
             elif call.func.attr == "encode" and texts and call.args[1:]:
                 found.setdefault(str(texts[0]), set())
     return found
@@ -459,13 +461,18 @@ def test_the_numbers_of_the_protocol_are_those_of_the_defaults() -> None:
 OPERATIONS = "docs/operations.md"
 
 
+def as_written(value: object) -> str:
+    """Return a setting's value as its file and the page write it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def test_every_setting_is_described_with_its_default() -> None:
     defaults = tomllib.loads(DEFAULTS.read_text())
     said = {bare(row[0]): row[1] for row in rows(section(OPERATIONS, "Settings"), "Setting")}
     assert said.keys() == {f"{part}.{name}" for part in defaults for name in defaults[part]}
     for name, shown in said.items():
         part, key = name.split(".")
-        assert shown == f"`{defaults[part][key]}`", name
+        assert shown == f"`{as_written(defaults[part][key])}`", name
 
 
 def test_what_is_not_enforced_is_marked_so() -> None:

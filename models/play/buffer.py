@@ -103,7 +103,8 @@ class PlayBuffer:
     async def _run(self, calls: "list[_Call]") -> list[Any]:
         pipe = self._redis.pipeline(transaction=False)
         for _, keys, args in calls:
-            pipe.evalsha(self._append.sha, len(keys), *keys, *args)
+            # Not `evalsha`: a cluster's pipeline forbids the method, though not the command.
+            pipe.execute_command("EVALSHA", self._append.sha, len(keys), *keys, *args)
         replies: list[Any] = await pipe.execute()
         return replies
 

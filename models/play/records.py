@@ -73,10 +73,14 @@ def read_item(field: bytes, blob: bytes) -> Item:
         raise ValueError("the field of the stream entry has no schema version")
     if len(parts) != 4:
         raise ValueError("the field of the stream entry has not four parts")
+    try:
+        kind = Kind(parts[1])
+    except ValueError:  # a kind that a newer version added
+        raise UnknownSchemaError(f"kind {parts[1]}") from None
     document = msgpack.unpackb(blob, timestamp=3)
     if not isinstance(document, dict):
         raise ValueError("the stored document is no map")
-    return Item(Kind(parts[1]), parts[2], int(parts[3]), document)
+    return Item(kind, parts[2], int(parts[3]), document)
 
 
 def session_named(field: bytes) -> str:

@@ -14,13 +14,13 @@ CHUNK_MAX = 4096
 """No chunk holds more messages than this: a session may not have as many unacknowledged."""
 
 INDEXES: dict[str, tuple[list[tuple[str, int]], ...]] = {
-    "sessions": ([("child_id", 1), ("opened_at", -1)],),
+    "sessions": ([("child_id", 1), ("opened_us", -1)],),
     "frame_chunks": ([("session_id", 1), ("seq0", 1)],),
     "play_events": ([("session_id", 1), ("seq", 1)],),
-    "play_records": ([("session_id", 1), ("set_no", 1)], [("child_id", 1), ("started_at", -1)]),
+    "play_records": ([("session_id", 1), ("set_no", 1)], [("child_id", 1), ("started_us", -1)]),
     "rescored_records": ([("session_id", 1), ("set_no", 1)],),
     "calibrations": ([("child_id", 1)],),
-    "therapy_results": ([("child_id", 1), ("ended_at", -1)],),
+    "therapy_results": ([("child_id", 1), ("ended_us", -1)],),
     "dead_letters": ([("at", -1)],),
 }
 
@@ -103,7 +103,7 @@ class PlayRepo:
     async def list_results(self, child_id: str, limit: int) -> list[dict[str, Any]]:
         """Return the newest TherapyResults of a child, newest first."""
         cursor = self._db["therapy_results"].find({"child_id": child_id})
-        found: list[dict[str, Any]] = await cursor.sort("ended_at", -1).to_list(limit)
+        found: list[dict[str, Any]] = await cursor.sort("ended_us", -1).to_list(limit)
         return found
 
     async def list_records(self, session_id: str) -> list[dict[str, Any]]:
@@ -146,20 +146,21 @@ class PlayRepo:
         return [(chunk["seq0"], chunk["n"]) async for chunk in chunks]
 
     async def iter_frames(
-        self, session_id: str, first: int = 0
+        self, session_id: str, first: int = 0, *, merged: bool = True
     ) -> AsyncIterator[tuple[int, bytes]]:
-        """Yield (seq, bytes) of the stored `frames` messages from `first` on, by seq, each once.
+        """Yield (seq, bytes) of the stored `frames` messages from `first` on, by seq.
 
-        Chunks overlap only after Redis lost what MongoDB had: the messages were sent again then,
-        cut in another way.
+        Each once when `merged`. Chunks overlap only after Redis lost what MongoDB had: the
+        messages were sent again then, cut in another way. An audit wants to see that.
         """
         last = first - 1
         query = {"session_id": session_id, "seq0": {"$gt": first - CHUNK_MAX}}
         async for chunk in self._db["frame_chunks"].find(query).sort("seq0", 1):
             for n, message in enumerate(chunk["messages"]):
-                if chunk["seq0"] + n > last:
-                    last = chunk["seq0"] + n
-                    yield last, bytes(message)
+                seq = chunk["seq0"] + n
+                if seq > last or (seq >= first and not merged):
+                    last = max(seq, last)
+                    yield seq, bytes(message)
 
     async def drop_beyond(self, session_id: str, last: int) -> None:
         """Delete what lies beyond a hole that can only be filled by sending again.

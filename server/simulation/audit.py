@@ -13,8 +13,8 @@ from server.simulation.ledger import VERSION, digest
 class Store(Protocol):
     """What the audit reads; `models.play.repo.PlayRepo` is one."""
 
-    def iter_frames(self, session_id: str) -> AsyncIterator[tuple[int, bytes]]:
-        """Yield (seq, bytes) of every stored `frames` message."""
+    def iter_frames(self, session_id: str, *, merged: bool) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield (seq, bytes) of every stored `frames` message, repeats too unless `merged`."""
         ...
 
     def iter_events(self, session_id: str) -> AsyncIterator[dict[str, Any]]:
@@ -179,7 +179,7 @@ async def _compare_messages(
         else:
             finding.altered += 1
 
-    async for seq, payload in store.iter_frames(session_id):
+    async for seq, payload in store.iter_frames(session_id, merged=False):
         check(seq, "frames", digest(payload))
     async for event in store.iter_events(session_id):
         check(event["seq"], event["event"], digest(event["payload"] or {}))

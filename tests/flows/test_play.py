@@ -117,7 +117,7 @@ async def abandon(served: Served, repo: PlayRepo) -> None:
         for n, message in enumerate(messages):
             await client.say("frames", n + 1, message.payload)
         await client.until("ack", lambda a: a["buffered"] >= 30)
-    for _ in range(100):
+    for _ in range(300):
         if result := await repo.find_result(session_id):
             break
         await asyncio.sleep(0.05)
@@ -158,6 +158,17 @@ async def test_a_child_plays_one_session_at_a_time(served: Served) -> None:
             assert await second.code("session:open", asked) == "session_limit"
             await first.ok("session:close", 0, {"reason": "done"})
             await second.ok("session:open", asked)
+
+
+async def test_a_child_may_begin_again_at_once(served: Served, repo: PlayRepo) -> None:
+    token = served.token("guardian", "child-1")
+    ids = []
+    for _ in range(4):
+        async with connected(served.url, "/game", token) as client:
+            ids.append((await client.open())["session_id"])
+            await client.ok("session:close", 0, {"reason": "done"})
+    newest = [r["session_id"] for r in await repo.list_results("child-1", 3)]
+    assert newest == ids[:0:-1]
 
 
 async def test_pausing_keeps_frames_and_does_not_score_them(served: Served) -> None:

@@ -57,7 +57,7 @@ async def finish(client: Client) -> dict[str, Any]:
 
 async def check(repo: PlayRepo, session_id: str) -> None:
     """Everything is there once, and scores again to the same bytes."""
-    frames = [payload async for _, payload in repo.iter_frames(session_id)]
+    frames = [payload async for _, payload in repo.iter_frames(session_id, merged=False)]
     assert len(frames) == len(SENT)
     assert all(a == b for a, b in zip(frames, SENT, strict=True))
     assert [one.equal for one in await rescore_session(repo, catalogue(), session_id)] == [True]

@@ -115,7 +115,7 @@ async def test_nothing_is_lost_doubled_or_altered(
                 walk.next += 1
         await walk.hang_up()
     session_id = walk.opened["session_id"]
-    stored = [(seq, payload) async for seq, payload in repo.iter_frames(session_id)]
+    stored = [(seq, payload) async for seq, payload in repo.iter_frames(session_id, merged=False)]
     assert [seq for seq, _ in stored] == list(range(1, len(SENT) + 1))
     assert [seq for seq, payload in stored if payload != SENT[seq - 1]] == []
     events = [(e["seq"], e["event"]) async for e in repo.iter_events(session_id)]

@@ -100,7 +100,7 @@ async def test_a_killed_redis_loses_nothing_acknowledged(
             assert record["metrics"]["reps_full"] + record["metrics"]["reps_partial"] == 2
             await client.ok("session:close", len(sent) + 2, {"reason": "done"})
     repo = repo_of(settings)
-    assert [p async for _, p in repo.iter_frames(session_id)] == sent
+    assert [p async for _, p in repo.iter_frames(session_id, merged=False)] == sent
 
 
 async def test_play_goes_on_while_mongodb_is_away(
@@ -129,6 +129,6 @@ async def test_play_goes_on_while_mongodb_is_away(
                         break
                 assert answer["ok"]["sealed"] == "closed"
             repo = repo_of(settings)
-            assert len([p async for _, p in repo.iter_frames(session_id)]) == seq - 2
+            assert len([p async for _, p in repo.iter_frames(session_id, merged=False)]) == seq - 2
     finally:
         await mongod.stop()
