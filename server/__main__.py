@@ -4,9 +4,9 @@ import argparse
 import sys
 
 from config.version import VERSION
-from server.commands import access_token, audit, demo, rescore, score, serve, simulate
+from server.commands import access_token, audit, demo, rescore, revoke, score, serve, simulate
 
-COMMANDS = (serve, access_token, demo, simulate, audit, rescore, score)
+COMMANDS = (serve, access_token, revoke, demo, simulate, audit, rescore, score)
 
 
 def main(argv: list[str] | None = None) -> int:
