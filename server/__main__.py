@@ -4,9 +4,33 @@ import argparse
 import sys
 
 from config.version import VERSION
-from server.commands import access_token, audit, demo, rescore, revoke, score, serve, simulate
+from server.commands import (
+    access_token,
+    audit,
+    chaos,
+    dead_letters,
+    demo,
+    rescore,
+    revoke,
+    score,
+    serve,
+    simulate,
+    worker,
+)
 
-COMMANDS = (serve, access_token, revoke, demo, simulate, audit, rescore, score)
+COMMANDS = (
+    serve,
+    worker,
+    access_token,
+    revoke,
+    demo,
+    simulate,
+    audit,
+    rescore,
+    score,
+    chaos,
+    dead_letters,
+)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -123,7 +123,7 @@ async def _leave(p: Parts) -> None:
     for n, connection in enumerate(connections):
         connection.send("draining", {"retry_after_ms": round(n * step)})
     # The sessions stay open: whoever resumes them does it on another worker, or on the next one.
-    await _within(SETTLE_SECONDS, p.appender.settle(), "appending what is left")
+    await within(SETTLE_SECONDS, p.appender.settle(), "appending what is left")
     await p.realtime.close_all()
 
 
@@ -133,14 +133,15 @@ async def _stop(p: Parts) -> None:
     await p.watch.close()
     await p.rebuilder.close()
     await p.runner.close()
-    await _within(DRAIN_SECONDS, p.flusher.drain(DRAIN_SECONDS), "flushing what is left")
-    await _within(1.0, p.directory.withdraw(), "leaving the directory")
+    await within(DRAIN_SECONDS, p.flusher.drain(DRAIN_SECONDS), "flushing what is left")
+    await within(1.0, p.directory.withdraw(), "leaving the directory")
     await p.alarms.close()
     await p.mongo.close()
     await p.redis.aclose()
 
 
-async def _within(seconds: float, step: Coroutine[Any, Any, None], what: str) -> None:
+async def within(seconds: float, step: Coroutine[Any, Any, None], what: str) -> None:
+    """Do a step of the stop; one that fails or takes too long holds up nobody."""
     try:
         async with asyncio.timeout(seconds):
             await step

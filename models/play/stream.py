@@ -78,15 +78,20 @@ class PlayStream:
                 return taken
 
     async def read(self, shards: Sequence[int], count: int) -> dict[int, list[StreamEntry]]:
-        """Return new entries of several shards, at most `count` each, in one round trip."""
+        """Return entries of several shards, at most `count` each, in one round trip.
+
+        What was delivered to this consumer before and never settled comes first, and alone: a
+        call whose answer was lost, and that the client has sent again, leaves no hole behind.
+        """
         pipe = self._redis.pipeline(transaction=False)
         for shard in shards:
-            pipe.xreadgroup(GROUP, self._consumer, {self._keys.stream(shard): ">"}, count=count)
+            for after in ("0", ">"):
+                stream: dict[Any, Any] = {self._keys.stream(shard): after}
+                pipe.xreadgroup(GROUP, self._consumer, stream, count=count)
+        replies = [_entries_of(reply) for reply in await pipe.execute()]
         found: dict[int, list[StreamEntry]] = {}
-        for shard, reply in zip(shards, await pipe.execute(), strict=True):
-            streams = list(reply.values()) if isinstance(reply, dict) else [s[1] for s in reply]
-            entries = _entries(streams[0]) if streams else []
-            if entries:
+        for shard, owed, fresh in zip(shards, replies[::2], replies[1::2], strict=True):
+            if entries := owed or fresh:
                 found[shard] = entries
         return found
 
@@ -126,6 +131,12 @@ class PlayStream:
                 *marks.values(),
             ],
         )
+
+
+def _entries_of(reply: Any) -> list[StreamEntry]:
+    """Read the answer to an XREADGROUP of one stream."""
+    streams = list(reply.values()) if isinstance(reply, dict) else [s[1] for s in reply]
+    return _entries(streams[0]) if streams else []
 
 
 def _entries(raw: Sequence[tuple[bytes, object]]) -> list[StreamEntry]:

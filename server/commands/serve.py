@@ -15,13 +15,15 @@ from typing import Any
 from aiohttp import web
 from pydantic import SecretStr, ValidationError
 
+from config.clock import SystemClock
 from config.logs import configure_logs
 from config.settings import Settings, load_settings
 from models.accounts.tokens import create_dev_key
-from server.app import ConfigurationError, build_app
+from server.app import ROOT, ConfigurationError, build_app
 from server.embedded import EmbeddedError, embedded
 from server.listener import site_runner
 from server.loop import run_loop
+from server.supervisor import Lifeline, Supervisor, SupervisorError, hold_port
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--data", type=Path, help="directory of --embedded's data (default: none)")
     parser.add_argument("--host", help="address to listen on")
     parser.add_argument("--port", type=int, help="port to listen on")
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        default=1,
+        help="processes that share the port, one a core (Linux); SIGHUP replaces them one by one",
+    )
+    parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
 
@@ -45,12 +54,12 @@ def run(args: argparse.Namespace) -> int:
     try:
         settings = _settings(args)
         configure_logs(settings.log_level)
-        return run_loop(_serve(args, settings))
+        return run_loop(_serve_many(args, settings) if args.workers > 1 else _serve(args, settings))
     except ValidationError as error:
         for fault in error.errors(include_input=False, include_url=False):
             name = ".".join(str(part) for part in fault["loc"])
             print(f"serve: setting {name}: {fault['msg']}", file=sys.stderr)
-    except (ConfigurationError, EmbeddedError) as error:
+    except (ConfigurationError, EmbeddedError, SupervisorError) as error:
         print(f"serve: {error}", file=sys.stderr)
     except OSError as error:
         print(f"serve: {error.strerror or error}", file=sys.stderr)
@@ -67,28 +76,111 @@ def _settings(args: argparse.Namespace) -> Settings:
 
 
 async def _serve(args: argparse.Namespace, settings: Settings) -> int:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = _stopping()
     async with AsyncExitStack() as stack:
         if args.embedded:
             settings = await _embed(stack, args.data, settings)
         runner = site_runner(build_app(settings), settings.http)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
-        site = web.TCPSite(runner, settings.http.host, settings.http.port, backlog=1024)
+        http = settings.http
+        site = web.TCPSite(
+            runner, http.host, http.port, backlog=1024, reuse_port=args.supervised or None
+        )
         await site.start()
         host, port = runner.addresses[0][:2]
         log.info("serving on http://%s:%s", host, port)
-        if args.embedded:
+        if args.supervised:
+            await _report(runner)
+        elif args.embedded:
             _export(settings, f"http://{host}:{port}")
         await stopping.wait()
         log.info("stopping")
-        # A second signal ends the process at once; nothing acknowledged is lost by it.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+        _stop_at_once_next_time()
     return 0
+
+
+async def _report(runner: web.AppRunner) -> None:
+    """Tell the supervisor where to reach this worker alone, and end with it."""
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(f"http://127.0.0.1:{runner.addresses[-1][1]}", flush=True)
+    Lifeline().hold()
+
+
+async def _serve_many(args: argparse.Namespace, settings: Settings) -> int:
+    """Supervise workers; nothing but that is done in this process."""
+    stopping = _stopping()
+    async with AsyncExitStack() as stack:
+        held = stack.enter_context(hold_port(settings.http.host, settings.http.port))
+        host, port = held.getsockname()[:2]
+        if args.embedded:
+            settings = await _embed(stack, args.data, settings)
+        environment = {
+            f"GEMGEM_{name}": value for name, value in _shared(settings).items() if value
+        }
+        serve = [sys.executable, "-m", "server", "serve", "--supervised"]
+        supervisor = Supervisor(
+            [*serve, "--host", host, "--port", str(port)],
+            {**environment, "PYTHONPATH": str(ROOT)},
+            args.workers,
+            SystemClock(),
+        )
+        running = asyncio.create_task(supervisor.run())
+        rolls: set[asyncio.Task[bool]] = set()
+
+        def roll() -> None:
+            task = asyncio.create_task(supervisor.roll())
+            rolls.add(task)
+            task.add_done_callback(rolls.discard)
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, roll)
+        ready = asyncio.create_task(_announce(args, settings, supervisor, f"http://{host}:{port}"))
+        stop = asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait((running, stop), return_when=asyncio.FIRST_COMPLETED)
+            log.info("stopping")
+            _stop_at_once_next_time()
+            supervisor.stop()
+            await running
+        finally:
+            for task in (ready, stop, running, *rolls):
+                task.cancel()
+            await asyncio.gather(ready, stop, running, *rolls, return_exceptions=True)
+    return 0
+
+
+async def _announce(
+    args: argparse.Namespace, settings: Settings, supervisor: Supervisor, url: str
+) -> None:
+    await supervisor.until_ready()
+    log.info("serving on %s with %d workers", url, args.workers)
+    if args.embedded:
+        _export(settings, url)
+
+
+def _shared(settings: Settings) -> dict[str, str | None]:
+    """Return what the workers are told besides our environment, which --embedded changes."""
+    return {
+        "MONGO_URL": _url(settings.mongo_url),
+        "REDIS_URL": _url(settings.redis_url),
+        "DEV_KEY": None if settings.dev_key is None else str(settings.dev_key),
+    }
+
+
+def _stopping() -> asyncio.Event:
+    """Return an event that SIGINT and SIGTERM set."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+def _stop_at_once_next_time() -> None:
+    """A second signal ends the process at once; nothing acknowledged is lost by it."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.remove_signal_handler(number)
 
 
 async def _embed(stack: AsyncExitStack, data: Path | None, settings: Settings) -> Settings:
@@ -120,6 +212,13 @@ def _export(settings: Settings, url: str) -> None:
     with contextlib.suppress(BrokenPipeError):
         for name, value in values.items():
             print(f"export {name}={shlex.quote(value or '')}", flush=True)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 128:
+        raise argparse.ArgumentTypeError("must be between 1 and 128")
+    return number
 
 
 def _url(secret: SecretStr | None) -> str | None:

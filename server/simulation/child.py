@@ -13,8 +13,9 @@ import aiohttp
 from config.clock import Clock
 from server.simulation.board import Row
 from server.simulation.ledger import Ledger, Played
+from server.simulation.outbox import Tally
 from server.simulation.performance import Manner, Performance, rehearse
-from server.simulation.player import Player, Tally
+from server.simulation.player import Player
 from server.simulation.reptimes import KEPT_SETS, Take
 from server.simulation.watcher import Sightings
 from sessions.synthetic import ChildParameters
@@ -56,6 +57,8 @@ class Stage:
     """Called with each session opened and its child's number."""
     takes: list[Take] | None
     """Where sets are kept to time their reps; None keeps none."""
+    patience_s: float = 30.0
+    """How long a lost connection is sought again."""
     ends_at: float | None = None
     """Monotonic seconds after which no repetition is begun; None plays for ever."""
 
@@ -83,6 +86,13 @@ class Child:
         self._pictures = 0
         self._take: Take | None = None
         self._reps: dict[str, int] = {}
+        self._player: Player | None = None
+        self._noted_us = -1
+
+    @property
+    def away(self) -> bool:
+        """Whether the child plays on without a connection, or has just come back."""
+        return self._player is None or self._player.link.losses > 0
 
     async def prepare(self, left_s: float | None) -> None:
         """Make the first set before the run begins, so that the start costs nobody time."""
@@ -102,9 +112,12 @@ class Child:
                 tally=self._stage.tally,
                 ledger=self._stage.ledger,
                 observer=self._observe,
+                transmitted=self._transmitted,
                 ack_latency=self.row.ack,
                 http=self._stage.http,
+                patience_s=self._stage.patience_s,
             )
+            self._player = player
             try:
                 self.playing = True
                 await self._sit(player)
@@ -118,7 +131,7 @@ class Child:
     async def _sit(self, player: Player) -> None:
         """Play one session from its opening to its result."""
         stage = self._stage
-        await player.connect()
+        await player.connect(stage.patience_s)
         await player.open_session(
             child_id=self._casting.child_id,
             kind="therapy",
@@ -229,15 +242,19 @@ class Child:
             wait = begins + shot.s - stage.clock.monotonic()
             if wait > 0:
                 await asyncio.sleep(wait)
-            sent = await player.send_frames(shot.payload)
+            await player.send_frames(shot.payload)
             row.frames += shot.frames
             self._pictures += shot.frames
-            at = stage.clock.monotonic() if sent.sent_at is None else sent.sent_at
-            if stage.sightings is not None:
-                stage.sightings.note(player.session_id, shot.payload, at)
-            if self._take is not None:
-                self._take.note(shot.payload, at)
         return done
+
+    def _transmitted(self, payload: bytes, at: float) -> None:
+        """Note what is handed to the socket, so that who sees it can tell how long it took."""
+        if self._stage.sightings is not None and self._player is not None:
+            self._stage.sightings.note(self._player.session_id, payload, at)
+        t0_us = int.from_bytes(payload[8:16], "little")
+        if self._take is not None and t0_us > self._noted_us:  # a repetition is no new picture
+            self._noted_us = t0_us
+            self._take.note(payload, at)
 
     async def _rest(self) -> None:
         """Rest between two sets, unless the run ends meanwhile."""

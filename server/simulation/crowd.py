@@ -22,8 +22,8 @@ from server.simulation.child import Casting, Child, Stage
 from server.simulation.latency import Latencies
 from server.simulation.ledger import Ledger
 from server.simulation.line import LineLostError, RefusedError
+from server.simulation.outbox import Tally
 from server.simulation.performance import Manner, cast
-from server.simulation.player import Tally
 from server.simulation.reptimes import Take, rep_latencies
 from server.simulation.watcher import Sightings, Views, Watcher
 
@@ -53,6 +53,8 @@ class Script:
     watch_all: bool = False
     """Every watcher watches every session; otherwise watcher w has child w mod N."""
     time_reps: bool = True
+    patience_s: float = 30.0
+    """How long a lost connection is sought again; 0 counts every loss as an error."""
 
 
 class Crowd:
@@ -168,11 +170,14 @@ class Crowd:
             "frames_ack_p50_ms": tally.frames_ack.percentile_ms(0.5),
             "frames_ack_p99_ms": tally.frames_ack.percentile_ms(0.99),
             "rep_p99_ms": reps.percentile_ms(0.99),
+            "feed_p50_ms": views.latency.percentile_ms(0.5),
             "feed_p99_ms": views.latency.percentile_ms(0.99),
             "feeds": views.feeds,
             "feed_missed": views.missed,
             "feed_disordered": views.disordered,
             "feed_altered": views.altered,
+            "resumes": tally.resumes,
+            "resent": tally.resent,
             "refused": tally.refused,
             "gaps": tally.gaps,
             "errors": self.errors,
@@ -201,6 +206,7 @@ class Crowd:
                     sightings=Sightings() if script.watchers else None,
                     opened=self._opened,
                     takes=self._takes,
+                    patience_s=script.patience_s,
                 )
                 yield stage
 
@@ -256,14 +262,15 @@ class Crowd:
                 sightings=stage.sightings,
                 views=self.views,
                 http=stage.http,
+                patience_s=self._script.patience_s,
+                ended=functools.partial(self._watcher_left, n),
             )
-            watcher.line.when_ended(functools.partial(self._watcher_left, n, watcher))
             self._watchers.append(watcher)
             await watcher.connect()
 
-    def _watcher_left(self, place: int, watcher: Watcher) -> None:
+    def _watcher_left(self, place: int, why: str) -> None:
         if not self._leaving:
-            self._fault(f"watcher {place}: {watcher.line.ended}")
+            self._fault(f"watcher {place}: {why}")
 
     async def _keep_watching(self, watcher: Watcher) -> None:
         """Join the sessions this watcher is for, as the server tells that they are live."""
@@ -271,7 +278,7 @@ class Crowd:
         try:
             await watcher.list_live()
             while (session_id := await watcher.live.get()) is not None:
-                if self._is_for(place, session_id):
+                if self._is_for(place, session_id) and session_id not in watcher.joined:
                     await self._join(watcher, session_id)
         except (RefusedError, LineLostError) as failure:
             self._fault(f"watcher {place}: {failure}")
@@ -286,7 +293,8 @@ class Crowd:
         try:
             await watcher.join(session_id)
         except RefusedError:
-            if self._children[self._players[session_id]].session_id == session_id:
+            child = self._children[self._players[session_id]]
+            if child.session_id == session_id and not child.away:
                 raise  # it is being played: it has to be there
 
     def _opened(self, session_id: str, n: int) -> None:

@@ -1,6 +1,7 @@
 """What a client has sent and may have to send again: numbered messages, kept until stored."""
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,6 +53,11 @@ class Ring:
         """How many messages wait for `buffered`."""
         return self.end - 1 - self.buffered
 
+    @property
+    def in_flight(self) -> int:
+        """How many messages were handed to the socket and are not known to be buffered."""
+        return max(0, self.cursor - 1 - self.buffered)
+
     def __len__(self) -> int:
         return len(self._messages)
 
@@ -83,6 +89,34 @@ class Ring:
             return False
         self.cursor = min(self.cursor, expected)
         return True
+
+    def forfeit(self, expected: int) -> bool:
+        """Rewind, and take back `buffered`: Redis may have lost its last second.
+
+        False if that is not possible, because it was called stored or was never sent.
+        """
+        if expected <= self.stored or not self.rewind(expected):
+            return False
+        self.buffered = min(self.buffered, expected - 1)
+        return True
+
+    def resume(self, expected: int, stored: int) -> list[Message] | None:
+        """Go on where the server is; return the messages newly buffered.
+
+        What lies below `expected` and still waits for its own answer is kept, to be asked again.
+        None if the server asks for what it has called stored, or for what was never sent.
+        """
+        if not self.stored < expected <= self.end:
+            return None
+        self.buffered = min(self.buffered, expected - 1)
+        fresh = self.acknowledge(expected - 1, stored)
+        self.cursor = max(expected, self.start)
+        return fresh
+
+    def unanswered(self) -> list[Message]:
+        """Return the messages before the cursor that still wait for an answer of their own."""
+        sent = itertools.islice(self._messages, self.cursor - self.start)
+        return [message for message in sent if not message.settled]
 
     def acknowledge(self, buffered: int, stored: int) -> list[Message]:
         """Move both marks and forget what is stored; return the messages newly buffered.

@@ -115,12 +115,13 @@ class Verifier:
         try:
             repo = PlayRepo(mongo.database)
             finding = await compare(sitting, session_id, repo)
-            return session_id, finding, await _equal(repo, session_id)
+            return session_id, finding, await rescores_equal(repo, session_id)
         finally:
             await mongo.close()
 
 
-async def _equal(repo: PlayRepo, session_id: str) -> bool:
+async def rescores_equal(repo: PlayRepo, session_id: str) -> bool:
+    """Return whether every record of a stored session comes out the same byte for byte."""
     try:
         sets = await rescore_session(repo, catalogue(), session_id)
     except AppError:

@@ -1,9 +1,11 @@
 """The reference client of `/watch`, and how it measures what it sees against what was sent."""
 
 import asyncio
+import contextlib
+import random
 import struct
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +13,16 @@ import aiohttp
 
 from config.clock import Clock
 from server.simulation.latency import Latencies
-from server.simulation.line import Line
+from server.simulation.line import Line, LineLostError, RefusedError
+from server.simulation.link import PATIENCE_S, Backoff, Link, Token
 
 HEADER = struct.Struct("<HBBHHQIHH")
 """Head of a frame message: magic, version, space, n, record size, t0, seq0, width, height."""
 _RECORD = struct.Struct("<IHB")
 """What names a record: dt after t0, dseq after seq0, side."""
+
+REJOINS = 12
+"""Times a session that is not found is asked for again: about half a minute in all."""
 
 Picture = tuple[int, int, int]
 """What names one hand of one picture: capture time in microseconds, frame counter, side."""
@@ -79,23 +85,32 @@ class Views:
 
 
 class Watcher:
-    """One connection to `/watch`; joins sessions and checks every feed."""
+    """Watches over as many connections to `/watch` as it takes; checks every feed.
+
+    After a lost line it lists and joins again what it had joined; each join answers with a
+    snapshot, and offsets count from there. A session that is not found may be on its way from
+    one server to another: it is asked for again, a few times.
+    """
 
     def __init__(
         self,
-        url: str,
-        token: str,
+        urls: str | Sequence[str],
+        token: Token,
         *,
         clock: Clock,
         sightings: Sightings,
         views: Views | None = None,
+        rng: random.Random | None = None,
         http: aiohttp.ClientSession | None = None,
+        patience_s: float = PATIENCE_S,
+        ended: Callable[[str], None] | None = None,
     ) -> None:
         """Prepare a watcher; nothing is sent before `connect`.
 
         Args:
             sightings: filled by the players of this process.
             views: where to count; a new one by default.
+            ended: told, once, when there will be no other connection, and why.
         """
         self._clock = clock
         self._sightings = sightings
@@ -106,24 +121,91 @@ class Watcher:
         """`rep` events seen in the feed of each joined session."""
         self.live: asyncio.Queue[str | None] = asyncio.Queue()
         """Ids of sessions as they go live, once `list_live` was asked; None ends the reading."""
+        self.joined: dict[str, int] = {}
+        """The pictures per second asked of each session that is watched."""
+        self._listing = False
         self._offsets: dict[str, int] = {}
-        self.line = Line(url, token, "/watch", http)
-        self.line.on("feed", self._on_feed)
-        self.line.on("snapshot", self._on_snapshot)
-        self.line.on("ended", self._on_ended)
-        self.line.on("live", self._on_live)
+        self._rng = random.Random() if rng is None else rng  # noqa: S311 - jitter, not a secret
+        self._rejoining: dict[str, asyncio.Task[None]] = {}
+        self._ended = ended
+        self.link = Link(
+            [urls] if isinstance(urls, str) else list(urls),
+            token,
+            "/watch",
+            clock=clock,
+            rng=self._rng,
+            http=http,
+            wire=self._wire,
+            resume=self._resume,
+            up=_nothing,
+            down=_nothing,
+            given_up=self._on_given_up,
+            patience_s=patience_s,
+        )
 
-    async def connect(self) -> dict[str, Any]:
-        """Connect and return the content of `welcome`; errors as `Line.connect`."""
-        return await self.line.connect()
+    @property
+    def line(self) -> Line:
+        """The connection in use, or the last one."""
+        return self.link.line
+
+    def _wire(self, line: Line) -> None:
+        line.on("feed", self._on_feed)
+        line.on("snapshot", self._on_snapshot)
+        line.on("ended", self._on_ended)
+        line.on("live", self._on_live)
+
+    async def connect(self, patience_s: float = 0.0) -> dict[str, Any]:
+        """Connect and return the content of `welcome`; errors as `Link.connect`."""
+        return await self.link.connect(patience_s)
 
     async def disconnect(self) -> None:
         """Leave; safe at any time and twice."""
-        await self.line.disconnect()
+        await self.link.disconnect()
+        for task in list(self._rejoining.values()):
+            task.cancel()
+        await asyncio.gather(*self._rejoining.values(), return_exceptions=True)
+
+    async def _resume(self, line: Line) -> None:
+        """Watch on a new line what was watched on the old one."""
+        self._offsets.clear()
+        if self._listing:
+            await self._list(line)
+        for session_id, max_fps in list(self.joined.items()):
+            try:
+                await self._join(line, session_id, max_fps)
+            except RefusedError:
+                self._rejoin(session_id, max_fps)
+
+    def _rejoin(self, session_id: str, max_fps: int) -> None:
+        """Ask for a session again until it is there, or does not come back."""
+        self.joined.pop(session_id, None)
+        self._offsets.pop(session_id, None)
+        if session_id not in self._rejoining and self.link.over is None:
+            task = asyncio.create_task(self._try_again(session_id, max_fps))
+            self._rejoining[session_id] = task
+
+    async def _try_again(self, session_id: str, max_fps: int) -> None:
+        backoff = Backoff(self._rng)
+        try:
+            for _ in range(REJOINS):
+                await asyncio.sleep(backoff.next_s())
+                with contextlib.suppress(RefusedError, LineLostError):
+                    await self.join(session_id, max_fps)
+                    return
+        finally:
+            self._rejoining.pop(session_id, None)
+
+    def _on_given_up(self, why: Exception) -> None:
+        if self._ended is not None:
+            self._ended(str(why))
 
     async def list_live(self) -> list[dict[str, Any]]:
         """Return the sessions live now; those that come later are told once a second."""
-        answer = await self.line.call("live:list", {})
+        self._listing = True
+        return await self._list(self.line)
+
+    async def _list(self, line: Line) -> list[dict[str, Any]]:
+        answer = await line.call("live:list", {})
         sessions: list[dict[str, Any]] = answer["sessions"]
         for summary in sessions:
             self.live.put_nowait(summary["session_id"])
@@ -131,10 +213,14 @@ class Watcher:
 
     async def join(self, session_id: str, max_fps: int = 30) -> dict[str, Any]:
         """Join a session; return its snapshot. Its `feed` is checked from here on."""
-        body = {"session_id": session_id, "max_fps": max_fps}
-        answer = await self.line.call("watch:join", body)
+        await self.link.until_up()
+        return await self._join(self.line, session_id, max_fps)
+
+    async def _join(self, line: Line, session_id: str, max_fps: int) -> dict[str, Any]:
+        answer = await line.call("watch:join", {"session_id": session_id, "max_fps": max_fps})
         # A feed may have overtaken the answer: it knows better.
         self._offsets[session_id] = max(answer["offset"], self._offsets.get(session_id, -1))
+        self.joined[session_id] = max_fps
         self.reps.setdefault(session_id, 0)
         self.views.snapshots += 1
         return answer
@@ -143,6 +229,7 @@ class Watcher:
         """Stop watching a session."""
         await self.line.call("watch:leave", {"session_id": session_id})
         self._offsets.pop(session_id, None)
+        self.joined.pop(session_id, None)
 
     def _on_feed(
         self, session_id: str, offset: int, payload: bytes, seen: dict[str, Any] | None = None
@@ -181,9 +268,18 @@ class Watcher:
 
     def _on_ended(self, content: dict[str, Any]) -> None:
         session_id = content["session_id"]
+        if content.get("result") is None and session_id in self.joined:
+            # Its server went away and it has no result: somebody may be playing on elsewhere.
+            self._rejoin(session_id, self.joined[session_id])
+            return
         self.views.ended += 1
+        self.joined.pop(session_id, None)
         self._offsets.pop(session_id, None)
         self.reps.pop(session_id, None)
         self.results[session_id] = content.get("result")
         while len(self.results) > 64:
             self.results.popitem(last=False)
+
+
+def _nothing() -> None:
+    """A watcher sends nothing that would have to wait for a line."""

@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 from config.clock import SystemClock
 from config.metrics import REGISTRY
 from models.accounts.revocations import revoke
+from server.__main__ import main
 from tests.flows.raw import QUERY, Raw, raw
 from tests.server.test_serve import run
 from tests.serving import Served, serving, settings_of
@@ -587,6 +588,11 @@ async def test_a_sign_in_is_withdrawn_by_command(
         status, out, _ = await run("revoke", token, **env)
         assert (status, out.strip()) == (0, served.sign_in(token))
         assert (await gone.event("revoked"))["code"] == "unauthenticated"
-    status, _, said = await run("revoke", "a.b", **env)
-    assert status == 2
-    assert said.count("\n") == 1
+
+
+def test_what_is_no_sign_in_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GEMGEM_REDIS_URL", "redis://127.0.0.1:1")
+    assert main(["revoke", "a.b"]) == 2
+    assert "neither a sign-in nor a token" in capsys.readouterr().err

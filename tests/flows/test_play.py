@@ -117,7 +117,7 @@ async def abandon(served: Served, repo: PlayRepo) -> None:
         for n, message in enumerate(messages):
             await client.say("frames", n + 1, message.payload)
         await client.until("ack", lambda a: a["buffered"] >= 30)
-    for _ in range(100):
+    for _ in range(300):
         if result := await repo.find_result(session_id):
             break
         await asyncio.sleep(0.05)

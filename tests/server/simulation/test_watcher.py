@@ -113,3 +113,27 @@ async def test_sessions_going_live_are_queued(server: ScriptedServer, watcher: W
     changes = {"added": [{"session_id": "t"}], "changed": [], "removed": []}
     await server.tell("live", changes, namespace="/watch")
     assert await asyncio.wait_for(watcher.live.get(), 5) == "t"
+
+
+async def test_a_lost_line_is_sought_and_everything_joined_again(
+    server: ScriptedServer, watcher: Watcher
+) -> None:
+    await _feed(server, 11, b"", {})
+    await _until(lambda: watcher.views.feeds == 1)
+    await server.cut("/watch")
+    await _until(lambda: watcher.views.snapshots == 2)
+    assert watcher.joined == {"s": 30}
+    await _feed(server, 11, b"", {})  # counted from the snapshot's offset, which is 10
+    await _until(lambda: watcher.views.feeds == 2)
+    assert (watcher.views.missed, watcher.views.disordered) == (0, 0)
+
+
+async def test_a_session_that_ended_without_a_result_is_asked_for_again(
+    server: ScriptedServer, watcher: Watcher
+) -> None:
+    server.absent = 2
+    await server.tell("ended", {"session_id": "s", "result": None}, namespace="/watch")
+    await _until(lambda: watcher.views.snapshots == 2)
+    assert server.absent == 0
+    assert watcher.joined == {"s": 30}
+    assert watcher.views.ended == 0

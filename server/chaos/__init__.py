@@ -1,0 +1,1 @@
+"""Faults on purpose: a plan, the rig that carries it out, and the certificate at the end."""
