@@ -33,8 +33,9 @@ READY_S = 45.0
 POLL_S = 0.1
 DRAIN_S = 13.5
 """A worker still there this long after SIGTERM is killed; the whole may take 15 s."""
-HUNG_S = 30.0
-"""A worker whose loop answers nobody for this long is killed: the kernel still sends it clients."""
+HUNG_S = 12.0
+"""A worker whose loop answers nobody for this long is killed: the kernel still sends it clients,
+and those it has would only notice after 18 s."""
 
 
 class SupervisorError(Exception):
@@ -49,6 +50,8 @@ class Worker:
     began: float
     admin: "asyncio.Future[str]" = field(default_factory=asyncio.Future)
     """URL that reaches this worker alone, once it listens."""
+    spared: bool = False
+    """Not to be killed however long it hangs: a rehearsal wants to see it wake."""
 
     @property
     def pid(self) -> int:
@@ -88,6 +91,7 @@ class Supervisor:
         count: int,
         clock: Clock,
         log_to: int | None = None,
+        hung_s: float = HUNG_S,
     ) -> None:
         """Prepare; nothing is started before `run`.
 
@@ -96,6 +100,7 @@ class Supervisor:
             environment: added to our own, and taken from it where it says None; `GEMGEM_NODE`
                 gets a number for each worker.
             log_to: descriptor of the file where the workers' logs go; ours by default.
+            hung_s: seconds after which a worker that answers nobody is killed.
         """
         self.workers: list[Worker | None] = [None] * count
         self.restarts = 0
@@ -104,6 +109,7 @@ class Supervisor:
         self._environment = environment
         self._clock = clock
         self._log_to = log_to
+        self._hung_s = hung_s
         self._stopping = asyncio.Event()
         self._rolling = asyncio.Lock()
         self._serial = 0
@@ -196,11 +202,14 @@ class Supervisor:
         """Kill a worker whose event loop does not turn any more."""
         heard = self._clock.monotonic()
         while True:
-            await asyncio.sleep(HUNG_S / 10)
-            if await self._get(worker, "/live"):
-                heard = self._clock.monotonic()
-            elif self._clock.monotonic() - heard > HUNG_S:
-                log.error("worker %d has not answered for %.0f s; killing it", worker.pid, HUNG_S)
+            await asyncio.sleep(self._hung_s / 10)
+            now = self._clock.monotonic()
+            if await self._get(worker, "/live") or worker.spared:
+                heard = now
+            # A start may take longer: until it listens there is nobody to ask.
+            patience = self._hung_s if worker.admin.done() else READY_S
+            if now - heard > patience:
+                log.error("worker %d has not answered for %.0f s; killing it", worker.pid, patience)
                 worker.signal(signal.SIGKILL)
                 return
 

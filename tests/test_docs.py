@@ -534,7 +534,7 @@ def commands() -> dict[str, set[str]]:
         name: {
             action.option_strings[-1] if action.option_strings else str(action.metavar)
             for action in one._actions
-            if action.dest != "help"
+            if action.dest != "help" and action.help is not argparse.SUPPRESS
         }
         for name, one in register.choices.items()
     }

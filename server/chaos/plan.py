@@ -19,6 +19,7 @@ class Kind(StrEnum):
     MONGO_FREEZE = "mongo freeze"
     WORKER_KILL = "worker kill"
     WORKER_FREEZE = "worker freeze"
+    WORKER_HANG = "worker hang"
     FLUSHER_KILL = "flusher kill"
     FLUSHER_FREEZE = "flusher freeze"
     LINE_RESET = "line reset"
@@ -37,6 +38,7 @@ MEANING: dict[Kind, str] = {
     Kind.MONGO_FREEZE: "SIGSTOP, then SIGCONT",
     Kind.WORKER_KILL: "SIGKILL of one",
     Kind.WORKER_FREEZE: "SIGSTOP, then SIGCONT",
+    Kind.WORKER_HANG: "SIGSTOP, killed by its parent",
     Kind.FLUSHER_KILL: "SIGKILL",
     Kind.FLUSHER_FREEZE: "SIGSTOP beyond its leases",
     Kind.LINE_RESET: "a share reset",
@@ -60,9 +62,10 @@ _LASTS_S: dict[Kind, float] = {
     Kind.LINE_DELAY: 5.0,
     Kind.LINE_THROTTLE: 5.0,
 }
-_TAKES_S = {Kind.ROLL: 8.0, Kind.WORKER_FREEZE: 10.0}
-"""Time until the next fault where it differs: a roll ends when it is done, and other things go
-wrong while a worker is frozen for longer than its clients wait."""
+_TAKES_S = {Kind.ROLL: 8.0, Kind.WORKER_FREEZE: 10.0, Kind.WORKER_HANG: 8.0}
+"""Time until the next fault where it differs: a roll ends when it is done, a hang when
+the parent sees it, and other things go wrong while a worker is frozen for longer than its clients
+wait."""
 
 
 @dataclass(frozen=True, slots=True)

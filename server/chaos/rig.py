@@ -19,7 +19,7 @@ from server.chaos.plan import Fault, Kind
 from server.chaos.proxy import Passage, Proxy
 from server.embedded import EmbeddedServer, EmbeddedServers, Mongod, ValkeyServer, embedded
 from server.simulation.line import LineLostError
-from server.supervisor import Supervisor, Worker, hold_port
+from server.supervisor import HUNG_S, Supervisor, Worker, hold_port
 
 FLUSH_S = 45.0
 """A consumer that died holding entries is relieved by then."""
@@ -62,6 +62,7 @@ class Rig:
             Kind.MONGO_FREEZE: lambda fault: self._freeze(self._mongod, fault),
             Kind.WORKER_KILL: lambda fault: self._kill_worker(self._workers, fault),
             Kind.WORKER_FREEZE: lambda fault: self._freeze_worker(self._workers, fault),
+            Kind.WORKER_HANG: self._hang_worker,
             Kind.FLUSHER_KILL: lambda fault: self._kill_worker(self._flusher, fault),
             Kind.FLUSHER_FREEZE: lambda fault: self._freeze_worker(self._flusher, fault),
             Kind.LINE_RESET: self._reset,
@@ -127,11 +128,20 @@ class Rig:
 
     async def _freeze_worker(self, supervisor: Supervisor, fault: Fault) -> None:
         worker = self._some_worker(supervisor)
+        worker.spared = True
         worker.signal(signal.SIGSTOP)
         try:
             await asyncio.sleep(fault.lasts_s)
         finally:
             worker.signal(signal.SIGCONT)
+            worker.spared = False
+
+    async def _hang_worker(self, _: Fault) -> None:
+        """Freeze a worker for good, and wait until its supervisor puts an end to it."""
+        worker = self._some_worker(self._workers)
+        worker.signal(signal.SIGSTOP)
+        async with asyncio.timeout(4 * HUNG_S):
+            await worker.process.wait()
 
     async def _reset(self, fault: Fault) -> None:
         for passage in self._proxy.some(fault.share, self._rng):

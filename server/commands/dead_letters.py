@@ -13,7 +13,7 @@ from models.play.dead import DeadLetters
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the command."""
     parser = commands.add_parser("dead-letters", help="list or retry what could not be stored")
-    parser.add_argument("what", choices=("list", "retry"))
+    parser.add_argument("what", choices=("list", "retry"), metavar="WHAT", help="list or retry")
     parser.add_argument("--session", help="of this session alone")
     parser.add_argument("--json", action="store_true", help="one JSON line a letter")
     parser.set_defaults(run=run)

@@ -322,6 +322,8 @@ class Player:
         if refusal["code"] in ("busy", "rate_limited"):
             self.tally.refused += 1
             self._send_again(refusal["seq"], refusal)
+        elif refusal["code"] == "session_sealed":  # nothing is taken any more
+            self.link.give_up(RefusedError.of(refusal))
         else:
             self._took_its_seq(refusal["seq"], refusal["code"])
 

@@ -9,7 +9,7 @@ import pytest
 
 from server.__main__ import main
 from server.app import ROOT
-from server.chaos.plan import SHORT
+from server.chaos.plan import SHORT, Kind
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers share a port on Linux")
 
@@ -47,7 +47,7 @@ def test_a_plan_can_be_read_written_and_changed(
     said = capfd.readouterr().out
     plan = tmp_path / "plan.json"
     plan.write_text(said)
-    assert len({fault["kind"] for fault in json.loads(said)["faults"]}) == 15
+    assert len({fault["kind"] for fault in json.loads(said)["faults"]}) == len(Kind)
     assert main(["chaos", "--show-plan", "--plan", str(plan)]) == 0
     assert capfd.readouterr().out == said
     plan.write_text(said.replace("redis kill", "moon falls"))

@@ -14,7 +14,7 @@ import pytest
 
 from config.clock import SystemClock
 from server.app import ROOT
-from server.supervisor import Supervisor, SupervisorError, hold_port
+from server.supervisor import HUNG_S, Supervisor, SupervisorError, hold_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="SO_REUSEPORT as Linux has it")
 
@@ -61,12 +61,13 @@ asyncio.run(main())
 
 
 @asynccontextmanager
-async def _running(port: int, count: int = 2) -> AsyncIterator[Supervisor]:
+async def _running(port: int, count: int = 2, hung_s: float = HUNG_S) -> AsyncIterator[Supervisor]:
     supervisor = Supervisor(
         [sys.executable, "-c", WORKER, str(port)],
         {"PYTHONPATH": str(ROOT)},
         count,
         SystemClock(),
+        hung_s=hung_s,
     )
     running = asyncio.create_task(supervisor.run())
     try:
@@ -155,6 +156,21 @@ async def test_a_frozen_worker_ends_as_well() -> None:
             pids = _pids(supervisor)
             os.kill(min(pids), signal.SIGSTOP)
         await _until_gone(pids)
+
+
+async def test_a_worker_that_hangs_is_killed_and_one_that_is_spared_is_not() -> None:
+    with hold_port("127.0.0.1", 0) as held:
+        async with _running(held.getsockname()[1], hung_s=1.5) as supervisor:
+            hung, spared = (worker for worker in supervisor.workers if worker is not None)
+            spared.spared = True
+            for worker in (hung, spared):
+                os.kill(worker.pid, signal.SIGSTOP)
+            async with asyncio.timeout(20):
+                await hung.process.wait()
+            await asyncio.sleep(2.0)
+            assert hung.process.returncode == -signal.SIGKILL
+            assert spared.running
+            os.kill(spared.pid, signal.SIGCONT)
 
 
 async def test_a_worker_that_cannot_begin_is_an_error() -> None:

@@ -180,8 +180,10 @@ export class GamePlayer {
       this.send();
     });
     socket.on("gap", (hole) => this.gap(hole));
-    socket.on("refused", ({ seq, code, retry_ms: retryMs }) => {
+    socket.on("refused", (refusal) => {
+      const { seq, code, retry_ms: retryMs } = refusal;
       if (code === "busy" || code === "rate_limited") this.sendAgain(seq, retryMs);
+      else if (code === "session_sealed") this.link.end(new RefusedError(refusal));
     });
     socket.on("slow_down", ({ delay_ms: delay }) => this.hold(delay));
   }

@@ -190,6 +190,16 @@ async def test_a_session_sealed_while_we_were_away_ends_it(
     assert player.state["result"] == {"grade": None}
 
 
+async def test_a_session_sealed_under_our_hands_ends_it(
+    server: ScriptedServer, player: Player
+) -> None:
+    server.refuse = {0: "session_sealed"}
+    await player.send_frames(_payload(1))
+    await _until(lambda: player.link.over is not None)
+    with pytest.raises(RefusedError, match="session_sealed"):
+        await player.end_set(1)
+
+
 async def test_a_session_nobody_knows_ends_it(server: ScriptedServer, player: Player) -> None:
     server.refuse_resume = [{"code": "not_found", "message": "No such session."}]
     await server.cut()
