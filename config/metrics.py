@@ -48,3 +48,6 @@ WATCHERS = Gauge(
 JOB_FAILURES = Counter(
     "gemgem_job_failures", "Background jobs that ended.", ["job"], registry=REGISTRY
 )
+LIMITED = Counter(
+    "gemgem_limited", "Limits that a connection ran into.", ["limit"], registry=REGISTRY
+)

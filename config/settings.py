@@ -1,9 +1,10 @@
 """Settings: one frozen tree, read once from `config/defaults.toml` and the environment."""
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -33,9 +34,18 @@ class HttpSettings(_Section):
     origins: tuple[str, ...]
     """Browser origins allowed to connect besides the server's own."""
     head_seconds: Positive
-    """A request head that is not finished by then closes its connection."""
+    """A connection that has not sent a whole request head by then is closed."""
+    proxies: tuple[str, ...]
+    """Addresses or networks of the proxies whose `X-Forwarded-For` is believed."""
     grace_seconds: Positive
     """Longest time from the request to stop until the process ends."""
+
+    @field_validator("proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            ipaddress.ip_network(name)
+        return value
 
 
 class TokenSettings(_Section):
@@ -54,17 +64,48 @@ class SocketSettings(_Section):
     ping_timeout: Positive
     message_bytes: Positive
     """Largest message on the wire; a bigger one closes the connection with 1009."""
+    polling: bool
+    """Whether long polling is served beside WebSocket; its connections are not rate limited."""
     messages_s: Positive
     bytes_s: Positive
     burst_seconds: Positive
+    """Messages and bytes of that many seconds may come at once."""
+    over_seconds: Positive
+    """A client still over its rate this long after `slow_down` is closed."""
+    attachments: Positive
+    """Binary parts of one packet."""
+    attachment_bytes: Positive
+    """What they may hold together."""
+    attachment_seconds: Positive
+    """Announced parts that are not there by then close the connection."""
+    json_depth: Positive
+    json_length: Positive
+    """Items of a list or an object."""
     queue_packets: Positive
     """Packets that may wait for a slow reader before a player is closed, a watcher thinned."""
+    queue_bytes: Positive
+    send_buffer_bytes: Positive
+    """What the kernel may hold of what is sent to a connection (Linux takes twice that)."""
+    clogged_seconds: Positive
+    """A watcher whose queue is full for that long is closed."""
+    write_seconds: Positive
+    """A connection that takes nothing of what waits for it this long is aborted."""
     watcher_packets: Positive
     """Packets waiting for a watcher at which its feed is thinned to the newest."""
     namespaces: Positive
-    """Namespaces one connection may join."""
+    """Namespaces one connection may ask for, each once."""
+    connect_seconds: Positive
+    """Every attempt to join a namespace is answered by then."""
     join_seconds: Positive
     """An upgraded connection that joined no namespace by then is closed."""
+    account_connections: Positive
+    """Connections of one account to this worker."""
+    address_connections: Positive
+    """Connections from one address; none is counted for a peer on this machine itself."""
+    connections: Positive
+    """Connections of this worker."""
+    retry_ms: Positive
+    """When a connect that found no room may be tried again."""
 
 
 class LiveSettings(_Section):

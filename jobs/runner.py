@@ -13,6 +13,8 @@ from config.clock import Clock
 
 log = logging.getLogger(__name__)
 
+CANCEL_AGAIN_S = 0.2
+"""A job that is not gone by then is cancelled again."""
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 OUTAGE_S = 0.5
 """A store that is away is asked again this often."""
@@ -47,6 +49,7 @@ class Runner:
         self._clock = clock
         self._outages = outages
         self._jobs: list[Job] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self._scheduler = aiojobs.Scheduler(close_timeout=stop_seconds, limit=None)
 
@@ -59,7 +62,13 @@ class Runner:
     async def close(self) -> None:
         """Cancel every job and wait for it."""
         self._closing = True
-        await self._scheduler.close()
+        closing = asyncio.create_task(self._scheduler.close(), name="closing of the jobs")
+        while not (await asyncio.wait({closing}, timeout=CANCEL_AGAIN_S))[0]:
+            # `asyncio.wait_for` of Python 3.11 loses a cancellation that meets its result, and
+            # the Redis client sends every command through it.
+            for task in self._tasks:
+                task.cancel()
+        await closing
 
     def unhealthy(self) -> list[str]:
         """Names of the jobs that fail again and again."""
@@ -71,6 +80,9 @@ class Runner:
         ]
 
     async def _supervise(self, job: Job) -> None:
+        if (task := asyncio.current_task()) is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         while not self._closing:  # a cancellation may come out of a library as its time-out
             began = self._clock.monotonic()
             try:

@@ -18,6 +18,7 @@ from jobs.alarms import Alarms
 from jobs.flush import Flusher
 from jobs.janitor import Janitor
 from jobs.runner import Runner
+from models.accounts.revocations import Revocations
 from models.accounts.tokens import Verifier, load_dev_key
 from models.bus import Bus
 from models.db import DatabaseError, Mongo
@@ -83,6 +84,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     stream = PlayStream(redis, keys, node)
     bus = Bus(redis)
 
+    revocations = Revocations(redis, bus, store.redis_prefix, clock)
     alarms = Alarms(settings.discord_webhook)
     pressure = Pressure(store.alarm_share, store.refuse_share, alarms.raise_alarm)
 
@@ -137,7 +139,11 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
 
     token = settings.token
     verifier = Verifier(
-        (load_dev_key(settings.dev_key),), token.issuer, token.audience, token.leeway_seconds
+        (load_dev_key(settings.dev_key),),
+        token.issuer,
+        token.audience,
+        token.leeway_seconds,
+        revocations.covers,
     )
     deps = Deps(
         settings=settings,
@@ -153,11 +159,12 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     )
 
     app = web.Application(middlewares=[guard], client_max_size=settings.http.body_bytes)
-    realtime = Realtime(settings.http, settings.socket)
+    realtime = Realtime(settings.http, settings.socket, clock)
     game, watch = GameNamespace(deps, realtime), WatchNamespace(deps, realtime)
     realtime.add(game)
     realtime.add(watch)
     realtime.attach(app)
+    revocations.told += [game.revoke, watch.revoke]
     add_telemetry(app, health)
     add_results(app, deps)
     add_pages(app, ROOT)
@@ -169,6 +176,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
             mongo=mongo,
             repo=repo,
             bus=bus,
+            revocations=revocations,
             engine=engine,
             appender=appender,
             relay=relay,

@@ -15,6 +15,7 @@ from jobs.alarms import Alarms
 from jobs.flush import Flusher
 from jobs.janitor import Janitor
 from jobs.runner import Runner
+from models.accounts.revocations import Revocations
 from models.bus import Bus
 from models.db import Mongo
 from models.play.repo import PlayRepo
@@ -45,6 +46,7 @@ class Parts:
     mongo: Mongo
     repo: PlayRepo
     bus: Bus
+    revocations: Revocations
     engine: Engine
     appender: Appender
     relay: Relay
@@ -86,6 +88,7 @@ async def _start(p: Parts) -> None:
     catalogue().warm()
     await p.appender.start()
     await p.relay.start()
+    await p.revocations.start()
     await p.registry.start()
     for name, job in (
         ("bus listening", p.bus.run_listening),
@@ -101,6 +104,8 @@ async def _start(p: Parts) -> None:
         ("flush", p.flusher.run),
         ("alarms", p.alarms.run),
         ("health", p.health.run),
+        ("connections", p.realtime.run),
+        ("revocations", p.revocations.run),
         ("game expiry", p.game.run),
         ("watch expiry", p.watch.run),
         ("live lists", p.watch.run_lists),

@@ -22,7 +22,10 @@ _CODES = {
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every failure as `{"error": …}`; the text is Korean where the client prefers it."""
     try:
+        _check_body(request)
         response = await handler(request)
+    except ConnectionError:
+        raise  # nobody is there to be answered, and nothing is wrong with the server
     except web.HTTPException as error:
         if error.status < 400:
             raise
@@ -40,6 +43,15 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["Server"] = "gemgem"
     return response
+
+
+def _check_body(request: web.Request) -> None:
+    """Refuse a body by its head, before any of it is read."""
+    length, most = request.content_length, request.client_max_size
+    if length is not None and length > most:
+        raise AppError(ErrorCode.TOO_LARGE, f"A request body has at most {most} bytes.")
+    if "Content-Encoding" in request.headers:
+        raise AppError(ErrorCode.INVALID, "Send the request body without a Content-Encoding.")
 
 
 def _error(request: web.Request, error: AppError, status: int) -> web.Response:

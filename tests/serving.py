@@ -12,8 +12,9 @@ from pydantic import SecretStr
 from config.clock import SystemClock
 from config.settings import Settings, load_settings
 from models.accounts.records import Role
-from models.accounts.tokens import create_dev_key, mint
+from models.accounts.tokens import Verifier, create_dev_key, load_dev_key, mint
 from server.app import build_app
+from server.listener import site_runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,12 @@ class Served:
         """Return an access token."""
         more.setdefault("sub", f"{Role(role).value}-1")
         return mint(self.key, roles=[role], children=children, clock=SystemClock(), **more)
+
+    def sign_in(self, token: str) -> str:
+        """Return the sign-in a token belongs to."""
+        rules = self.settings.token
+        verifier = Verifier((load_dev_key(self.key),), rules.issuer, rules.audience, 0)
+        return verifier.principal(token).sign_in
 
 
 def settings_of(
@@ -55,6 +62,13 @@ def settings_of(
             **sections.get("store", {}),
         },
         "http": {"port": 0, **sections.get("http", {})},
+        # Tests send faster than any child plays, and often under one name.
+        "socket": {
+            "messages_s": 100_000,
+            "bytes_s": 1_000_000_000,
+            "account_connections": 100,
+            **sections.get("socket", {}),
+        },
     }
     update = {
         name: type(getattr(base, name)).model_validate({**getattr(base, name).model_dump(), **new})
@@ -69,7 +83,7 @@ async def serving(settings: Settings) -> AsyncIterator[Served]:
     assert settings.dev_key is not None
     create_dev_key(settings.dev_key)
     app = build_app(settings)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=2.0)
+    runner = site_runner(app, settings.http)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

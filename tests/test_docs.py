@@ -184,6 +184,8 @@ def sent() -> dict[str, set[str]]:
                 body = call.args[1] if len(call.args) > 1 else None
                 if isinstance(call.args[0], ast.Constant):
                     found.setdefault(str(texts[0]), set()).update(literal_keys(body))
+            elif call.func.attr == "tell" and texts:
+                found.setdefault(str(texts[0]), set()).update(literal_keys(call.args[-1]))
             elif call.func.attr == "encode" and texts and call.args[1:]:
                 found.setdefault(str(texts[0]), set())
     return found

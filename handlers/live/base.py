@@ -19,8 +19,6 @@ from models.errors import AppError, ErrorCode
 log = logging.getLogger(__name__)
 
 Ack = Callable[[dict[str, Any]], None]
-CONNECT_SECONDS = 5.0
-"""Every connect attempt is answered by then."""
 EXPIRY_SECONDS = 10.0
 """How often connections whose token has ended are looked for."""
 
@@ -32,8 +30,15 @@ class Wire(Protocol):
         """Return an event ready to be sent to any number of clients."""
         ...
 
-    def post(self, eio_sid: str, encoded: Any) -> None:
-        """Queue an encoded event; never waits. Nothing happens if the client is gone."""
+    def post(self, eio_sid: str, encoded: Any, *, lossy: bool = False) -> None:
+        """Queue an encoded event; never waits. Nothing happens if the client is gone.
+
+        Too much waiting ends the connection, or leaves out what is `lossy`.
+        """
+        ...
+
+    def seat(self, eio_sid: str, account: str) -> None:
+        """Give a connection of an account its place; refuses with an AppError."""
         ...
 
     def backlog(self, eio_sid: str) -> int:
@@ -47,6 +52,9 @@ class Wire(Protocol):
 
 class Connection:
     """One client in one namespace."""
+
+    lossy = False
+    """Whether what is sent may be left out for a slow reader."""
 
     def __init__(self, wire: Wire, namespace: str, eio_sid: str, who: Principal) -> None:
         self.namespace = namespace
@@ -62,7 +70,7 @@ class Connection:
     def post(self, encoded: Any) -> None:
         """Send an event that is encoded already."""
         if self.open:
-            self.wire.post(self.eio_sid, encoded)
+            self.wire.post(self.eio_sid, encoded, lossy=self.lossy)
 
     def end(self, event: str, error: AppError) -> None:
         """Tell why in `event`, then close."""
@@ -128,6 +136,7 @@ class LiveNamespace(Generic[C]):
         """
         try:
             who = principal_of_connect(self.deps.verifier, auth, self.roles)
+            self.wire.seat(eio_sid, who.user_id)
         except AppError as error:
             metrics.CONNECTS_REFUSED.labels(self.name, error.code).inc()
             raise
@@ -212,9 +221,19 @@ class LiveNamespace(Generic[C]):
             now = self.deps.clock.time_us() // 1_000_000
             for connection in list(self.connections.values()):
                 if now > connection.who.expires_at:
+                    metrics.LIMITED.labels("token_expired").inc()
                     connection.end(
                         "closed", AppError(ErrorCode.UNAUTHENTICATED, "The token has expired.")
                     )
+
+    def revoke(self, sign_in: str) -> None:
+        """End the connections of a sign-in that was withdrawn."""
+        for connection in list(self.connections.values()):
+            if connection.who.sign_in == sign_in:
+                metrics.LIMITED.labels("revoked").inc()
+                connection.end(
+                    "revoked", AppError(ErrorCode.UNAUTHENTICATED, "You were signed out.")
+                )
 
     async def close(self) -> None:
         """Wait shortly for the calls under way, then cancel them."""

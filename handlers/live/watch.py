@@ -25,6 +25,8 @@ JOINED_MAX = 50
 class Watcher(Connection):
     """A watching client: the sessions it has joined, and the live list it was told last."""
 
+    lossy = True
+
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.sinks: dict[str, WatchSink] = {}

@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ class Verifier:
     issuer: str
     audience: str
     leeway_seconds: int
+    revoked: Callable[[str], bool] = lambda _: False
+    """Tells whether a sign-in was withdrawn."""
 
     def principal(self, token: object) -> Principal:
         """Return whom `token` speaks for.
@@ -61,11 +63,14 @@ class Verifier:
                 leeway=self.leeway_seconds,
                 options={"require": _REQUIRED},
             )
-            return _principal(claims, key)
+            who = _principal(claims, key)
         except jwt.ExpiredSignatureError as error:
             raise _refused("the token has expired; sign in again") from error
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise _refused("the token is not valid") from error
+        if self.revoked(who.sign_in):
+            raise _refused("you were signed out; sign in again")
+        return who
 
 
 def _principal(claims: dict[str, Any], key: Key) -> Principal:

@@ -21,6 +21,7 @@ from config.settings import Settings, load_settings
 from models.accounts.tokens import create_dev_key
 from server.app import ROOT, ConfigurationError, build_app
 from server.embedded import EmbeddedError, embedded
+from server.listener import site_runner
 from server.loop import run_loop
 from server.supervisor import Lifeline, Supervisor, SupervisorError, hold_port
 
@@ -79,12 +80,7 @@ async def _serve(args: argparse.Namespace, settings: Settings) -> int:
     async with AsyncExitStack() as stack:
         if args.embedded:
             settings = await _embed(stack, args.data, settings)
-        runner = web.AppRunner(
-            build_app(settings),
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=2.0,
-        )
+        runner = site_runner(build_app(settings), settings.http)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         http = settings.http

@@ -5,10 +5,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sessions.scoring.detector import Cycle, reversal
 from sessions.scoring.plan import SetPlan
-from sessions.scoring.reps import Past, entry, judged, level, matched_peak, measure, reach_us
+from sessions.scoring.reps import (
+    NOTHING_LATE,
+    Late,
+    Past,
+    entry,
+    judged,
+    levels,
+    matched_peak,
+    measure,
+    reach_us,
+)
 from sessions.scoring.sets import SPAN_REPS
 from sessions.scoring.shape import (
     Series,
@@ -16,10 +27,14 @@ from sessions.scoring.shape import (
     shape_score,
     warped_distances,
 )
+from sessions.scoring.smoothness import sparcs
 from sessions.scoring.state import EXT, NEVER, PEAK, VALLEY, State
 
 AHEAD_S = 0.2
 """Seconds before the start of a movement that its slope needs, with some to spare."""
+
+_TOGETHER = 32
+"""Of more the tables leave the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,28 +42,39 @@ class _Found:
     """What was measured of a repetition while its frames were at hand."""
 
     values: dict[str, Any]
-    costs: Series | None
-    """From which the shape follows; None if there is none or it is among the values."""
+    late: Late
+    """What is not among the values yet."""
     x: Series
     start: float
-    """Level of the signal about the valley before it, and about its peak."""
+    """Levels of the signal about the valley before it, its peak and the valley after it."""
     peak: float
+    end: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unshaped:
-    """A closed repetition whose shape is worked out together with others."""
+    """A closed repetition of which the rest is worked out together with others."""
 
     rep: dict[str, Any]
-    costs: Series
+    late: Late
     features: int
 
 
 def add_shapes(waiting: Sequence[Unshaped]) -> None:
-    """Work out the shapes of closed repetitions."""
-    found = warped_distances([one.costs for one in waiting])
-    for one, distance in zip(waiting, found, strict=True):
+    """Work out shape and smoothness of closed repetitions."""
+    for first in range(0, len(waiting), _TOGETHER):
+        _add_shapes(waiting[first : first + _TOGETHER])
+
+
+def _add_shapes(waiting: Sequence[Unshaped]) -> None:
+    shaped = [(one, one.late.costs) for one in waiting if one.late.costs is not None]
+    found = warped_distances([costs for _, costs in shaped])
+    for (one, _), distance in zip(shaped, found, strict=True):
         one.rep["shape"] = shape_score(distance, one.features)
+    lengths = iter(sparcs([half for one in waiting for half in one.late.halves]))
+    for one in waiting:
+        known = [x for _ in one.late.halves if (x := next(lengths)) is not None]
+        one.rep["sparc"] = sum(known) / len(known) if known else None
 
 
 def ahead(plan: SetPlan) -> int:
@@ -81,7 +107,7 @@ class Book:
             "counts": self.counts,
             "settled": None
             if settled is None
-            else [settled.values, settled.x.tobytes(), settled.start, settled.peak],
+            else [settled.values, settled.x.tobytes(), settled.start, settled.peak, settled.end],
         }
 
     def restore(self, held: dict[str, Any]) -> None:
@@ -90,9 +116,9 @@ class Book:
         self.spans = [np.frombuffer(x) for x in held["spans"]]
         self.counts = held["counts"]
         if held["settled"] is not None:
-            values, x, low, top = held["settled"]
+            values, x, *about = held["settled"]
             # The shape of a movement that was settled is among its values already.
-            self._settled = _Found(values, None, np.frombuffer(x), low, top)
+            self._settled = _Found(values, NOTHING_LATE, np.frombuffer(x), *about)
 
     def settle(self, state: State) -> None:
         """Measure the pending repetition while the ring still holds its start.
@@ -115,9 +141,8 @@ class Book:
             state.settle_at[slot] = needed + int(state.ring_len[slot])
         else:
             found = self._measured(past, Cycle(-1, start, peak, reversal(state, EXT, slot)))
-            if found.costs is not None:
-                add_shapes([Unshaped(found.values, found.costs, len(self._scale))])
-            self._settled = replace(found, costs=None)
+            add_shapes([Unshaped(found.values, found.late, len(self._scale))])
+            self._settled = replace(found, late=NOTHING_LATE)
 
     def close(
         self, state: State, rep_no: int, cycle: Cycle, waiting: list[Unshaped]
@@ -125,11 +150,12 @@ class Book:
         """Measure, judge and keep a repetition; if it has a shape, that is left `waiting`."""
         start, peak, end = cycle.start, cycle.peak, cycle.end
         past = self._past(state, end.n if self._settled else start.n)
+        late = self._settled is None
         found = self._settled or self._measured(past, cycle)
         self._settled = None
         cls, reason = judged(self.plan, cycle, found.values)
         rep = entry(rep_no, cls, reason, peak)
-        low = level(past, end, reach_us(cycle))
+        low = found.end if late else levels(past, [end], reach_us(cycle))[0]
         rep["amplitude"] = self._sign * (found.peak - 0.5 * (found.start + low))
         rep |= found.values
         origin = int(state.guide_t0[self.slot])
@@ -142,8 +168,8 @@ class Book:
             if len(self.spans) < SPAN_REPS:
                 self.spans.append(found.x)
         self.reps.append(rep)
-        if found.costs is not None:
-            waiting.append(Unshaped(rep, found.costs, len(self._scale)))
+        if late:
+            waiting.append(Unshaped(rep, found.late, len(self._scale)))
         return rep
 
     def interrupt(self, state: State, rep_no: int) -> dict[str, Any]:
@@ -159,19 +185,22 @@ class Book:
 
     def _past(self, state: State, first: int) -> Past:
         """What the ring holds from a little before frame `first` of the set on."""
-        at = state.recent(self.slot, int(state.frames[self.slot]) - first + self._ahead)
+        slot = self.slot
+        held = state.recent(slot, int(state.frames[slot]) - first + self._ahead)
+        at: NDArray[np.intp] | slice = held
+        if held.size and held[0] <= held[-1]:
+            at = slice(int(held[0]), int(held[-1]) + 1)
         return Past(
-            state.ring_us[self.slot, at],
-            state.ring_x[self.slot, at].astype(np.float64),
-            state.ring_f[self.slot, at].astype(np.float64),
+            state.ring_us[slot, at],
+            state.ring_x[slot, at].astype(np.float64),
+            state.ring_f[slot, at].astype(np.float64),
         )
 
     def _measured(self, past: Past, cycle: Cycle) -> _Found:
-        inside = (past.us >= cycle.start.us) & (past.us <= cycle.end.us)
-        values, costs = measure(past, cycle, self._sign, self._guide, self._scale)
-        reach = reach_us(cycle)
-        low, top = level(past, cycle.start, reach), level(past, cycle.peak, reach)
-        return _Found(values, costs, past.x[inside], low, top)
+        first, last = np.searchsorted(past.us, (cycle.start.us, cycle.end.us + 1)).tolist()
+        values, late = measure(past, cycle, self._sign, self._guide, self._scale)
+        about = levels(past, [cycle.start, cycle.peak, cycle.end], reach_us(cycle))
+        return _Found(values, late, past.x[first:last], *about)
 
     def _timing(self, state: State, since_us: int) -> float | None:
         period, phases = int(state.guide_period[self.slot]), self.plan.motion.guide_peaks

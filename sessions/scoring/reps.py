@@ -1,7 +1,8 @@
 """Repetition stage: what one closed cycle of the signal measures, in float64."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from sessions.scoring.shape import (
     resampled,
     standardised,
 )
-from sessions.scoring.smoothness import RATE, log_jerk, sparc, speed
+from sessions.scoring.smoothness import RATE, log_jerk, speed
 
 MARGIN_S: Final = 4.0 / RATE
 """The slope needs so much signal before and after the repetition."""
@@ -59,15 +60,31 @@ def reach_us(cycle: Cycle) -> float:
     return min(1e6 * REACH_S, _REACH_SHARE * (cycle.end.us - cycle.start.us))
 
 
-def level(past: Past, at: Reversal, reach: float) -> float:
-    """Mean signal within `reach` microseconds of an extreme; its own where that is not held."""
-    first, last = np.searchsorted(past.us, (at.us - reach, at.us + reach + 1.0)).tolist()
-    return float(past.x[first:last].mean()) if last > first else at.x
+def levels(past: Past, extremes: Sequence[Reversal], reach: float) -> list[float]:
+    """Mean signal within `reach` microseconds of each extreme; its own where that is not held."""
+    edges = [at.us + way for at in extremes for way in (-reach, reach + 1.0)]
+    bounds = np.searchsorted(past.us, edges).tolist()
+    return [
+        float(past.x[first:last].sum()) / (last - first) if last > first else at.x
+        for at, first, last in zip(extremes, bounds[::2], bounds[1::2], strict=True)
+    ]
+
+
+class Late(NamedTuple):
+    """What of a repetition is quicker to work out together with others of the tick."""
+
+    costs: Series | None
+    """From which the shape follows; None if there is none."""
+    halves: list[Series]
+    """Speeds of its half-cycles, of which `sparc` is taken."""
+
+
+NOTHING_LATE: Final = Late(None, [])
 
 
 def measure(
     past: Past, cycle: Cycle, sign: float, guide: Pattern | None, scale: Series
-) -> tuple[dict[str, Any], Series | None]:
+) -> tuple[dict[str, Any], Late]:
     """Times, speeds, smoothness and finger excursions of a repetition.
 
     Args:
@@ -78,18 +95,18 @@ def measure(
         scale: (s,) degrees per unit of the shape's features.
 
     Returns:
-        `MEASURED`, times in seconds since the start valley, `shape` still None; and the costs
-        from which it follows, or None if there is no shape.
+        `MEASURED`, times in seconds since the start valley, `shape` and `sparc` still None; and
+        what they follow from.
     """
     out: dict[str, Any] = dict.fromkeys(MEASURED)
     begin, end = cycle.start.us, cycle.end.us
-    near = past.us >= begin - _HOLE_US
-    us, channels = past.us[near], past.channels[near]
+    near = int(np.searchsorted(past.us, begin - _HOLE_US))
+    us, channels = past.us[near:], past.channels[near:]
     t = (us - begin) / 1e6
-    u = sign * past.x[near]
+    u = sign * past.x[near:]
     first, peak, last = np.searchsorted(us, (begin, cycle.peak.us, end)).tolist()
     if peak >= len(us) or us[peak] != cycle.peak.us:
-        return out, None
+        return out, NOTHING_LATE
     tams = channels[first : last + 1, : len(FINGERS)]
     out["finger_rom"] = dict(zip(FINGERS, (tams.max(0) - tams.min(0)).tolist(), strict=True))
     tops = sign * cycle.peak.x
@@ -97,31 +114,32 @@ def measure(
     on = onset(t, u, first, peak, lows[0] + 0.1 * (tops - lows[0]))
     off = offset(t, u, peak, lows[1] + 0.1 * (tops - lows[1]))
     if on is None or off is None:
-        return out, None
+        return out, NOTHING_LATE
     out["t_on"], out["t_off"], out["duration"] = on, off, off - on
-    level = tops - 0.1 * (tops - max(lows))
-    out["dwell"] = _time_above(t[first : last + 1], u[first : last + 1], level)
+    high = tops - 0.1 * (tops - max(lows))
+    out["dwell"] = _time_above(t[first : last + 1], u[first : last + 1], high)
     if (us[1:] - us[:-1]).max(initial=0) > _HOLE_US:
-        return out, None
+        return out, NOTHING_LATE
     grid = np.arange(int((end - begin) / 1e6 * RATE + 8.0 + 1e-6) + 1) / RATE - MARGIN_S
-    grid = grid[(grid >= t[0]) & (grid <= t[-1])]
+    from_, to = np.searchsorted(grid, t[0]), np.searchsorted(grid, t[-1], "right")
+    grid = grid[from_:to]
     v = speed(np.interp(grid, t, u))
     at = grid[4 : 4 + len(v)]
-    moving = v[(at >= on) & (at <= off)]
-    if moving.size:
-        out["peak_speed"], out["mean_speed"] = float(moving.max()), float(moving.mean())
     middle = (cycle.peak.us - begin) / 1e6
-    halves = [v[(at >= on) & (at <= middle)], v[(at >= middle) & (at <= off)]]
-    for name, formula in (("sparc", sparc), ("ldlj", log_jerk)):
-        values = [formula(half) for half in halves if len(half) >= _HALF_MIN]
-        known = [value for value in values if value is not None]
-        if known:
-            out[name] = sum(known) / len(known)
+    rise, fall = np.searchsorted(at, (on, middle)).tolist()
+    top, rest = np.searchsorted(at, (middle, off), "right").tolist()
+    if rest > rise:
+        moving = v[rise:rest]
+        out["peak_speed"] = float(moving.max())
+        out["mean_speed"] = float(moving.sum()) / len(moving)
+    halves = [half for half in (v[rise:top], v[fall:rest]) if len(half) >= _HALF_MIN]
+    jerks = [value for half in halves if (value := log_jerk(half)) is not None]
+    out["ldlj"] = sum(jerks) / len(jerks) if jerks else None
     if guide is None:
-        return out, None
+        return out, Late(None, halves)
     shape = channels[:, len(FINGERS) : len(FINGERS) + len(scale)] * scale
     even = standardised(resampled(t, shape, on, off), guide)
-    return out, None if even is None else local_costs(even, guide.table)
+    return out, Late(None if even is None else local_costs(even, guide.table), halves)
 
 
 def _time_above(t: Series, u: Series, level: float) -> float:
@@ -130,9 +148,8 @@ def _time_above(t: Series, u: Series, level: float) -> float:
     a, b = over[:-1], over[1:]
     # What of each step lies above; a step that only touches the level counts as above.
     high = np.maximum(np.maximum(a, b), 0.0)
-    low = np.maximum(-np.minimum(a, b), 0.0)
-    whole = high + low
-    share = np.where(whole > 0.0, high / np.where(whole > 0.0, whole, 1.0), 1.0)
+    whole = high - np.minimum(np.minimum(a, b), 0.0)
+    share = np.divide(high, whole, out=np.ones_like(high), where=whole > 0.0)
     share *= t[1:] - t[:-1]
     return float(share.sum())
 

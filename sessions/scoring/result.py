@@ -21,6 +21,7 @@ def set_result(state: State, slot: int, book: AnyBook, *, unfinished: bool) -> d
         sets.Tracking(
             accepted=accepted,
             frozen=frozen,
+            untimed=int(state.untimed[slot]),
             fps=book.plan.fps,
             duration=duration / 1e6,
             in_gaps=_in_gaps(state, slot, duration) / 1e6,

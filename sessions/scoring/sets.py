@@ -28,6 +28,8 @@ class Tracking:
 
     accepted: int
     frozen: int
+    untimed: int
+    """Pictures newer than the last by their counter and not by their clock."""
     fps: float
     duration: float
     in_gaps: float
@@ -50,7 +52,8 @@ def inverted(curled: int, palmar: int) -> bool:
 def quality(tracking: Tracking) -> dict[str, float | None]:
     """Q and its parts, 0..1; a part that cannot be known is None and left out of Q."""
     n = tracking.accepted
-    expected = max(tracking.duration * tracking.fps, 1.0)
+    # A clock that stands still or jumps back tells no time for pictures that were taken.
+    expected = max(tracking.duration * tracking.fps + tracking.untimed, 1.0)
     parts: dict[str, float | None] = {
         "q_valid": min((n - tracking.frozen) / expected, 1.0),
         "q_gap": None,

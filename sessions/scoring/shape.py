@@ -126,7 +126,7 @@ def standardised(a: Series, guide: Pattern) -> Series | None:
     tracker's world landmarks show an open hand bent. One gain serves all features, so the part
     that each takes still counts.
     """
-    away: Series = a - a.mean(axis=0)
+    away: Series = a - a.sum(axis=0) / SAMPLES
     size = sqrt(float((away * away).sum()))
     if size <= 1e-9:
         return None

@@ -1,5 +1,6 @@
 """Speed and smoothness of a movement sampled at 30 Hz: slope, SPARC, log dimensionless jerk."""
 
+from collections.abc import Sequence
 from math import ceil, log, log2
 from typing import Final
 
@@ -40,19 +41,35 @@ def sparc(v: Series) -> float | None:
     Returns:
         Negative, nearer to 0 for a smoother movement; None for one that does not move.
     """
-    if not v.size or not v.any():
-        return None
-    size = 2 ** (ceil(log2(len(v))) + 4)
-    spectrum = np.abs(np.fft.rfft(v, size))
-    spectrum /= spectrum.max()
-    spectrum = spectrum[: int(_TOP_HZ * size / RATE) + 1]
-    last = int((spectrum >= _FLOOR).nonzero()[0][-1])
-    if last == 0:
-        return None
-    rise = spectrum[1 : last + 1] - spectrum[:last]
+    return sparcs([v])[0]
+
+
+def sparcs(profiles: Sequence[Series]) -> list[float | None]:
+    """`sparc` of each profile; together they are quicker, and the same numbers."""
+    sizes = [2 ** (ceil(log2(len(v))) + 4) if v.size and v.any() else 0 for v in profiles]
+    out: list[float | None] = [None] * len(profiles)
+    for size in set(sizes) - {0}:
+        which = [i for i, one in enumerate(sizes) if one == size]
+        rows = np.zeros((len(which), size))
+        for row, i in zip(rows, which, strict=True):
+            row[: len(profiles[i])] = profiles[i]
+        for i, length in zip(which, _arc_lengths(np.abs(np.fft.rfft(rows)), size), strict=True):
+            out[i] = length
+    return out
+
+
+def _arc_lengths(spectra: Series, size: int) -> list[float | None]:
+    spectra = spectra / spectra.max(axis=1, keepdims=True)
+    spectra = spectra[:, : int(_TOP_HZ * size / RATE) + 1]
+    high = spectra >= _FLOOR
+    last = np.where(high.any(axis=1), high.shape[1] - 1 - high[:, ::-1].argmax(axis=1), 0)
+    rise = spectra[:, 1:] - spectra[:, :-1]
     rise *= rise
-    rise += (1.0 / last) ** 2
-    return -float(np.sqrt(rise, out=rise).sum())
+    rise += ((1.0 / np.maximum(last, 1)) ** 2)[:, None]
+    np.sqrt(rise, out=rise)
+    rise[np.arange(rise.shape[1]) >= last[:, None]] = 0.0
+    lengths = rise.sum(axis=1).tolist()
+    return [-value if n else None for value, n in zip(lengths, last.tolist(), strict=True)]
 
 
 def log_jerk(v: Series) -> float | None:

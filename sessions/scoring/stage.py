@@ -16,7 +16,14 @@ from sessions.scoring.library import Library
 from sessions.scoring.palm import COORDINATES, Palm, Reals, in_palm, landmarks, norm, palm_of
 from sessions.scoring.plan import GUIDE_PHASES
 from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, HOLD, JOINTS, State
-from sessions.scoring.verdicts import ACCEPTED_GAP, Verdict, judge_after, judge_alone
+from sessions.scoring.verdicts import (
+    ACCEPTED_GAP,
+    DUPLICATE,
+    OUT_OF_ORDER,
+    Verdict,
+    judge_after,
+    judge_alone,
+)
 
 FROZEN_RUN = 15
 """So many frames with the same landmarks to the bit are no measurement."""
@@ -99,10 +106,11 @@ def admit(state: State, tick: Tick) -> None:
         scale = tick.palm.scale[a:b]
         before = np.where(begun, state.scale[slot], 1.0)
         jumps = state.jumps[slot]
+        newer = columns.counter[a:b] - state.counter[slot]
         code = judge_after(
             tick.code[a:b],
             since,
-            columns.counter[a:b] == state.counter[slot],
+            newer == 0,
             scale / before - 1.0,
             jumps,
             begun,
@@ -110,6 +118,8 @@ def admit(state: State, tick: Tick) -> None:
         tick.code[a:b] = code
         state.counts[code, slot] += 1
         kept = code >= ACCEPTED_GAP
+        if not kept.all():
+            state.untimed[slot] += (newer > 0) & ((code == OUT_OF_ORDER) | (code == DUPLICATE))
         state.jumps[slot] = np.where(kept, 0, jumps + (code == ACCEPTED_GAP - 1))
         at = a + np.flatnonzero(kept)
         tick.rounds.append(at)

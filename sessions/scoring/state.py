@@ -94,6 +94,7 @@ FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "fingerprint": (_F32, (), ()),
     "run": (_I64, (), ()),
     "frozen": (_I64, (), ()),
+    "untimed": (_I64, (), ()),
     "filtered": (_F32, (), (2, COORDINATES)),
     "roll": (_F32, (), ()),
     "turns": (_F32, (), ()),
@@ -177,6 +178,7 @@ class State:
     run: NDArray[np.int64]
     """Accepted frames in a row with the landmarks of the last one."""
     frozen: NDArray[np.int64]
+    untimed: NDArray[np.int64]
     filtered: NDArray[np.float32]
     """(slots, 2, 64) filtered coordinates, filtered speeds."""
     roll: NDArray[np.float32]

@@ -8,9 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from sessions.kinematics import minimum_jerk
+from sessions.scoring.book import Unshaped, add_shapes
 from sessions.scoring.detector import Cycle, Reversal
-from sessions.scoring.reps import Past, judged, level, measure, reach_us
-from sessions.scoring.shape import pattern, resampled, shape_score, warped_distances
+from sessions.scoring.reps import Past, judged, levels, measure, reach_us
+from sessions.scoring.shape import pattern, resampled
 from sessions.scoring.smoothness import RATE
 from tests.sessions.scoring.made import plan
 
@@ -35,14 +36,21 @@ def trapeze() -> NDArray[np.float64]:
     return np.interp(t, [0.0, 1.0, 2.0, 3.0, 5.0, 6.0], [0.0, 0.0, 100.0, 100.0, 0.0, 0.0])
 
 
+def whole(past: Past, cycle: Cycle, sign: float) -> dict[str, Any]:
+    """Everything that is measured of a repetition without a guide."""
+    out, late = measure(past, cycle, sign, None, np.ones(1))
+    add_shapes([Unshaped(out, late, 1)])
+    return out
+
+
 def measured(x: NDArray[np.float64], **changes: Any) -> dict[str, Any]:
     past, cycle = moved(x, **changes)
-    return measure(past, cycle, 1.0, None, np.ones(1))[0]
+    return whole(past, cycle, 1.0)
 
 
 def test_times_of_a_trapeze() -> None:
     past, cycle = moved(trapeze())
-    out = measure(past, cycle, 1.0, None, np.ones(1))[0]
+    out = whole(past, cycle, 1.0)
     start = cycle.start.us / 1e6
     assert out["t_on"] + start == pytest.approx(1.1, abs=1e-5)
     assert out["t_off"] + start == pytest.approx(4.8, abs=1e-5)
@@ -54,9 +62,9 @@ def test_times_of_a_trapeze() -> None:
 
 def test_a_movement_downwards_is_measured_alike() -> None:
     past, cycle = moved(trapeze())
-    up = measure(past, cycle, 1.0, None, np.ones(1))[0]
+    up = whole(past, cycle, 1.0)
     turned = [replace_x(one) for one in cycle[1:]]
-    down = measure(replace(past, x=-past.x), Cycle(0, *turned), -1.0, None, np.ones(1))[0]
+    down = whole(replace(past, x=-past.x), Cycle(0, *turned), -1.0)
     assert down == up
 
 
@@ -88,12 +96,12 @@ def test_a_hole_in_the_frames_makes_speeds_unknown() -> None:
 def test_a_start_no_longer_held_gives_no_times() -> None:
     past, cycle = moved(trapeze())
     late = Past(past.us[50:], past.x[50:], past.channels[50:])
-    out = measure(late, cycle, 1.0, None, np.ones(1))[0]
+    out = whole(late, cycle, 1.0)
     assert out["t_on"] is None
     assert out["duration"] is None
     assert out["finger_rom"] is not None
     gone = Past(past.us[120:], past.x[120:], past.channels[120:])
-    out = measure(gone, cycle, 1.0, None, np.ones(1))[0]
+    out = whole(gone, cycle, 1.0)
     assert set(out.values()) == {None}
 
 
@@ -101,20 +109,20 @@ def test_the_shape_compares_the_movement_alone() -> None:
     past, cycle = moved(trapeze())
     t = past.us / 1e6
     guide = resampled(t, past.x[:, None], 1.1, 4.8)
-    out, costs = measure(past, cycle, 1.0, pattern(guide), np.ones(1))
-    assert out["shape"] is None
-    assert costs is not None
-    assert shape_score(warped_distances([costs])[0], 1) == pytest.approx(100.0, abs=1e-3)
+    out, late = measure(past, cycle, 1.0, pattern(guide), np.ones(1))
+    assert out["shape"] is out["sparc"] is None
+    add_shapes([Unshaped(out, late, 1)])
+    assert out["shape"] == pytest.approx(100.0, abs=1e-3)
 
 
 def test_a_level_is_the_mean_about_an_extreme() -> None:
     x = np.array([0.0, 1.0, 5.0, 3.0, 1.0, 0.0, 0.0])
     past = Past(np.arange(7) * 50_000, x, np.zeros((7, 4)))
     top = Reversal(100_000, 5.0, 1.0, 2)
-    assert level(past, top, 99_000.0) == 3.0
-    assert level(past, top, 100_000.0) == 2.0
-    assert level(past, top, 0.0) == 5.0
-    assert level(past, Reversal(-300_000, 4.5, 1.0, 0), 100_000.0) == 4.5
+    assert levels(past, [top], 99_000.0) == [3.0]
+    assert levels(past, [top], 100_000.0) == [2.0]
+    assert levels(past, [top], 0.0) == [5.0]
+    assert levels(past, [Reversal(-300_000, 4.5, 1.0, 0)], 100_000.0) == [4.5]
     slow = Cycle(0, Reversal(0, 0.0, 0.0, 0), top, Reversal(3_000_000, 0.0, 0.0, 90))
     assert reach_us(slow) == 100_000.0
     assert reach_us(slow._replace(end=Reversal(600_000, 0.0, 0.0, 18))) == 30_000.0

@@ -13,6 +13,7 @@ from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, JOINTS
 TRACKED = Tracking(
     accepted=100,
     frozen=0,
+    untimed=0,
     fps=30.0,
     duration=4.0,
     in_gaps=0.4,
@@ -147,3 +148,10 @@ def test_the_calibration_span_waits_for_three_repetitions() -> None:
     parts = [np.arange(0.0, 101.0), np.arange(0.0, 101.0)]
     assert span(parts) is None
     assert span([*parts, np.arange(0.0, 101.0)]) == {"p5": 5.0, "p95": 95.0}
+
+
+def test_pictures_without_a_time_of_their_own_count_as_not_seen() -> None:
+    half = replace(TRACKED, accepted=60, untimed=60, duration=2.0)
+    assert quality(half)["q_valid"] == 0.5
+    stood = replace(TRACKED, accepted=1, untimed=99, duration=0.0)
+    assert quality(stood)["q_valid"] == pytest.approx(1 / 99)

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sessions.kinematics import minimum_jerk
-from sessions.scoring.smoothness import RATE, log_jerk, sparc, speed
+from sessions.scoring.smoothness import RATE, log_jerk, sparc, sparcs, speed
 
 
 def bell(seconds: float, parts: int = 1) -> NDArray[np.float64]:
@@ -73,3 +73,11 @@ def test_speed_of_a_whole_movement_peaks_in_its_middle() -> None:
     v = speed(np.asarray(x))
     assert v.argmax() + 4 == 30
     assert v.max() == pytest.approx(200.0 * 1.875 / 2.0, rel=0.05)
+
+
+def test_many_profiles_at_once_have_the_length_of_each_alone() -> None:
+    rng = np.random.default_rng(8)
+    profiles = [np.abs(rng.normal(size=int(n))) for n in rng.integers(5, 150, 40)]
+    profiles += [np.zeros(9), np.zeros(0), np.ones(1)]
+    assert sparcs(profiles) == [sparc(v) for v in profiles]
+    assert sparcs([]) == []
