@@ -17,12 +17,14 @@ def tell_mark(session: Session, mark: Mark) -> dict[str, Any]:
     if open_set is None:
         return {}
     if isinstance(mark, Peak):
-        peak = {
+        peak: dict[str, Any] = {
             "set_no": open_set.set_no,
             "rep_no": mark.rep_no,
             "t_us": mark.t_us,
             "z": mark.z,
         }
+        if mark.step is not None:
+            peak |= {"step": mark.step, "in_order": mark.in_order}
         session.send("peak", peak)
         return {"peak": peak}
     return tell_rep(session, open_set, mark.values)

@@ -15,7 +15,7 @@ def score_of(session: Session, batch: Batch) -> dict[str, Any] | None:
     live = batch.live(session.set.slot)
     if live is None:
         return None
-    return {
+    score: dict[str, Any] = {
         "set_no": session.set.set_no,
         "t_us": live.t_us,
         "z": live.z,
@@ -24,6 +24,9 @@ def score_of(session: Session, batch: Batch) -> dict[str, Any] | None:
         "full": live.full,
         "partial": live.partial,
     }
+    if live.held is not None:
+        score["held"] = live.held
+    return score
 
 
 def snapshot_of(session: Session, batch: Batch, time_us: int) -> dict[str, Any]:

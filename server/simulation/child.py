@@ -191,6 +191,7 @@ class Child:
             motion=performance.motion,
             side=performance.side,
             asked_reps=performance.asked_reps,
+            asked_hold_s=performance.asked_hold_s,
             guide_t0_us=t0_us + performance.lead_us,
         )
         if stage.takes is not None and len(stage.takes) < KEPT_SETS:

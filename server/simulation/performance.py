@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,6 +67,15 @@ class Performance:
         return max(1, len(self.simulated.reps))
 
     @property
+    def asked_hold_s(self) -> float | None:
+        """How long a hold is asked for: as long as the guide rests in it; None without a hold."""
+        motion = self.simulated.motion
+        if motion.kind != "hold":
+            return None
+        legs = motion.guide.legs
+        return max(now.seconds for before, now in pairwise(legs) if before.pose == now.pose)
+
+    @property
     def lead_us(self) -> int:
         """From the first picture to the guide's start, microseconds."""
         return self.simulated.guide_t0_us
@@ -100,7 +110,7 @@ class Performance:
         if entry is None:
             raise LookupError(f"the motion {self.motion} has left the library")
         return SetPlan(
-            motion=entry.compiled,
+            motion=entry.image if self.manner.space == "image" else entry.compiled,
             side=self.simulated.side,
             space=self.manner.space,
             fps=self.manner.fps,
