@@ -16,9 +16,6 @@ from models.play.stream import PlayStream, StreamEntry
 
 log = logging.getLogger(__name__)
 
-CLAIM_S = 15.0
-"""How often the entries that another consumer left are looked for."""
-
 Alarm = Callable[[str], None]
 
 
@@ -69,8 +66,13 @@ class Flusher:
             await self._renew()
         count = self._settings.flush_entries
         fresh = [shard for shard in self._held if shard not in self._left]
-        found = {**self._left, **(await self._stream.read(fresh, count) if fresh else {})}
+        found = dict(self._left)
         self._left = {}
+        for shard, entries in (await self._stream.read(fresh, count) if fresh else {}).items():
+            if entries is None:
+                self._held.discard(shard)  # frozen for too long: somebody else has it
+            else:
+                found[shard] = entries
         full = any(len(entries) >= count for entries in found.values())
         for shard, entries in found.items():
             await self._flush(shard, entries)
@@ -104,24 +106,14 @@ class Flusher:
             self._held.add(shard)
 
     async def _flush(self, shard: int, entries: list[StreamEntry]) -> None:
-        items: list[Item] = []
         blobs: dict[str, tuple[bytes, bytes]] = {}
-        for entry in entries:
-            for field, blob in entry.fields:
-                if field in self._dead:
-                    continue
-                try:
-                    item = read_item(field, blob)
-                except UnknownSchemaError as error:
-                    log.warning("shard %d: schema %s is newer than this worker", shard, error)
-                    await self._stream.release(shard)
-                    self._held.discard(shard)
-                    return
-                except ValueError as error:
-                    await self._bury(field, blob, f"{type(error).__name__}: {error}")
-                    continue
-                items.append(item)
-                blobs[item.document["_id"]] = (field, blob)
+        try:
+            items = await self._read_items(entries, blobs)
+        except UnknownSchemaError as error:
+            log.warning("shard %d: schema %s is newer than this worker", shard, error)
+            await self._stream.release(shard)
+            self._held.discard(shard)
+            return
         try:
             failures = await self._repo.store(items)
         except UNREACHABLE as error:
@@ -142,9 +134,28 @@ class Flusher:
             self._left[shard] = entries
             return
         marks = marks_of([*items, *self._passed(entries)])
-        await self._stream.settle(shard, [entry.id for entry in entries], marks)
+        if not await self._stream.settle(shard, [entry.id for entry in entries], marks):
+            self._held.discard(shard)
         self._dead.difference_update(field for entry in entries for field, _ in entry.fields)
         metrics.FLUSHED.inc(len(items))
+
+    async def _read_items(
+        self, entries: list[StreamEntry], blobs: dict[str, tuple[bytes, bytes]]
+    ) -> list[Item]:
+        """Return the items of entries, bury the damaged ones, and note in `blobs` how each lay."""
+        items = []
+        for entry in entries:
+            for field, blob in entry.fields:
+                if field in self._dead:
+                    continue
+                try:
+                    item = read_item(field, blob)
+                except ValueError as error:
+                    await self._bury(field, blob, f"{type(error).__name__}: {error}")
+                    continue
+                items.append(item)
+                blobs[item.document["_id"]] = (field, blob)
+        return items
 
     def _passed(self, entries: list[StreamEntry]) -> list[Item]:
         """The buried items of these entries as far as they can be read: the marks pass them."""

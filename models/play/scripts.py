@@ -85,20 +85,37 @@ end
 return out
 """
 
+READ = """
+-- KEYS: stream, lease. ARGV: group, consumer, count. Only for the holder of the lease: one that
+-- was frozen reads nothing past it. What was delivered before and never settled comes first, and
+-- alone, so that a call whose answer was lost leaves no hole behind.
+if redis.call('GET', KEYS[2]) ~= ARGV[2] then return false end
+for _, after in ipairs({'0', '>'}) do
+  local found = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', ARGV[3],
+    'STREAMS', KEYS[1], after)
+  if found and found[1] and #found[1][2] > 0 then return found[1][2] end
+end
+return {}
+"""
+
 SETTLE = """
--- KEYS: stream, then session keys. ARGV: group, channel, message, number of entries, entry ids,
--- then the stored mark of each session. Acknowledges, deletes, marks and tells in one step.
-local n = tonumber(ARGV[4])
-for i = 5, 4 + n do
+-- KEYS: stream, lease, then session keys. ARGV: group, consumer, channel, message, number of
+-- entries, entry ids, then the stored mark of each session. Acknowledges, deletes, marks and tells
+-- in one step; only for the holder of the lease.
+if redis.call('GET', KEYS[2]) ~= ARGV[2] then return -1 end
+local n = tonumber(ARGV[5])
+for i = 6, 5 + n do
   redis.call('XACK', KEYS[1], ARGV[1], ARGV[i])
   redis.call('XDEL', KEYS[1], ARGV[i])
 end
-for i = 2, #KEYS do
+for i = 3, #KEYS do
   local stored = redis.call('HGET', KEYS[i], 'stored')
-  local mark = tonumber(ARGV[4 + n + i - 1])
-  if stored and tonumber(stored) < mark then redis.call('HSET', KEYS[i], 'stored', mark) end
+  local mark = tonumber(ARGV[5 + n + i - 2])
+  -- A full Redis refuses the mark, and must not refuse the deletion that makes room: what is in
+  -- MongoDB is the truth, and the next mark covers this one.
+  if stored and tonumber(stored) < mark then redis.pcall('HSET', KEYS[i], 'stored', mark) end
 end
-redis.call('PUBLISH', ARGV[2], ARGV[3])
+redis.call('PUBLISH', ARGV[3], ARGV[4])
 return n
 """
 

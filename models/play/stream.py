@@ -7,7 +7,7 @@ from typing import Any
 
 import msgpack
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from models.play import scripts
 from models.play.keys import GROUP, PlayKeys
@@ -40,6 +40,7 @@ class PlayStream:
         self._consumer = consumer
         self._hold = redis.register_script(scripts.HOLD)
         self._release = redis.register_script(scripts.RELEASE)
+        self._read = redis.register_script(scripts.READ)
         self._settle = redis.register_script(scripts.SETTLE)
 
     @property
@@ -77,23 +78,34 @@ class PlayStream:
             if start in (b"0-0", "0-0"):
                 return taken
 
-    async def read(self, shards: Sequence[int], count: int) -> dict[int, list[StreamEntry]]:
+    async def read(self, shards: Sequence[int], count: int) -> dict[int, list[StreamEntry] | None]:
         """Return entries of several shards, at most `count` each, in one round trip.
 
-        What was delivered to this consumer before and never settled comes first, and alone: a
-        call whose answer was lost, and that the client has sent again, leaves no hole behind.
+        None for a shard that this consumer does not hold any more. What was delivered to it
+        before and never settled comes first, and alone: a call whose answer was lost, and that
+        the client has sent again, leaves no hole behind.
         """
+        try:
+            replies = await self._read_all(shards, count)
+        except NoScriptError:
+            await self._redis.script_load(scripts.READ)
+            replies = await self._read_all(shards, count)
+        found: dict[int, list[StreamEntry] | None] = {}
+        for shard, reply in zip(shards, replies, strict=True):
+            if reply is None:
+                found[shard] = None
+            elif reply:
+                found[shard] = [StreamEntry(entry_id, _pairs(flat)) for entry_id, flat in reply]
+        return found
+
+    async def _read_all(self, shards: Sequence[int], count: int) -> list[Any]:
         pipe = self._redis.pipeline(transaction=False)
         for shard in shards:
-            for after in ("0", ">"):
-                stream: dict[Any, Any] = {self._keys.stream(shard): after}
-                pipe.xreadgroup(GROUP, self._consumer, stream, count=count)
-        replies = [_entries_of(reply) for reply in await pipe.execute()]
-        found: dict[int, list[StreamEntry]] = {}
-        for shard, owed, fresh in zip(shards, replies[::2], replies[1::2], strict=True):
-            if entries := owed or fresh:
-                found[shard] = entries
-        return found
+            keys = (self._keys.stream(shard), self._keys.lease(shard))
+            args = (GROUP, self._consumer, count)
+            pipe.execute_command("EVALSHA", self._read.sha, len(keys), *keys, *args)
+        replies: list[Any] = await pipe.execute()
+        return replies
 
     async def waiting(self, session_ids: Collection[str]) -> list[Item]:
         """Return the items of some sessions that are in the streams now, in order.
@@ -117,13 +129,18 @@ class PlayStream:
         found: Any = await self._redis.xrange(self._keys.stream(shard), start, "+", count=PAGE)
         return _entries(found)
 
-    async def settle(self, shard: int, ids: Sequence[bytes], marks: Mapping[str, int]) -> None:
-        """Acknowledge and delete entries, raise `stored` of their sessions, and tell the owners."""
+    async def settle(self, shard: int, ids: Sequence[bytes], marks: Mapping[str, int]) -> bool:
+        """Acknowledge and delete entries, raise `stored` of their sessions, and tell the owners.
+
+        False, and nothing is done, when this consumer does not hold the shard any more: whoever
+        does has claimed the entries and settles them.
+        """
         sessions = [self._keys.session(session_id) for session_id in marks]
-        await self._settle(
-            keys=[self._keys.stream(shard), *sessions],
+        settled = await self._settle(
+            keys=[self._keys.stream(shard), self._keys.lease(shard), *sessions],
             args=[
                 GROUP,
+                self._consumer,
                 self._keys.stored(shard),
                 msgpack.packb(dict(marks)),
                 len(ids),
@@ -131,12 +148,12 @@ class PlayStream:
                 *marks.values(),
             ],
         )
+        return int(settled) >= 0
 
 
-def _entries_of(reply: Any) -> list[StreamEntry]:
-    """Read the answer to an XREADGROUP of one stream."""
-    streams = list(reply.values()) if isinstance(reply, dict) else [s[1] for s in reply]
-    return _entries(streams[0]) if streams else []
+def _pairs(flat: Sequence[bytes] | None) -> Fields:
+    """Pair what a script returns of an entry; nothing is left of one that was deleted."""
+    return list(zip(flat[::2], flat[1::2], strict=True)) if flat else []
 
 
 def _entries(raw: Sequence[tuple[bytes, object]]) -> list[StreamEntry]:

@@ -56,7 +56,8 @@ class Round:
         self._found = []
         for i in at[self._tick.code[at] == ACCEPTED_GAP].tolist():
             self._interrupt(i)
-        at = at[seen.known[at]]
+        if not seen.known.all():
+            at = at[seen.known[at]]
         slots, t_us = columns.slot[at], columns.t_us[at]
         x, z = seen.x[at], seen.z[at]
         here = state.frames[slots] % state.ring_len[slots]

@@ -21,7 +21,9 @@ from redis.asyncio import Redis
 from config.clock import SystemClock
 from config.metrics import REGISTRY
 from models.accounts.revocations import revoke
+from server.__main__ import main
 from tests.flows.raw import QUERY, Raw, raw
+from tests.server.test_serve import run
 from tests.serving import Served, serving, settings_of
 
 Serve = Callable[..., Any]
@@ -574,3 +576,23 @@ async def refused_or_not(url: str, token: str) -> Any:
         await client.say(connect(token))
         text = await client.until("4")
         return json.loads(text[8:])
+
+
+async def test_a_sign_in_is_withdrawn_by_command(
+    serve: Serve, redis_url: str, redis_prefix: str
+) -> None:
+    env = {"GEMGEM_REDIS_URL": redis_url, "GEMGEM_STORE__REDIS_PREFIX": redis_prefix}
+    async with serve() as served, raw(served.url) as gone:
+        token = served.token("guardian", "child-1")
+        await gone.join(token)
+        status, out, _ = await run("revoke", token, **env)
+        assert (status, out.strip()) == (0, served.sign_in(token))
+        assert (await gone.event("revoked"))["code"] == "unauthenticated"
+
+
+def test_what_is_no_sign_in_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GEMGEM_REDIS_URL", "redis://127.0.0.1:1")
+    assert main(["revoke", "a.b"]) == 2
+    assert "neither a sign-in nor a token" in capsys.readouterr().err

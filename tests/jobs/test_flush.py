@@ -110,8 +110,10 @@ async def test_a_second_delivery_changes_nothing(store: Store) -> None:
     dead = PlayStream(store.redis, store.keys, "dead")
     shard = store.keys.shard_of("a")
     await dead.ensure_group(shard)
+    await dead.hold(shard, 60_000)
     found = await dead.read([shard], 10)
-    items = [read_item(f, b) for entry in found[shard] for f, b in entry.fields]
+    items = [read_item(f, b) for entry in found[shard] or [] for f, b in entry.fields]
+    await dead.release(shard)
     assert await store.repo.store(items) == []
     flusher = store.flusher()
     await flusher.flush_once()

@@ -26,6 +26,7 @@ async def stream(redis: Redis, keys: PlayKeys) -> PlayStream:
     stream = PlayStream(redis, keys, "one")
     for shard in range(keys.shards):
         await stream.ensure_group(shard)
+        await stream.hold(shard, 60_000)
     return stream
 
 
@@ -86,3 +87,21 @@ async def test_an_entry_that_was_trimmed_while_pending_is_passed_over(
     assert (entry.id, entry.fields) == (gone, [])
     await stream.settle(0, [gone], {})
     assert await stream.read([0], 10) == {}
+
+
+async def test_who_lost_the_shard_reads_nothing_and_settles_nothing(
+    redis: Redis, keys: PlayKeys, stream: PlayStream
+) -> None:
+    first = await _add(redis, keys, 0, 0)
+    assert await stream.read([0], 10) != {}
+    # Frozen until its lease was over: another consumer has the shard, and claims what was read.
+    await redis.delete(keys.lease(0))
+    other = PlayStream(redis, keys, "two")
+    assert await other.hold(0, 60_000)
+    await _add(redis, keys, 0, 1)
+    assert await stream.read([0], 10) == {0: None}
+    assert not await stream.settle(0, [first], {"a": 0})
+    assert await redis.xlen(keys.stream(0)) == 2
+    assert [entry.id for entry in await other.claim(0, 10)] == [first]
+    assert await other.settle(0, [first], {"a": 0})
+    assert await redis.xlen(keys.stream(0)) == 1

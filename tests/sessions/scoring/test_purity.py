@@ -35,7 +35,7 @@ def test_a_set_alone_has_repetitions_to_compare() -> None:
         assert '"class": "full"' in result or '"class": "partial"' in result
 
 
-@settings(max_examples=16, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.sampled_from(MOTIONS), st.lists(st.integers(1, 64), max_size=40), st.data())
 def test_any_cut_into_messages_and_ticks_gives_the_same_bytes(
     motion: str, sizes: list[int], data: st.DataObject
@@ -57,7 +57,7 @@ def test_any_cut_into_messages_and_ticks_gives_the_same_bytes(
     assert json.dumps(batch.close(slot), allow_nan=False) == alone(motion)[1]
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.integers(1, 70), st.integers(1, 9), st.integers(0, 2**32))
 def test_any_number_of_neighbours_gives_the_same_bytes(hands: int, size: int, seed: int) -> None:
     random = Random(seed)
@@ -85,7 +85,7 @@ def test_any_number_of_neighbours_gives_the_same_bytes(hands: int, size: int, se
         assert json.dumps(batch.close(slot), allow_nan=False) == alone(motion)[1]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(MOTIONS))
 def test_a_spoilt_stream_is_scored_alike_in_one_tick_and_in_many(seed: int, motion: str) -> None:
     rng = np.random.default_rng(seed)

@@ -25,7 +25,7 @@ from tests.sessions.scoring.made import (
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.sampled_from(MOTIONS),
     st.lists(st.integers(1, 24), min_size=1, max_size=8),
