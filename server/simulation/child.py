@@ -91,8 +91,8 @@ class Child:
 
     @property
     def away(self) -> bool:
-        """Whether the child plays on without a connection, or has just come back."""
-        return self._player is None or self._player.link.losses > 0
+        """Whether the child's session has moved, or is on its way from server to server."""
+        return self._player is None or self._player.link.lines > 1 or not self._player.link.up
 
     async def prepare(self, left_s: float | None) -> None:
         """Make the first set before the run begins, so that the start costs nobody time."""

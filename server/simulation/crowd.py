@@ -294,8 +294,11 @@ class Crowd:
             await watcher.join(session_id)
         except RefusedError:
             child = self._children[self._players[session_id]]
-            if child.session_id == session_id and not child.away:
+            if child.session_id != session_id:
+                return  # it is over
+            if not child.away:
                 raise  # it is being played: it has to be there
+            watcher.rejoin(session_id)
 
     def _opened(self, session_id: str, n: int) -> None:
         self.sessions.append(session_id)

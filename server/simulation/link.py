@@ -95,6 +95,9 @@ class Link:
         self.over: Exception | None = None
         """Why there will be no other line."""
         self.losses = 0
+        """Lines that ended without our doing."""
+        self.lines = 0
+        """Lines there have been, the one in use included."""
         self._urls = urls
         self._place = 0
         self._token = token
@@ -186,6 +189,7 @@ class Link:
             raise LineLostError(line.ended)
         line.when_ended(lambda: self._on_ended(line))
         self._connected_at = self._clock.monotonic()
+        self.lines += 1
         self._up.set()
         self._tell_up()
         self._keep_token(token)

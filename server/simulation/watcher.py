@@ -174,9 +174,9 @@ class Watcher:
             try:
                 await self._join(line, session_id, max_fps)
             except RefusedError:
-                self._rejoin(session_id, max_fps)
+                self.rejoin(session_id, max_fps)
 
-    def _rejoin(self, session_id: str, max_fps: int) -> None:
+    def rejoin(self, session_id: str, max_fps: int = 30) -> None:
         """Ask for a session again until it is there, or does not come back."""
         self.joined.pop(session_id, None)
         self._offsets.pop(session_id, None)
@@ -270,7 +270,7 @@ class Watcher:
         session_id = content["session_id"]
         if content.get("result") is None and session_id in self.joined:
             # Its server went away and it has no result: somebody may be playing on elsewhere.
-            self._rejoin(session_id, self.joined[session_id])
+            self.rejoin(session_id, self.joined[session_id])
             return
         self.views.ended += 1
         self.joined.pop(session_id, None)
