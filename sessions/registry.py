@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import hashlib
 import hmac
 import logging
@@ -102,7 +103,7 @@ class Registry:
         self._pressure.check()
         try:
             return await self._open(who, asked, player)
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, DatabaseError, OSError, TimeoutError) as error:
             raise busy_error() from error
 
     def _check_room(self) -> None:
@@ -112,30 +113,46 @@ class Registry:
             )
 
     async def _open(self, who: Principal, asked: dict[str, Any], player: Player) -> Session:
-        session_id = await self._ownership.claim_opening(
-            who.user_id, asked["client_key"], self._new_id()
+        fresh = self._new_id()
+        session_id, resume_token = await self._ownership.claim_opening(
+            who.user_id, asked["client_key"], fresh, self._new_id()
         )
-        known = self._engine.sessions.get(session_id)
-        if known is not None:
-            if known.opened.child_id != asked["child_id"]:
-                raise AppError(ErrorCode.CONFLICT, "This `client_key` is of another child.")
-            if known.state is State.SEALED:
-                raise sealed_error()
-            self._attach(known, player)
-            return known
+        if session_id != fresh:
+            known = await self._open_again(who, asked, session_id, resume_token, player)
+            if known is not None:
+                return known
         await self._hold_child(asked["child_id"], session_id)
         therapy = await self._therapy(asked["child_id"])
-        opened = self._opened(session_id, who, asked, therapy)
+        opened = self._opened(session_id, who, asked, therapy, resume_token)
         item = session_item(session_id, {**opened.document, "at": utc(self._clock.time_us())})
         token = await self._ownership.open(session_id, opened.child_id, item)
         if token is None:
-            raise AppError(
-                ErrorCode.CONFLICT, "This `client_key` was used before: resume, or make a new one."
-            )
+            raise AppError(ErrorCode.BUSY, "The session is being opened; ask again.", retry_ms=500)
         session = Session(opened, self._limits, token)
         session.player = player
         self._engine.add(session)
         self._held[session_id] = session
+        return session
+
+    async def _open_again(
+        self,
+        who: Principal,
+        asked: dict[str, Any],
+        session_id: str,
+        resume_token: str,
+        player: Player,
+    ) -> Session | None:
+        """Return the session this key opened before, on any worker; None if it never was."""
+        known = self._engine.sessions.get(session_id)
+        document = known.opened.document if known else await self._takeover.find_opened(session_id)
+        if document is None:
+            return None
+        if document["child_id"] != asked["child_id"]:
+            raise AppError(ErrorCode.CONFLICT, "This `client_key` is of another child.")
+        session, _, _ = await self.resume(who, session_id, resume_token, player)
+        if session is None or session.state is State.SEALED:
+            raise sealed_error()
+        session.opened = dataclasses.replace(session.opened, resume_token=resume_token)
         return session
 
     async def _hold_child(self, child_id: str, session_id: str) -> None:
@@ -167,9 +184,13 @@ class Registry:
             return Therapy()
 
     def _opened(
-        self, session_id: str, who: Principal, asked: dict[str, Any], therapy: Therapy
+        self,
+        session_id: str,
+        who: Principal,
+        asked: dict[str, Any],
+        therapy: Therapy,
+        resume_token: str,
     ) -> Opened:
-        resume_token = self._new_id()
         document = {
             "_id": session_id,
             **{k: asked[k] for k in asked if k != "client_key"},

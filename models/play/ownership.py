@@ -49,11 +49,19 @@ class Ownership:
         """How many shards the sessions are spread over."""
         return self._keys.shards
 
-    async def claim_opening(self, user_id: str, client_key: str, session_id: str) -> str:
-        """Return the session of this `client_key`: `session_id` if the key is new."""
+    async def claim_opening(
+        self, user_id: str, client_key: str, session_id: str, resume_token: str
+    ) -> tuple[str, str]:
+        """Return the session and the resume token of this `client_key`: those given, if it is new.
+
+        The token lies here in clear, for its owner alone and no longer than the marks, so that an
+        answer that was lost can be given again by any worker.
+        """
         key = self._keys.opening(user_id, client_key)
-        known = await self._redis.set(key, session_id, nx=True, get=True, ex=self._ttl)
-        return session_id if known is None else _text(known)
+        pair = f"{session_id} {resume_token}"
+        known = await self._redis.set(key, pair, nx=True, get=True, ex=self._ttl)
+        claimed, _, token = (pair if known is None else _text(known)).partition(" ")
+        return claimed, token
 
     async def open(self, session_id: str, child_id: str, item: Item) -> int | None:
         """Make the session's marks and append its document; return the owner's token.

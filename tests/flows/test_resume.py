@@ -14,7 +14,7 @@ from server.lifespan import PARTS
 from sessions.catalogue import catalogue
 from sessions.rescore import rescore_session
 from tests.factories import redis_of
-from tests.flows.client import Client, connected
+from tests.flows.client import OPEN, Client, connected
 from tests.flows.test_play import fist, start_of
 from tests.serving import Served, serving
 
@@ -208,6 +208,26 @@ async def test_answers_of_before_are_given_again_after_a_takeover(settings: Sett
             assert result["sets"][0]["grade"] == record["grade"]
 
 
+async def test_a_lost_answer_of_the_opening_is_given_again_by_any_worker(
+    settings: Settings,
+) -> None:
+    asked = {**OPEN, "child_id": "child-1", "client_key": "5a0cf2b7-6a5e-4f43-9a80-0d1f9d7aa001"}
+    async with serving(settings) as one, serving(settings) as two:
+        token = one.token("guardian", "child-1")
+        async with connected(one.url, "/game", token) as client:
+            opened = await client.ok("session:open", asked)
+            await client.say("frames", 0, SENT[0])
+            await client.until("ack", lambda a: a["buffered"] == 0)
+        async with connected(two.url, "/game", token) as client:
+            again = await client.ok("session:open", asked)
+            assert again["session_id"] == opened["session_id"]
+            assert again["resume_token"] == opened["resume_token"]
+            assert again["expected"] == 1
+            await client.ok("session:close", 1, {"reason": "done"})
+        async with connected(one.url, "/game", token) as client:
+            assert await client.code("session:open", asked) == "session_sealed"
+
+
 async def test_who_may_not_resume_finds_nothing(served: Served) -> None:
     token = served.token("guardian", "child-1")
     async with connected(served.url, "/game", token) as client:
@@ -228,9 +248,9 @@ async def test_who_may_not_resume_finds_nothing(served: Served) -> None:
 async def test_the_janitor_seals_what_a_dead_worker_left(
     settings: Settings, repo_of: Callable[[Settings], PlayRepo]
 ) -> None:
-    short = settings.model_copy(
-        update={"live": settings.live.model_copy(update={"grace_seconds": 1})}
-    )
+    live = settings.live.model_copy(update={"grace_seconds": 1})
+    store = settings.store.model_copy(update={"lease_ms": 1000})
+    short = settings.model_copy(update={"live": live, "store": store})
     async with (
         serving(short) as one,
         connected(one.url, "/game", one.token("guardian", "child-1")) as client,
@@ -244,7 +264,7 @@ async def test_the_janitor_seals_what_a_dead_worker_left(
         janitor._older_ms = 0
         assert await janitor.look() == 1
         repo = repo_of(settings)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while (result := await repo.find_result(opened["session_id"])) is None:
                 await asyncio.sleep(0.05)
         assert await janitor.look() == 0

@@ -135,9 +135,9 @@ async def test_a_child_has_one_place(owners: Ownership) -> None:
 
 
 async def test_a_client_key_opens_one_session(owners: Ownership) -> None:
-    assert await owners.claim_opening("user", "key", "first") == "first"
-    assert await owners.claim_opening("user", "key", "second") == "first"
-    assert await owners.claim_opening("other", "key", "third") == "third"
+    assert await owners.claim_opening("user", "key", "first", "t1") == ("first", "t1")
+    assert await owners.claim_opening("user", "key", "second", "t2") == ("first", "t1")
+    assert await owners.claim_opening("other", "key", "third", "t3") == ("third", "t3")
 
 
 async def test_who_takes_over_fences_the_old_owner(owners: Ownership, buffer: PlayBuffer) -> None:
