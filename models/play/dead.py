@@ -57,5 +57,5 @@ class DeadLetters:
         failures = await self._repo.store([item])
         if failures:
             return failures[0].reason
-        await self._db["dead_letters"].delete_one({"_id": letter.field})
+        await self._repo.exhume(letter.field)
         return None

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from models.db import UNENCODABLE, BulkWriteError, Database
-from models.play.records import COLLECTIONS, Item, Kind
+from models.play.records import COLLECTIONS, Item, Kind, session_named
 
 _DUPLICATE_KEY = 11000
 CHUNK_MAX = 4096
@@ -21,7 +21,7 @@ INDEXES: dict[str, tuple[list[tuple[str, int]], ...]] = {
     "rescored_records": ([("session_id", 1), ("set_no", 1)],),
     "calibrations": ([("child_id", 1)],),
     "therapy_results": ([("child_id", 1), ("ended_us", -1)],),
-    "dead_letters": ([("at", -1)],),
+    "dead_letters": ([("at", -1)], [("session_id", 1)]),
 }
 
 
@@ -58,6 +58,9 @@ class PlayRepo:
         groups: dict[Kind, list[Item]] = defaultdict(list)
         for item in items:
             groups[item.kind].append(item)
+        for item in groups.get(Kind.RESULT, ()):
+            if await self.count_dead(item.session_id):
+                item.document["incomplete"] = True
         failures: list[Failure] = []
         for kind, group in groups.items():
             try:
@@ -88,9 +91,22 @@ class PlayRepo:
         return []
 
     async def bury(self, field: bytes, blob: bytes, reason: str, at: datetime) -> None:
-        """Put an item that cannot be stored among the dead letters, with its reason."""
-        letter = {"_id": field, "blob": blob, "reason": reason, "at": at}
+        """Put an item that cannot be stored among the dead letters; its session is incomplete."""
+        session_id = session_named(field)
+        letter = {"session_id": session_id, "blob": blob, "reason": reason, "at": at}
         await self._db["dead_letters"].replace_one({"_id": field}, letter, upsert=True)
+        await self._tell_incomplete(session_id)
+
+    async def exhume(self, field: bytes) -> None:
+        """Take a letter off the list: it is stored now."""
+        await self._db["dead_letters"].delete_one({"_id": field})
+        await self._tell_incomplete(session_named(field))
+
+    async def _tell_incomplete(self, session_id: str) -> None:
+        incomplete = await self.count_dead(session_id) > 0
+        await self._db["therapy_results"].update_one(
+            {"_id": session_id}, {"$set": {"incomplete": incomplete}}
+        )
 
     async def find_session(self, session_id: str) -> dict[str, Any] | None:
         """Return the session as it was opened."""
@@ -112,10 +128,8 @@ class PlayRepo:
 
     async def count_dead(self, session_id: str) -> int:
         """Return how many items of a session lie among the dead letters."""
-        pattern = {"_id": {"$type": "binData"}}
-        letters = self._db["dead_letters"].find(pattern, {"_id": 1})
-        marker = f"|{session_id}|".encode()
-        return sum([marker in bytes(letter["_id"]) async for letter in letters])
+        found: int = await self._db["dead_letters"].count_documents({"session_id": session_id})
+        return found
 
     async def add_rescored(self, records: Sequence[dict[str, Any]]) -> int:
         """Add records of a re-scoring beside the played ones; return how many were new.

@@ -15,7 +15,7 @@ from models.db import Driver, Mongo
 from models.play.buffer import Append, PlayBuffer
 from models.play.keys import PlayKeys
 from models.play.ownership import Ownership
-from models.play.records import Item, Kind, UnknownSchemaError, read_item
+from models.play.records import Item, Kind, UnknownSchemaError, read_item, result_item
 from models.play.repo import PlayRepo
 from models.play.stream import PlayStream
 from tests.factories import ManualClock, chunk_of, event_of, redis_of, session_of
@@ -197,3 +197,16 @@ async def test_every_query_has_its_index(store: Store) -> None:
     )
     assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])
     assert "SORT" not in str(plan["queryPlanner"]["winningPlan"])
+
+
+async def test_a_result_says_that_something_of_it_is_missing(store: Store) -> None:
+    await store.owners.open("a", "kid", session_of("a"))
+    poison = Item(Kind.EVENT, "a", 0, {"_id": "a:0", "session_id": "a", "seq": 0, "big": 2**64 - 1})
+    await store.append("a", 0, poison, result_item("a", 0, {"incomplete": False}))
+    flusher = store.flusher()
+    for _ in range(8):
+        await flusher.flush_once()
+    assert (await store.repo.find_result("a") or {})["incomplete"] is True
+    await store.repo.exhume(poison.field().encode())
+    assert (await store.repo.find_result("a") or {})["incomplete"] is False
+    await flusher.drain(1)
