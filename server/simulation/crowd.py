@@ -169,6 +169,8 @@ class Crowd:
             "ack_p99_ms": tally.events_ack.percentile_ms(0.99),
             "frames_ack_p50_ms": tally.frames_ack.percentile_ms(0.5),
             "frames_ack_p99_ms": tally.frames_ack.percentile_ms(0.99),
+            "stored_p50_ms": tally.stored_ack.percentile_ms(0.5),
+            "stored_p99_ms": tally.stored_ack.percentile_ms(0.99),
             "rep_p99_ms": reps.percentile_ms(0.99),
             "feed_p50_ms": views.latency.percentile_ms(0.5),
             "feed_p99_ms": views.latency.percentile_ms(0.99),

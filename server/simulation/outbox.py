@@ -46,6 +46,8 @@ class Tally:
     """From sending an event to its answer or to the `buffered` that covers it, the earlier one."""
     frames_ack: Latencies = field(default_factory=Latencies)
     """From sending a `frames` message to the `buffered` that covers it."""
+    stored_ack: Latencies = field(default_factory=Latencies)
+    """From sending any message to the `stored` that covers it."""
 
 
 class Outbox:
@@ -146,6 +148,10 @@ class Outbox:
     def mark(self, buffered: int, stored: int) -> None:
         """Move the marks; count what they newly cover; send what waited for it."""
         before = self.ring.buffered, self.ring.stored
+        now = self._clock.monotonic()
+        for message in self.ring.kept(before[1] + 1, stored):
+            if message.sent_at is not None:
+                self._tally.stored_ack.add(now - message.sent_at)
         self._count(self.ring.acknowledge(buffered, stored), before)
         if self.ring.cursor < self.ring.end:
             self.hold(0.0)

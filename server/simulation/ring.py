@@ -118,6 +118,11 @@ class Ring:
         sent = itertools.islice(self._messages, self.cursor - self.start)
         return [message for message in sent if not message.settled]
 
+    def kept(self, first: int, last: int) -> list[Message]:
+        """Return the messages `first` to `last` as far as the ring still has them."""
+        bounds = range(max(first, self.start), min(last, self.end - 1) + 1)
+        return [self._messages[seq - self.start] for seq in bounds]
+
     def acknowledge(self, buffered: int, stored: int) -> list[Message]:
         """Move both marks and forget what is stored; return the messages newly buffered.
 
