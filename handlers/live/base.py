@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -100,7 +101,7 @@ class Event:
     numbered: bool = False
 
 
-class LiveNamespace(Generic[C]):
+class LiveNamespace(ABC, Generic[C]):
     """Base of `/game` and `/watch`."""
 
     name: str
@@ -116,17 +117,17 @@ class LiveNamespace(Generic[C]):
             **self.events(),
         }
 
+    @abstractmethod
     def events(self) -> dict[str, Event]:
         """Return the namespace's own events."""
-        raise NotImplementedError
 
+    @abstractmethod
     def joined(self, eio_sid: str, who: Principal) -> C:
         """Make the connection of a client that was let in."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def left(self, connection: C) -> None:
         """Clean up after a client that is gone; may come late."""
-        raise NotImplementedError
 
     async def connect(self, eio_sid: str, auth: Any) -> None:
         """Let a client in.
