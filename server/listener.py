@@ -14,7 +14,8 @@ def site_runner(app: web.Application, http: HttpSettings) -> web.AppRunner:
     return web.AppRunner(
         app,
         access_log=None,
-        handler_cancellation=True,
+        # A handler cancelled while it takes leave of a client would leave half of it behind.
+        handler_cancellation=False,
         shutdown_timeout=SHUTDOWN_SECONDS,
         # aiohttp has one clock for both: for the first request head, and for the next one.
         keepalive_timeout=float(http.head_seconds),

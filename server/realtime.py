@@ -84,6 +84,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         self._lines: dict[str, Line] = {}
         self._rooms: dict[str, LiveNamespace[Any]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._pings: dict[str, asyncio.Task[Any]] = {}
 
     def add(self, namespace: LiveNamespace[Any]) -> None:
         """Serve a namespace."""
@@ -188,6 +189,9 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         task = asyncio.create_task(target(*args))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        sid = getattr(getattr(target, "__self__", None), "sid", None)
+        if sid is not None:  # a connection's next ping, asleep for a whole interval
+            self._pings[sid] = task
         return task
 
     # -- lines
@@ -203,6 +207,9 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         """Forget a line."""
         self._lines.pop(line.sid, None)
         self.eio.sockets.pop(line.sid, None)
+        for room in self._rooms.values():
+            if line.sid in room.connections:  # however the library's own leave-taking went
+                self._spawn(room.disconnect, line.sid)
 
     def tell(self, sid: str, event: str, body: dict[str, Any]) -> None:
         """Say something to a client, in every namespace it is in."""
@@ -271,6 +278,9 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
 
     async def _handle_eio_disconnect(self, eio_sid: str, reason: Any) -> None:
         await super()._handle_eio_disconnect(eio_sid, reason)
+        ping = self._pings.pop(eio_sid, None)
+        if ping is not None and ping is not asyncio.current_task():
+            ping.cancel()  # else it holds what is left of the connection until it would be due
         guard = self._guards.pop(eio_sid, None)
         if guard is not None:
             for account in guard.accounts:

@@ -149,6 +149,7 @@ class Session:
         self._bytes = 0
         self._gap_told = -1
         self._seal = False
+        self._seal_landed = False
         self._closing = False
 
     # -- intake: called by the edge, in the order of arrival
@@ -288,6 +289,7 @@ class Session:
         if self.inflight is None:
             return
         self.buffered = self.inflight.last
+        self._seal_landed = self.inflight.seal
         self.inflight = None
         while self._sizes and self._sizes[0][0] <= self.buffered:
             self._bytes -= self._sizes.popleft()[1]
@@ -331,7 +333,8 @@ class Session:
 
     def over(self, now: float) -> bool:
         """Whether a sealed session is stored, and nobody is there to ask again."""
-        if self.sealed_at is None or self.stored < self.cursor - 1:
+        # The seal of an abandoned session carries no message: the marks say nothing of it.
+        if self.sealed_at is None or not self._seal_landed or self.stored < self.cursor - 1:
             return False
         return self.player is None or now - self.sealed_at > self._limits.linger_seconds
 

@@ -116,7 +116,8 @@ async def abandon(served: Served, repo: PlayRepo) -> None:
         await client.ok("set:start", 0, start_of(played))
         for n, message in enumerate(messages):
             await client.say("frames", n + 1, message.payload)
-        await client.until("ack", lambda a: a["buffered"] >= 30)
+        # Everything is stored: the seal alone is still to come, and must not be forgotten.
+        await client.until("ack", lambda a: a["stored"] == len(messages))
     for _ in range(300):
         if result := await repo.find_result(session_id):
             break
