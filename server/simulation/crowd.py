@@ -135,6 +135,11 @@ class Crowd:
                 for watcher in self._watchers:
                     watcher.live.put_nowait(None)
 
+    @property
+    def playing(self) -> list[str]:
+        """Ids of the sessions being played now."""
+        return [child.session_id for child in self._children if child.session_id is not None]
+
     def totals(self) -> Totals:
         """Return what stands at the top of the live table."""
         return Totals(
