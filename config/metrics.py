@@ -48,6 +48,11 @@ WATCHERS = Gauge(
 JOB_FAILURES = Counter(
     "gemgem_job_failures", "Background jobs that ended.", ["job"], registry=REGISTRY
 )
+PLACES_ALONE = Counter(
+    "gemgem_places_alone",
+    "Places of connections decided by this worker's own count: Redis did not answer.",
+    registry=REGISTRY,
+)
 LIMITED = Counter(
     "gemgem_limited", "Limits that a connection ran into.", ["limit"], registry=REGISTRY
 )

@@ -99,9 +99,14 @@ class SocketSettings(_Section):
     join_seconds: Positive
     """An upgraded connection that joined no namespace by then is closed."""
     account_connections: Positive
-    """Connections of one account to this worker."""
+    """Connections of one account, to all workers together."""
     address_connections: Positive
-    """Connections from one address; none is counted for a peer on this machine itself."""
+    """Connections from one address to all workers together; none is counted for a peer on this
+    machine itself."""
+    place_seconds: Positive
+    """A place lasts so long in Redis without being renewed: those of a dead worker lapse."""
+    place_wait_ms: Positive
+    """How long a connection waits for Redis to count places before its worker decides alone."""
     connections: Positive
     """Connections of this worker."""
     retry_ms: Positive

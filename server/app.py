@@ -12,12 +12,14 @@ from config.version import VERSION
 from handlers.deps import Deps
 from handlers.live.game import GameNamespace
 from handlers.live.watch import WatchNamespace
+from handlers.places import Places
 from handlers.rest.pages import add_pages
 from handlers.rest.results import add_results
 from jobs.alarms import Alarms
 from jobs.flush import Flusher
 from jobs.janitor import Janitor
 from jobs.runner import Runner
+from models.accounts.presence import Presence
 from models.accounts.revocations import Revocations
 from models.accounts.tokens import Verifier, load_dev_key
 from models.bus import Bus
@@ -159,7 +161,15 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     )
 
     app = web.Application(middlewares=[guard], client_max_size=settings.http.body_bytes)
-    realtime = Realtime(settings.http, settings.socket, clock)
+    limits = settings.socket
+    places = Places(
+        Presence(redis, store.redis_prefix, store.shards, limits.place_seconds * 1000),
+        node,
+        clock,
+        lease_s=limits.place_seconds,
+        wait_s=limits.place_wait_ms / 1000,
+    )
+    realtime = Realtime(settings.http, limits, clock, places)
     game, watch = GameNamespace(deps, realtime), WatchNamespace(deps, realtime)
     realtime.add(game)
     realtime.add(watch)
@@ -188,6 +198,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
             alarms=alarms,
             runner=runner,
             health=health,
+            places=places,
             realtime=realtime,
             game=game,
             watch=watch,

@@ -1,10 +1,10 @@
 """What a connection may do, and what it has done: rate, parts under way, deadlines, places."""
 
-from collections.abc import Hashable
-
 from config import metrics
 from config.settings import SocketSettings
+from handlers.places import Answer
 from handlers.ratelimit import Budget
+from models.accounts.presence import Place
 from models.errors import AppError, ErrorCode
 from server.packets import Packet
 
@@ -54,9 +54,11 @@ class Guard:
         "code",
         "crowded",
         "ended",
+        "has_room",
         "idle_since",
         "packet",
         "packet_until",
+        "places",
     )
 
     def __init__(self, limits: SocketSettings, now: float) -> None:
@@ -64,7 +66,11 @@ class Guard:
         self._over_since: float | None = None
         self._tell_at = 0.0
         self.budget = Budget(limits.messages_s, limits.bytes_s, limits.burst_seconds, now)
-        self.accounts: list[Hashable] = []
+        self.accounts: list[str] = []
+        self.places: list[Place] = []
+        """Those it has asked for, over all workers."""
+        self.has_room: Answer | None = None
+        """Whether its address has room over all workers, asked when it came."""
         self.crowded = False
         """Whether there was no room for it: it is let in only to be told so."""
         self.asked = 0

@@ -22,8 +22,10 @@ from config.clock import Clock
 from config.settings import HttpSettings, SocketSettings
 from handlers.errors import ack_body
 from handlers.live.base import LiveNamespace
-from handlers.ratelimit import Seats, client_of, full_error, networks
+from handlers.places import Places
+from handlers.ratelimit import full_error
 from models.errors import AppError, ErrorCode
+from server.admission import Admission
 from server.door import Door
 from server.guard import SERVICE_RESTART, Ended, Guard, clogged_error, invalid
 from server.packets import (
@@ -46,15 +48,18 @@ Encoded = list[eio_packet.Packet]
 PATH = "/socket.io/"
 SWEEP_SECONDS = 0.5
 """How often the deadlines of all connections are looked at."""
-CROWDED = web.RequestKey("crowded", bool)
-HARD = 2
-"""Times the limit of connections at which an upgrade is refused, before anything is kept of it."""
 
 
 class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has no types
     """A Socket.IO server whose namespaces are `LiveNamespace`s."""
 
-    def __init__(self, http: HttpSettings, limits: SocketSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        http: HttpSettings,
+        limits: SocketSettings,
+        clock: Clock,
+        places: Places | None = None,
+    ) -> None:
         super().__init__(
             async_mode="aiohttp",
             async_handlers=False,
@@ -77,9 +82,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         self._limits = limits
         self._clock = clock
         self._reader = Reader(limits.json_depth, limits.json_length, limits.attachments)
-        self._proxies = networks(http.proxies)
-        self._addresses = Seats(limits.address_connections, limits.connections)
-        self._accounts = Seats(limits.account_connections, limits.connections)
+        self._admission = Admission(http, limits, places)
         self._guards: dict[str, Guard] = {}
         self._lines: dict[str, Line] = {}
         self._rooms: dict[str, LiveNamespace[Any]] = {}
@@ -145,20 +148,13 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         socket = self.eio.sockets.get(eio_sid)
         return 0 if socket is None else int(socket.queue.packets)
 
-    def seat(self, eio_sid: str, account: str) -> None:
+    async def seat(self, eio_sid: str, account: str) -> None:
         """Give a connection of an account its place.
 
         Raises:
             AppError: the account has too many already.
         """
-        guard = self._guards[eio_sid]
-        if account in guard.accounts:
-            return
-        if self._accounts.full(account):
-            metrics.LIMITED.labels("account_connections").inc()
-            raise full_error("this account", self._limits.retry_ms)
-        self._accounts.take(account)
-        guard.accounts.append(account)
+        await self._admission.seat(eio_sid, self._guards[eio_sid], account)
 
     def drop(self, eio_sid: str) -> None:
         """Close a client's connection once what is queued was sent."""
@@ -249,32 +245,20 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
                 raise AppError(
                     ErrorCode.INVALID, "Upgrade to a WebSocket of Engine.IO 4; nothing else here."
                 )
-        address = self._address(request)
-        if self._addresses.full(address, HARD):
-            metrics.LIMITED.labels("connections_hard").inc()
-            raise full_error("this address or server", self._limits.retry_ms)
-        # Below that it is let in to be told why, in the one way that a Socket.IO client hears.
-        request[CROWDED] = self._addresses.full(address)
-        self._addresses.take(address)
+        address = self._admission.enter(request)
         try:
             response: web.StreamResponse = await self.eio.handle_request(request)
             return response
         finally:
-            self._addresses.leave(address)
-
-    def _address(self, request: web.Request) -> str | None:
-        transport = request.transport
-        peer = transport.get_extra_info("peername") if transport is not None else None
-        forwarded = request.headers.getall("X-Forwarded-For", [])
-        return client_of(peer[0] if peer else None, forwarded, self._proxies)
+            self._admission.leave(address)
 
     # -- hooks into the library
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         await super()._handle_eio_connect(eio_sid, environ)
         guard = Guard(self._limits, self._clock.monotonic())
-        guard.crowded = environ["aiohttp.request"].get(CROWDED, False)
         self._guards[eio_sid] = guard
+        self._admission.begin(eio_sid, environ["aiohttp.request"], guard)
 
     async def _handle_eio_disconnect(self, eio_sid: str, reason: Any) -> None:
         await super()._handle_eio_disconnect(eio_sid, reason)
@@ -283,8 +267,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
             ping.cancel()  # else it holds what is left of the connection until it would be due
         guard = self._guards.pop(eio_sid, None)
         if guard is not None:
-            for account in guard.accounts:
-                self._accounts.leave(account)
+            self._admission.end(guard)
 
     async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
         guard = self._guards.get(eio_sid)
@@ -355,8 +338,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
     async def _join(self, eio_sid: str, guard: Guard, namespace: str, auth: Any) -> None:
         guard.asked += 1
         refusal: AppError | None = None
-        if guard.crowded:
-            metrics.LIMITED.labels("connections").inc()
+        if await self._admission.is_crowded(guard):
             refusal = full_error("this address or server", self._limits.retry_ms)
         elif guard.asked > self._limits.namespaces:
             refusal = AppError(ErrorCode.INVALID, "This connection asked for too many namespaces.")
@@ -369,10 +351,13 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
             body = refusal.body()
             self._say_refused(eio_sid, namespace, {"message": body.pop("message"), "data": body})
             raise Ended("namespaces", refusal)
+        if eio_sid not in self._guards:
+            return  # it went while Redis was asked
         await self._handle_connect(eio_sid, namespace, auth)
-        room = self._rooms[namespace]
-        if eio_sid in room.connections:
-            room.welcome(eio_sid)
+        if eio_sid not in self._guards:
+            await self._handle_disconnect(eio_sid, namespace)
+        elif eio_sid in self._rooms[namespace].connections:
+            self._rooms[namespace].welcome(eio_sid)
 
     def _say_refused(self, eio_sid: str, namespace: str, why: dict[str, Any]) -> None:
         answer = sio_packet.Packet(sio_packet.CONNECT_ERROR, namespace=namespace, data=why)

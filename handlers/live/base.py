@@ -38,7 +38,7 @@ class Wire(Protocol):
         """
         ...
 
-    def seat(self, eio_sid: str, account: str) -> None:
+    async def seat(self, eio_sid: str, account: str) -> None:
         """Give a connection of an account its place; refuses with an AppError."""
         ...
 
@@ -137,7 +137,7 @@ class LiveNamespace(ABC, Generic[C]):
         """
         try:
             who = principal_of_connect(self.deps.verifier, auth, self.roles)
-            self.wire.seat(eio_sid, who.user_id)
+            await self.wire.seat(eio_sid, who.user_id)
         except AppError as error:
             metrics.CONNECTS_REFUSED.labels(self.name, error.code).inc()
             raise

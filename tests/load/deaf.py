@@ -1,4 +1,4 @@
-"""Watchers that join a session and never read again, on bare sockets that nothing reads for them."""
+"""Watchers that join a session and never read again, on bare sockets nothing else reads from."""
 
 import asyncio
 import contextlib

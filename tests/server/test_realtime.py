@@ -110,8 +110,8 @@ async def serving(**limits: Any) -> AsyncIterator[tuple[str, Room, Room]]:
         assert not realtime._lines, "a line outlived its connection"
         assert not realtime.eio.sockets
         assert not realtime.environ
-        assert realtime._addresses.total == 0
-        assert realtime._accounts.total == 0
+        assert realtime._admission._addresses.total == 0
+        assert realtime._admission._accounts.total == 0
 
 
 async def until(true: Any, seconds: float = 5.0) -> float:
