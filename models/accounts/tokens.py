@@ -130,6 +130,7 @@ def mint(
     roles: Iterable[Role | str],
     children: Iterable[str] = (),
     child_id: str | None = None,
+    sid: str | None = None,
     ttl_s: int = 3600,
     clock: Clock,
     issuer: str = "gemgem",
@@ -143,6 +144,7 @@ def mint(
         roles: the user's roles.
         children: ids the token grants access to, or `*` for all.
         child_id: the one child of a device token.
+        sid: the sign-in it belongs to; a sign-in of its own unless given.
         ttl_s: seconds until it ends.
     """
     now = clock.time_us() // 1_000_000
@@ -150,7 +152,7 @@ def mint(
         "iss": issuer,
         "aud": audience,
         "sub": sub,
-        "sid": uuid.uuid4().hex,
+        "sid": sid or uuid.uuid4().hex,
         "roles": [Role(role).value for role in roles],
         "tv": 1,
         "jti": uuid.uuid4().hex,
