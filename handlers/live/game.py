@@ -107,6 +107,7 @@ class GameNamespace(LiveNamespace[Player]):
             "unacked": live.unacked_messages,
             "unacked_bytes": live.unacked_bytes,
             "chunk_ms": live.chunk_ms,
+            "grace_s": live.grace_seconds,
         }
 
     def _resume(self, player: Player, asked: SessionResume, reply: Callable[..., None]) -> None:

@@ -28,7 +28,7 @@ CAP_S = 5.0
 STEADY_S = 5.0
 """A connection that held this long makes the next back-off begin anew."""
 PATIENCE_S = 300.0
-"""A session without a connection is kept this long by the server."""
+"""How long another line is sought before a server has told how long it keeps a session."""
 RENEW_SHARE = 0.8
 """A token is renewed when this share of its life is over."""
 LOOK_S = 3600.0
@@ -110,7 +110,8 @@ class Link:
         self._tell_up = up
         self._down = down
         self._given_up = given_up
-        self._patience_s = patience_s
+        self.patience_s = patience_s
+        """How long after a loss another line is sought; may be set at any time."""
         self._backoff = Backoff(rng)
         self._up = asyncio.Event()
         self._connected_at = 0.0
@@ -213,7 +214,7 @@ class Link:
                 self._give_up(LineLostError(reason))
                 return
             wait = max(wait, content.get("retry_ms") or 0)
-        if not self._patience_s:
+        if not self.patience_s:
             self._give_up(LineLostError(reason))
         else:
             self._return_after(wait / 1000)
@@ -221,7 +222,7 @@ class Link:
     def _on_draining(self, content: dict[str, Any]) -> None:
         # The others are told the same: spread, so that they do not all move in one moment.
         delay = content.get("retry_after_ms", 0) / 1000 * self._rng.uniform(1.0, 1.5)
-        if self._patience_s:
+        if self.patience_s:
             self._return_after(delay)
 
     def _return_after(self, delay_s: float) -> None:
@@ -232,7 +233,7 @@ class Link:
         """Look for another line until there is one, or patience is over."""
         if self._clock.monotonic() - self._connected_at > STEADY_S:
             self._backoff.reset()
-        deadline = self._clock.monotonic() + delay_s + self._patience_s
+        deadline = self._clock.monotonic() + delay_s + self.patience_s
         try:
             await asyncio.sleep(delay_s)
             if self.up:  # a server that drains: we leave it

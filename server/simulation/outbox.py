@@ -22,6 +22,11 @@ class Limits:
     messages_s: float = 120.0
     bytes_s: float = 1e6
     unacked: int = 256
+    """Messages of the session that may go out ahead of `buffered`."""
+    unacked_bytes: int = 1_000_000
+    """Their bytes, counted as `Message.size` does."""
+    grace_s: float = 300.0
+    """The session is kept this long without a connection."""
 
     def updated(self, content: dict[str, Any]) -> "Limits":
         """Take the limits we know from the server's object and keep the others."""
@@ -168,8 +173,15 @@ class Outbox:
         await self._emit(message)
 
     def _may_send(self) -> bool:
-        """Whether another message may go out ahead of `buffered`."""
-        return self.ring.in_flight < self.limits.unacked
+        """Whether another message may go out ahead of `buffered`.
+
+        One alone may be of any size: what the server does not take it answers.
+        """
+        under_way = self.ring.in_flight
+        return not under_way or (
+            under_way < self.limits.unacked
+            and self.ring.bytes_with_next <= self.limits.unacked_bytes
+        )
 
     async def _catch_up(self) -> None:
         """Send what lies between the cursor and the end at half the allowed rate.

@@ -8,7 +8,7 @@ Read this first when you write a client. What a client has to do, in the order o
    the same `client_key`: it is the same session.
 3. Keep each message until an `ack` says that it is *stored*. `buffered` means that the server may
    die and the message lives; `stored` means that the power may fail. No more than `unacked`
-   messages go out ahead of `buffered`.
+   messages and `unacked_bytes` go out ahead of `buffered`.
 4. `gap {expected}`, as an event for `frames` and as an error for the rest, means that the server
    has not seen `expected`: send everything again from there, in order, without a burst.
 5. `busy` and `rate_limited` take no seq: wait, then send the same again. Every other error has
@@ -61,7 +61,7 @@ class Player:
         transmitted: Transmitted | None = None,
         ack_latency: Latencies | None = None,
         http: aiohttp.ClientSession | None = None,
-        patience_s: float = PATIENCE_S,
+        patience_s: float | None = None,
     ) -> None:
         """Prepare a player; nothing is sent before `connect`.
 
@@ -76,13 +76,13 @@ class Player:
             ack_latency: where to count the ack latency of this player's messages of any kind.
             http: an open session to share between many players.
             patience_s: how long after a loss another connection is sought; 0 ends with the first.
+                By default as long as the server keeps a session without one.
         """
         self._clock = clock
         self._ledger = ledger
         self._observer = observer
         self._transmitted = transmitted
-        self._patience_s = patience_s
-        self._answer_s = ANSWER_S + patience_s
+        self._follows_grace = patience_s is None
         self.tally = Tally() if tally is None else tally
         self.outbox = Outbox(
             clock=clock,
@@ -109,7 +109,7 @@ class Player:
             up=self.outbox.begin,
             down=self.outbox.rest,
             given_up=self.outbox.end,
-            patience_s=patience_s,
+            patience_s=PATIENCE_S if patience_s is None else patience_s,
         )
 
     @property
@@ -150,6 +150,12 @@ class Player:
     def _on_welcome(self, content: dict[str, Any]) -> None:
         self.outbox.limits = self.limits.updated(content["limits"])
 
+    def _take_limits(self, content: dict[str, Any]) -> None:
+        """Take what the server allows the session, and how long it keeps it without us."""
+        self.outbox.limits = self.limits.updated(content)
+        if self._follows_grace:
+            self.link.patience_s = self.limits.grace_s
+
     async def _resume(self, line: Line) -> None:
         """Take up the session on a new line; nothing to do before one is opened."""
         if not self.session_id:
@@ -158,7 +164,7 @@ class Player:
         answer = await line.call("session:resume", asked, RESUME_S)
         self.tally.resumes += 1
         self.state = answer["state"]
-        self.outbox.limits = self.limits.updated(answer.get("limits", {}))
+        self._take_limits(answer.get("limits", {}))
         expected, stored = answer["expected"], answer["stored"]
         if not self.outbox.resume(expected, stored):
             raise self._lost(expected)
@@ -190,14 +196,14 @@ class Player:
         answer = await self._opening(request)
         self.session_id = answer["session_id"]
         self.resume_token = answer.get("resume_token", "")
-        self.outbox.limits = self.limits.updated(answer.get("limits", {}))
+        self._take_limits(answer.get("limits", {}))
         if self._ledger is not None:
             self._ledger.opened(self.session_id, request["child_id"])
         return answer
 
     async def _opening(self, request: dict[str, Any]) -> dict[str, Any]:
         """Ask until there is an answer; it is the same session, by its `client_key`."""
-        deadline = self._clock.monotonic() + self._patience_s
+        deadline = self._clock.monotonic() + self.link.patience_s
         while True:
             await self.link.until_up()
             line = self.line
@@ -251,11 +257,12 @@ class Player:
         """Send a numbered event and wait for its final answer, over however many lines."""
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         await self._append(event, body, answer)
+        wait_s = ANSWER_S + self.link.patience_s
         try:
-            async with asyncio.timeout(self._answer_s):
+            async with asyncio.timeout(wait_s):
                 return await answer
         except TimeoutError:
-            raise LineLostError(f"no answer to {event} within {self._answer_s:.0f} s") from None
+            raise LineLostError(f"no answer to {event} within {wait_s:.0f} s") from None
 
     async def _append(
         self,

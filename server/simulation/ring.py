@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+CONTROL_BYTES = 256
+"""What the server counts for a message that is no `frames`."""
+
 
 @dataclass(slots=True, eq=False)
 class Message:
@@ -15,12 +18,19 @@ class Message:
     seq: int
     event: str
     body: bytes | dict[str, Any]
+    begin: int = 0
+    """Bytes of all messages of the session before it."""
     answer: asyncio.Future[dict[str, Any]] | None = None
     """Where the callback's answer goes; None for frames, which have no callback."""
     sent_at: float | None = None
     """Monotonic seconds of its first sending; None while it waits in the ring."""
     buffered_at: float | None = None
     """Monotonic seconds when the first word of `buffered` came, by `ack` or by its own answer."""
+
+    @property
+    def size(self) -> int:
+        """Bytes it counts for."""
+        return len(self.body) if isinstance(self.body, bytes) else CONTROL_BYTES
 
     @property
     def settled(self) -> bool:
@@ -38,6 +48,7 @@ class Ring:
 
     def __init__(self) -> None:
         self._messages: deque[Message] = deque()
+        self._bytes = 0
         self.start = 0
         self.cursor = 0
         self.buffered = -1
@@ -58,6 +69,11 @@ class Ring:
         """How many messages were handed to the socket and are not known to be buffered."""
         return max(0, self.cursor - 1 - self.buffered)
 
+    @property
+    def bytes_with_next(self) -> int:
+        """Bytes under way to `buffered` once the next message is handed to the socket."""
+        return self._begin_of(self.cursor + 1) - self._begin_of(self.buffered + 1)
+
     def __len__(self) -> int:
         return len(self._messages)
 
@@ -71,9 +87,13 @@ class Ring:
         answer: asyncio.Future[dict[str, Any]] | None = None,
     ) -> Message:
         """Give the next seq to a message and keep it."""
-        message = Message(self.end, event, body, answer)
+        message = Message(self.end, event, body, self._bytes, answer)
+        self._bytes += message.size
         self._messages.append(message)
         return message
+
+    def _begin_of(self, seq: int) -> int:
+        return self._messages[seq - self.start].begin if seq < self.end else self._bytes
 
     def next_unsent(self) -> Message | None:
         """Return the message at the cursor and move on; None at the end."""

@@ -15,7 +15,7 @@ const player = new GamePlayer({
   urls: plan.urls,
   token,
   client: { app: "test", version: "1", platform: "node" },
-  patienceMs: plan.patienceMs ?? 20_000,
+  patienceMs: "patienceMs" in plan ? plan.patienceMs : 20_000,
   on: {
     up: () => (told.up += 1),
     down: () => (told.down += 1),

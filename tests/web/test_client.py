@@ -186,3 +186,22 @@ async def test_a_token_is_renewed_before_its_end(server: ScriptedServer) -> None
     await _play(plan)
     assert server.auth[0]["token"] == tokens[0]
     assert server.renewed == [tokens[1]]
+
+
+async def test_no_more_bytes_go_out_than_the_server_allows(server: ScriptedServer) -> None:
+    server.limits |= {"unacked": 100, "unacked_bytes": 360}
+    server.holding = True
+    told = await _play(_plan(server, end=False, stayMs=100))
+    # The start counts 256 bytes, each frame message 32.
+    assert (server.expected, told["ring"], told["errors"]) == (4, 41, {})
+
+
+async def test_patience_is_as_long_as_the_server_keeps_the_session(
+    server: ScriptedServer,
+) -> None:
+    server.limits["grace_s"] = 0.3
+    server.refuse_resume = [{"code": "busy", "message": "Later.", "retry_ms": 100}] * 50
+    server.cut_at = {5: True}
+    told = await _play(_plan(server, end=False, stayMs=1500, patienceMs=None))
+    assert told["over"] == "busy: Later."
+    assert len(server.resumes) < 10

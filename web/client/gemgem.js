@@ -14,19 +14,22 @@ export class GamePlayer {
   /**
    * io: of socket.io-client. urls: servers, tried in turn. token: a string, or a function that
    * returns (a promise of) a fresh one. on: handlers by event: score, peak, rep, advice, steer of the
-   * server; `up`, `down` and `over` (with the error) of the connection.
+   * server; `up`, `down` and `over` (with the error) of the connection. patienceMs: how long after a loss
+   * another connection is sought; by default as long as the server keeps the session without one.
    */
-  constructor({ io, urls, token, client, parser, on = {}, random = Math.random, patienceMs = 300_000 }) {
+  constructor({ io, urls, token, client, parser, on = {}, random = Math.random, patienceMs = null }) {
     this.on = on;
     this.ring = new Ring();
-    this.limits = { messages_s: 120, unacked: 256 };
+    this.limits = { messages_s: 120, unacked: 256, unacked_bytes: 1_000_000, grace_s: 300 };
+    this.followsGrace = patienceMs === null;
     this.sessionId = null;
     this.again = []; // to be asked again, under its old seq
     this.turn = 0; // counts the pacings: an old one ends when a new one begins
     this.pacing = false;
     this.holdUntil = 0;
     this.link = new Link({
-      io, urls, token, client, parser, random, patienceMs,
+      io, urls, token, client, parser, random,
+      patienceMs: patienceMs ?? this.limits.grace_s * 1000,
       wire: (socket) => this.wire(socket),
       resume: (socket, welcome) => this.resume(socket, welcome),
       tell: {
@@ -52,7 +55,7 @@ export class GamePlayer {
         const opened = await this.link.call(socket, "session:open", request);
         this.sessionId = opened.session_id;
         this.resumeToken = opened.resume_token;
-        Object.assign(this.limits, opened.limits);
+        this.take(opened.limits);
         return opened;
       } catch (error) {
         const wait = error instanceof RefusedError ? this.link.waitAfter(error) : 0;
@@ -113,8 +116,16 @@ export class GamePlayer {
     }
   }
 
+  /** Whether another message may go out ahead of `buffered`; one alone may be of any size. */
   maySend() {
-    return this.ring.cursor - 1 - this.ring.buffered < this.limits.unacked;
+    const underWay = this.ring.cursor - 1 - this.ring.buffered;
+    return underWay <= 0
+      || (underWay < this.limits.unacked && this.ring.bytesWithNext <= this.limits.unacked_bytes);
+  }
+
+  take(limits) {
+    Object.assign(this.limits, limits);
+    if (this.followsGrace) this.link.patienceMs = this.limits.grace_s * 1000;
   }
 
   transmit({ seq, event, body, answer }) {
@@ -193,7 +204,7 @@ export class GamePlayer {
     if (this.sessionId === null) return;
     const asked = { session_id: this.sessionId, resume_token: this.resumeToken };
     const { outcome, expected, stored, limits, state } = await this.link.call(socket, "session:resume", asked);
-    Object.assign(this.limits, limits);
+    this.take(limits);
     if (!this.ring.resume(expected, stored)) {
       throw new RefusedError({ code: "lost", message: `the server asks for seq ${expected}` });
     }

@@ -1,5 +1,7 @@
 // What a client has sent and may have to send again: numbered messages, kept until stored.
 
+const CONTROL_BYTES = 256; // what the server counts for a message that is no `frames`
+
 /** What was sent and may have to be sent again: kept from `start` on, sent below `cursor`. */
 export class Ring {
   messages = [];
@@ -7,15 +9,26 @@ export class Ring {
   cursor = 0;
   buffered = -1;
   stored = -1;
+  bytes = 0; // of all messages ever
 
   get end() {
     return this.start + this.messages.length;
   }
 
   append(event, body, answer = null) {
-    const message = { seq: this.end, event, body, answer, settled: answer === null };
+    const message = { seq: this.end, event, body, begin: this.bytes, answer, settled: answer === null };
+    this.bytes += body.byteLength ?? CONTROL_BYTES;
     this.messages.push(message);
     return message;
+  }
+
+  /** Bytes under way to `buffered` once the next message is sent. */
+  get bytesWithNext() {
+    return this.beginOf(this.cursor + 1) - this.beginOf(this.buffered + 1);
+  }
+
+  beginOf(seq) {
+    return this.messages[seq - this.start]?.begin ?? this.bytes;
   }
 
   next() {

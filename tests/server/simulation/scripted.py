@@ -45,6 +45,8 @@ class ScriptedServer:
         self.holding = False
         """Acknowledge nothing for now."""
         self.storing = True
+        self.limits = dict(LIMITS)
+        """What it says that it allows."""
         self.url = ""
         self.auth: list[Any] = []
         self.sio = socketio.AsyncServer(
@@ -96,7 +98,7 @@ class ScriptedServer:
         self._sid = sid
         for namespace in ("/game", "/watch"):
             await self.sio.emit(
-                "welcome", {"protocol": 1, "limits": LIMITS}, to=sid, namespace=namespace
+                "welcome", {"protocol": 1, "limits": self.limits}, to=sid, namespace=namespace
             )
 
     def forget(self, expected: int) -> None:
@@ -117,7 +119,7 @@ class ScriptedServer:
                 "session_id": request["session_id"],
                 "expected": self.expected,
                 "stored": last if self.storing else -1,
-                "limits": LIMITS,
+                "limits": self.limits,
                 "state": {
                     "state": state,
                     "paused": False,
@@ -142,7 +144,9 @@ class ScriptedServer:
             return None
         if request["child_id"] == "stranger":
             return {"error": {"code": "not_found", "message": "There is no such child."}}
-        return {"ok": {"session_id": "s-1", "resume_token": "r", "expected": 0, "limits": LIMITS}}
+        return {
+            "ok": {"session_id": "s-1", "resume_token": "r", "expected": 0, "limits": self.limits}
+        }
 
     async def _on_join(self, _: str, request: Any) -> Any:
         if self.absent:

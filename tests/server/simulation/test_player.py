@@ -133,6 +133,28 @@ async def test_a_busy_close_is_asked_again_and_not_counted(
     assert player.tally.refused == 0
 
 
+async def test_no_more_bytes_go_out_than_the_server_allows(server: ScriptedServer) -> None:
+    server.limits |= {"unacked": 100, "unacked_bytes": 80}
+    player = Player(server.url, "good", clock=SystemClock())
+    await player.connect()
+    await player.open_session(child_id="c")
+    server.holding = True
+    for n in range(8):
+        await player.send_frames(_payload(n))  # 26 bytes each
+    assert player.ring.in_flight == 3
+    await _until(lambda: server.expected == 3)
+    server.holding = False
+    await server.acknowledge()
+    await _until(lambda: server.expected == 8)
+    await _until(lambda: player.ring.in_flight == 0)
+    # One alone may be of any size; a control message counts 256 bytes.
+    await player.start_set(set_no=1)
+    await player.send_frames(bytes(200))
+    await player.end_set(1)
+    assert [seq for seq, _, _ in server.taken] == list(range(11))
+    await player.disconnect()
+
+
 async def test_any_other_error_has_taken_its_seq(server: ScriptedServer, player: Player) -> None:
     server.refuse = {0: "conflict", 1: "invalid"}
     with pytest.raises(RefusedError, match="conflict"):

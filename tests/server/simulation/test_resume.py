@@ -257,6 +257,33 @@ async def test_patience_ends(server: ScriptedServer) -> None:
     await player.disconnect()
 
 
+async def test_patience_is_as_long_as_the_server_keeps_the_session(
+    server: ScriptedServer,
+) -> None:
+    server.limits["grace_s"] = 0.3
+    player = Player(server.url, "good", clock=SystemClock())
+    await player.connect()
+    assert player.link.patience_s == 300
+    await player.open_session(child_id="c")
+    assert player.link.patience_s == 0.3
+    server.refuse_resume = [{"code": "busy", "message": "Later.", "retry_ms": 100}] * 50
+    await server.cut()
+    await _until(lambda: player.link.over is not None)
+    assert "busy" in str(player.link.over)
+    await player.disconnect()
+
+
+async def test_a_resume_tells_how_long_the_session_is_kept(server: ScriptedServer) -> None:
+    player = Player(server.url, "good", clock=SystemClock())
+    await player.connect()
+    await player.open_session(child_id="c")
+    server.limits["grace_s"] = 70
+    await server.cut()
+    await _until(lambda: player.link.lines == 2)
+    assert player.link.patience_s == 70
+    await player.disconnect()
+
+
 def _jwt(ends_in_s: float, n: int) -> str:
     claims = {"exp": SystemClock().time_us() / 1e6 + ends_in_s, "n": n}
     return f"h.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.s"

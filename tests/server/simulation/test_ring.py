@@ -77,9 +77,11 @@ async def test_a_message_waiting_for_its_answer_stays() -> None:
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 60), st.integers(-1, 60))))
 def test_positions_stay_in_order_whatever_comes(steps: list[tuple[int, int, int]]) -> None:
     ring = Ring()
+    sizes: list[int] = []
     for kind, first, second in steps:
         if kind == 0:
-            ring.append("frames", b"x")
+            body: bytes | dict[str, int] = {} if second % 3 == 0 else bytes(1 + second)
+            sizes.append(ring.append("frames", body).size)
         elif kind == 1:
             ring.next_unsent()
         elif kind == 2:
@@ -89,3 +91,6 @@ def test_positions_stay_in_order_whatever_comes(steps: list[tuple[int, int, int]
         assert ring.start <= ring.cursor <= ring.end
         assert -1 <= ring.stored <= ring.buffered < max(1, ring.end)
         assert [m.seq for m in ring] == list(range(ring.start, ring.end))
+        assert ring.bytes_with_next == sum(sizes[ring.buffered + 1 : ring.cursor + 1]) - sum(
+            sizes[ring.cursor + 1 : ring.buffered + 1]
+        )
