@@ -54,6 +54,12 @@ class Tally:
     stored_ack: Latencies = field(default_factory=Latencies)
     """From sending any message to the `stored` that covers it."""
 
+    def begin_anew(self) -> tuple[Latencies, Latencies, Latencies]:
+        """Return the latencies counted so far, of events, frames and `stored`; count anew."""
+        counted = self.events_ack, self.frames_ack, self.stored_ack
+        self.events_ack, self.frames_ack, self.stored_ack = (Latencies() for _ in range(3))
+        return counted
+
 
 class Outbox:
     """The ring of a session and what moves its cursor. `open` while there is a line to send on."""
