@@ -16,7 +16,7 @@ from models.accounts.presence import ANY, Place, Presence
 
 RENEWALS = 3
 """Times a place is renewed within its lease, so that one lost round lets none lapse."""
-SLICE = 1000
+SLICE = 500
 """Places renewed in one round: building the call must not hold the loop up."""
 LEFT = 10_000
 """Places remembered to be given back while Redis is away; the others lapse."""

@@ -101,13 +101,13 @@ async def _start(p: Parts) -> None:
         ("snapshots", p.appender.run_snapshots),
         ("janitor", p.janitor.run),
         ("relay", p.relay.run),
-        ("children's places", p.registry.run),
+        ("child places", p.registry.run),
         ("directory", p.directory.run),
         ("flush", p.flusher.run),
         ("alarms", p.alarms.run),
         ("health", p.health.run),
         ("connections", p.realtime.run),
-        ("connections' places", p.places.run),
+        ("connection places", p.places.run),
         ("revocations", p.revocations.run),
         ("game expiry", p.game.run),
         ("watch expiry", p.watch.run),
@@ -138,7 +138,7 @@ async def _stop(p: Parts) -> None:
     await p.runner.close()
     await within(DRAIN_SECONDS, p.flusher.drain(DRAIN_SECONDS), "flushing what is left")
     await within(1.0, p.directory.withdraw(), "leaving the directory")
-    await within(1.0, p.places.give_back(), "giving connections' places back")
+    await within(1.0, p.places.give_back(), "giving places back")
     await p.alarms.close()
     await p.mongo.close()
     await p.redis.aclose()
