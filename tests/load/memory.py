@@ -17,6 +17,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -123,6 +125,7 @@ async def measured(
         look = functools.partial(_look, worker.pid, samples, seats, told, clock)
         try:
             await look(seconds, sample_s, playing)
+            limited = await _limited(worker)
             crowd.stop()
             await playing
         finally:
@@ -130,7 +133,23 @@ async def measured(
                 task.cancel()
             await asyncio.gather(*deaf, playing, return_exceptions=True)
         found = report(samples, samples.minutes(minute_s), seats)
-        return {**found, "frames": crowd.tally.frames, "errors": list(crowd.faults)}
+        frames, errors = crowd.tally.frames, list(crowd.faults)
+        return {**found, "limited": limited, "frames": frames, "errors": errors}
+
+
+async def _limited(worker: Measured) -> dict[str, int]:
+    """Return how often the worker had to set a limit, by its name."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"{worker.admin}/metrics") as answer,
+    ):
+        families = text_string_to_metric_families(await answer.text())
+        return {
+            sample.labels["limit"]: round(sample.value)
+            for family in families
+            for sample in family.samples
+            if sample.name == "gemgem_limited_total"
+        }
 
 
 def _seat(worker: Measured, crowd: Crowd, number: int, clock: Clock) -> DeafSeat:
@@ -189,9 +208,10 @@ def show(found: dict[str, Any]) -> None:
     else:
         word = "[green]level[/]" if level else "[red]not level[/]"
         console.print(f"{word}: {found['drift_percent']:+.2f} %, asked ±{100 * LEVEL:.0f} %")
+    limited = ", ".join(f"{limit} {count}" for limit, count in found["limited"].items())
     console.print(
-        f"{found['deaf_joined']} deaf watchers joined, {found['deaf_closed']} were closed; "
-        f"{found['frames']} frames; {len(found['errors'])} errors",
+        f"{found['deaf_joined']} deaf watchers joined, {found['deaf_closed']} were closed "
+        f"({limited or 'no limit met'}); {found['frames']} frames; {len(found['errors'])} errors",
         highlight=False,
     )
 

@@ -86,6 +86,7 @@ async def test_the_benchmark_tells_every_figure(capsys: pytest.CaptureFixture[st
     assert found["level"] in (True, False)
     assert found["deaf_joined"] >= 1
     assert found["frames"] > 0
+    assert "rate" not in found["limited"]
     assert found["errors"] == []
     assert json.loads(json.dumps(found)) == found
     show(found)
