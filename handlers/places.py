@@ -8,8 +8,6 @@ import asyncio
 import contextlib
 from itertools import islice
 
-from redis.exceptions import RedisError
-
 from config import metrics
 from config.clock import Clock
 from models.accounts.presence import ANY, Place, Presence
@@ -17,7 +15,7 @@ from models.accounts.presence import ANY, Place, Presence
 RENEWALS = 3
 """Times a place is renewed within its lease, so that one lost round lets none lapse."""
 SLICE = 500
-"""Places renewed in one round: building the call must not hold the loop up."""
+"""Places of each kind in one round: building the call must not hold the loop up."""
 LEFT = 10_000
 """Places remembered to be given back while Redis is away; the others lapse."""
 
@@ -94,13 +92,16 @@ class Places:
 
     async def give_back(self) -> None:
         """Give all places back: the worker stops."""
-        left, self._left = {*self._left, *self._held}, set()
-        self._held.clear()
-        await self._presence.take((), left)
+        left = [*self._left, *self._held, *self._asked]
+        for n in range(0, len(left), SLICE):
+            await self._presence.take((), left[n : n + SLICE])
 
     async def _round(self) -> None:
-        asked, self._asked = self._asked, {}
-        left, self._left = self._left, set()
+        asked = dict(islice(self._asked.items(), SLICE))
+        for place in asked:
+            del self._asked[place]
+        left = set(islice(self._left, SLICE))
+        self._left -= left
         now = self._clock.monotonic()
         due = [place for place, at in islice(self._held.items(), SLICE) if at <= now]
         try:
@@ -111,7 +112,7 @@ class Places:
                 ],
                 left,
             )
-        except (RedisError, OSError, TimeoutError):
+        except BaseException:  # cancelled as well: what became of them is not known either
             self._put_off(asked, left)
             raise
         self._silent = False

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config.clock import SystemClock
 from config.metrics import REGISTRY
-from handlers.places import LEFT, Places
+from handlers.places import LEFT, SLICE, Places
 from models.accounts.presence import ANY, Place
 
 LEASE_S = 60.0
@@ -185,6 +185,33 @@ async def test_what_cannot_be_given_back_is_not_remembered_without_end() -> None
     with pytest.raises(RedisConnectionError):
         await places.run()
     assert len(places._left) == LEFT
+
+
+async def test_who_is_stopped_in_a_round_gives_back_what_it_may_have_taken() -> None:
+    store = Store()
+    store.free.clear()
+    places = places_of(store)
+    async with running(places):
+        place, answer = places.ask("account:a", "1", 1)
+        await until(lambda: store.rounds)
+    store.places.add(place)  # it came to be all the same
+    store.free.set()
+    assert answer.result(), "nobody waits for a round that was given up"
+    await places.give_back()
+    assert not store.places
+
+
+async def test_a_round_is_of_bounded_size() -> None:
+    store = Store()
+    places = places_of(store)
+    many = [places.ask(f"account:{n}", "1", 1) for n in range(3 * SLICE)]
+    async with running(places):
+        assert all([await places.has_room(answer) for _, answer in many])
+        for place, _ in many:
+            places.leave(place)
+        await until(lambda: not store.places)
+    assert max(len(asked) for asked, _ in store.rounds) == SLICE
+    assert max(len(left) for _, left in store.rounds) <= SLICE
 
 
 async def test_who_stops_gives_everything_back() -> None:
