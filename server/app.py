@@ -12,16 +12,22 @@ from config.version import VERSION
 from handlers.deps import Deps
 from handlers.live.game import GameNamespace
 from handlers.live.watch import WatchNamespace
+from handlers.ratelimit import rates_of
 from handlers.rest.pages import add_pages
-from handlers.rest.results import add_results
+from handlers.rest.tables import ROUTES
+from handlers.routing.mount import mount
 from jobs.alarms import Alarms
 from jobs.flush import Flusher
+from jobs.indexes import Indexes
 from jobs.janitor import Janitor
 from jobs.runner import Runner
 from models.accounts.revocations import Revocations
 from models.accounts.tokens import Verifier, load_dev_key
+from models.answers import Answers
 from models.bus import Bus
+from models.children.access import open_door
 from models.db import DatabaseError, Mongo
+from models.limits import Gate
 from models.play.buffer import PlayBuffer
 from models.play.history import Histories
 from models.play.keys import PlayKeys
@@ -32,7 +38,7 @@ from models.play.stream import PlayStream
 from models.redis import connect_redis
 from models.therapy.repo import TherapyRepo
 from server.lifespan import Parts, attach
-from server.middleware import guard
+from server.middleware import middlewares
 from server.realtime import Realtime
 from server.telemetry import Health, add_telemetry
 from sessions.appender import Appender
@@ -83,6 +89,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     ownership = Ownership(redis, keys, store.session_ttl_seconds, clock)
     stream = PlayStream(redis, keys, node)
     bus = Bus(redis)
+    answers = Answers(mongo.database, clock)
 
     revocations = Revocations(redis, bus, store.redis_prefix, clock)
     alarms = Alarms(settings.discord_webhook)
@@ -156,9 +163,15 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
         relay=relay,
         directory=directory,
         repo=repo,
+        gate=Gate(redis, store.redis_prefix, rates_of(settings.rate), clock),
+        answers=answers,
+        door=open_door,
     )
 
-    app = web.Application(middlewares=[guard], client_max_size=settings.http.body_bytes)
+    app = web.Application(
+        middlewares=middlewares(clock, settings.http.origins),
+        client_max_size=settings.http.body_bytes,
+    )
     realtime = Realtime(settings.http, settings.socket, clock)
     game, watch = GameNamespace(deps, realtime), WatchNamespace(deps, realtime)
     realtime.add(game)
@@ -166,7 +179,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     realtime.attach(app)
     revocations.told += [game.revoke, watch.revoke]
     add_telemetry(app, health)
-    add_results(app, deps)
+    mount(app, ROUTES, deps)
     add_pages(app, ROOT)
 
     attach(
@@ -184,6 +197,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
             rebuilder=rebuilder,
             directory=directory,
             flusher=flusher,
+            indexes=Indexes((answers,)),
             janitor=janitor,
             alarms=alarms,
             runner=runner,

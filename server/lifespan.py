@@ -13,6 +13,7 @@ from handlers.live.game import GameNamespace
 from handlers.live.watch import WatchNamespace
 from jobs.alarms import Alarms
 from jobs.flush import Flusher
+from jobs.indexes import Indexes
 from jobs.janitor import Janitor
 from jobs.runner import Runner
 from models.accounts.revocations import Revocations
@@ -54,6 +55,7 @@ class Parts:
     rebuilder: Rebuilder
     directory: Directory
     flusher: Flusher
+    indexes: Indexes
     janitor: Janitor
     alarms: Alarms
     runner: Runner
@@ -101,6 +103,7 @@ async def _start(p: Parts) -> None:
         ("relay", p.relay.run),
         ("places", p.registry.run),
         ("directory", p.directory.run),
+        ("indexes", p.indexes.run),
         ("flush", p.flusher.run),
         ("alarms", p.alarms.run),
         ("health", p.health.run),

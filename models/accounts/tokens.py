@@ -90,6 +90,9 @@ def _principal(claims: dict[str, Any], key: Key) -> Principal:
         expires_at=int(claims["exp"]),
         child_id=child_id,
         granted=frozenset(children),
+        # A token that was renewed is younger than its sign-in: only `auth_time` tells.
+        signed_in_at=int(claims.get("auth_time", claims["iat"] if key.grants else 0)),
+        scopes=frozenset(str(claims.get("scope", "")).split()),
     )
 
 
