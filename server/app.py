@@ -10,9 +10,11 @@ from config.clock import Clock, SystemClock
 from config.settings import Settings
 from config.version import VERSION
 from handlers.deps import Deps
+from handlers.live.contract import check_live
 from handlers.live.game import GameNamespace
 from handlers.live.watch import WatchNamespace
 from handlers.ratelimit import rates_of
+from handlers.rest.documents import add_documents
 from handlers.rest.pages import add_pages
 from handlers.rest.tables import ROUTES
 from handlers.routing.mount import mount
@@ -174,12 +176,14 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     )
     realtime = Realtime(settings.http, settings.socket, clock)
     game, watch = GameNamespace(deps, realtime), WatchNamespace(deps, realtime)
+    check_live((game, watch))
     realtime.add(game)
     realtime.add(watch)
     realtime.attach(app)
     revocations.told += [game.revoke, watch.revoke]
     add_telemetry(app, health)
     mount(app, ROUTES, deps)
+    add_documents(app, ROUTES, ROOT)
     add_pages(app, ROOT)
 
     attach(
