@@ -1,6 +1,7 @@
 """The whole composition, readable from top to bottom."""
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from handlers.ratelimit import rates_of
 from handlers.rest.documents import add_documents
 from handlers.rest.pages import add_pages
 from handlers.rest.tables import ROUTES
+from handlers.routing import Route
 from handlers.routing.mount import mount
 from jobs.alarms import Alarms
 from jobs.flush import Flusher
@@ -60,10 +62,13 @@ class ConfigurationError(Exception):
     """The settings do not say what the process needs. The message says what to do."""
 
 
-def build_app(settings: Settings, clock: Clock | None = None) -> web.Application:
+def build_app(
+    settings: Settings, clock: Clock | None = None, routes: Sequence[Route] = ROUTES
+) -> web.Application:
     """Return the application; nothing is connected or started before it runs.
 
     Raises:
+        ContractError: a live event has no declared policy.
         ConfigurationError: a store is not named, or no key to verify tokens with.
     """
     if settings.mongo_url is None or settings.redis_url is None:
@@ -182,8 +187,8 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     realtime.attach(app)
     revocations.told += [game.revoke, watch.revoke]
     add_telemetry(app, health)
-    mount(app, ROUTES, deps)
-    add_documents(app, ROUTES, ROOT)
+    mount(app, routes, deps)
+    add_documents(app, routes, ROOT)
     add_pages(app, ROOT)
 
     attach(

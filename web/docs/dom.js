@@ -4,7 +4,7 @@
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children.flat().filter((child) => child !== undefined && child !== null
+  made.append(...children.flat(Infinity).filter((child) => child !== undefined && child !== null
     && child !== false && child !== ""));
   return made;
 }

@@ -33,14 +33,14 @@ function event(id, action, message, answer, root) {
     element("p", { class: "summary" }, sentence(message.summary)),
     message.payload.items.map((one, n) => [
       element("h4", {}, `Argument ${n + 1}: ${resolved(one, root).title ?? typeOf(one, root)}`),
-      argument(one, root),
+      argument(one, root, action === "send"),
     ]),
-    ok && [element("h4", {}, "Answered with"), fields(ok, root)]);
+    ok && [element("h4", {}, "Answered with"), fields(ok, root, true)]);
 }
 
-function argument(given, root) {
+function argument(given, root, heard) {
   const schema = resolved(given, root);
-  if (schema.type === "object") return fields(schema, root);
+  if (schema.type === "object") return fields(schema, root, heard);
   return element("p", { class: "terms" }, sentence(given.description ?? (
     schema.type === "integer" ? "The number of the message: 0, 1, 2, … without holes." : "")));
 }

@@ -40,7 +40,7 @@ function route(verb, path, operation, root) {
 
 function parameterTable(parameters, root) {
   return table(["Name", "Type", "Meaning"], parameters.map((one) => {
-    const row = fieldRow(one.name, { ...one.schema, description: one.description }, one.required, root);
+    const row = fieldRow(one.name, { ...one.schema, description: one.description }, one.required && "needed", root);
     row.children[1].textContent = `${typeOf(one.schema, root)} (${one.in})`;
     return row;
   }));
@@ -55,7 +55,7 @@ function answers(operation, root) {
       element("td", { class: "status" }, status),
       element("td", { class: "type" }, codes),
       element("td", {}, sentence(answer.description), schema && element("details", {},
-        element("summary", {}, "its fields"), fields(schema, root))));
+        element("summary", {}, "its fields"), fields(schema, root, true))));
   }));
 }
 

@@ -48,25 +48,29 @@ function inside(given, root) {
   return parts.flatMap((part) => inside(part, root));
 }
 
-export function fieldRow(name, given, needed, root, depth = 0) {
+/** Make a field's row; `mark` says what is unusual about it: needed where one sends, not always where one hears. */
+export function fieldRow(name, given, mark, root, heard = false, depth = 0) {
   const schema = resolved(given, root);
   const choice = (schema.anyOf ?? []).find((one) => one.type !== "null") ?? {};
-  const text = given.description ?? schema.description ?? "";
-  const told = [text, bounds({ ...choice, ...schema })].filter(Boolean).join(text.endsWith(".") ? " " : "; ");
+  const limits = heard ? "" : bounds({ ...choice, ...schema });
   const within = depth < 4 ? inside(given, root) : [];
   return element("tr", {},
-    element("td", {}, element("code", {}, name), needed && element("span", { class: "needed" }, "needed")),
+    element("td", {}, element("code", {}, name), mark && element("span", { class: heard ? "rare" : "needed" }, mark)),
     element("td", { class: "type" }, typeOf(given, root)),
-    element("td", {}, sentence(told), within.map((one) => element("details", {},
-      element("summary", {}, one.title ?? "its fields"), fields(one, root, depth + 1)))));
+    element("td", {}, sentence(given.description ?? schema.description),
+      limits && element("span", { class: "limits" }, sentence(limits)),
+      within.map((one) => element("details", {},
+        element("summary", {}, one.title ?? "its fields"), fields(one, root, heard, depth + 1)))));
 }
 
-/** Make the table of an object's fields. */
-export function fields(given, root, depth = 0) {
+/** Make the table of an object's fields, of one that is sent or `heard`. */
+export function fields(given, root, heard = false, depth = 0) {
   const schema = resolved(given, root);
   const needed = new Set(schema.required ?? []);
-  const rows = Object.entries(schema.properties ?? {}).map(
-    ([name, one]) => fieldRow(name, one, needed.has(name), root, depth));
+  const rows = Object.entries(schema.properties ?? {}).map(([name, one]) => {
+    const mark = heard ? !needed.has(name) && "not always" : needed.has(name) && "needed";
+    return fieldRow(name, one, mark, root, heard, depth);
+  });
   return rows.length ? table(["Field", "Type", "Meaning"], rows)
     : element("p", { class: "terms" }, "No fields.");
 }
