@@ -31,7 +31,8 @@ class Served:
     def token(self, role: Role | str, *children: str, **more: Any) -> str:
         """Return an access token."""
         more.setdefault("sub", f"{Role(role).value}-1")
-        return mint(self.key, roles=[role], children=children, clock=SystemClock(), **more)
+        more.setdefault("roles", [role])
+        return mint(self.key, children=children, clock=SystemClock(), **more)
 
     def sign_in(self, token: str) -> str:
         """Return the sign-in a token belongs to."""

@@ -105,7 +105,7 @@ def _operation(row: Route, refs: Refs, responses: Json) -> Json:
             "content": {"application/json": {"schema": schema}},
         }
     elif signature.raw is not None:
-        operation["requestBody"] = {"required": True, "content": {"*/*": {"schema": {}}}}
+        operation["requestBody"] = {"required": False, "content": {"*/*": {"schema": {}}}}
     operation["responses"] = {str(row.status): _success(row, refs)}
     statuses: dict[int, list[str]] = {}
     for code in sorted(row.codes):

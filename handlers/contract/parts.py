@@ -51,8 +51,12 @@ PARAMETERS: Json = {
         "name": "X-Request-Id",
         "in": "header",
         "required": False,
-        "description": "An id of the client's own for the request; another form is passed over.",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$"},
+        "description": (
+            "The client's own id for the request, 8 to 64 letters, digits, - and _; one of another "
+            "form is passed over."
+        ),
+        "schema": {"type": "string"},
+        "example": "6f1c2a9e-5d43-4c0e-9f55-0d3b1f0a7c21",
     },
     "AcceptLanguage": {
         "name": "Accept-Language",

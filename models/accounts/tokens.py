@@ -133,6 +133,7 @@ def mint(
     roles: Iterable[Role | str],
     children: Iterable[str] = (),
     child_id: str | None = None,
+    scope: str = "",
     ttl_s: int = 3600,
     clock: Clock,
     issuer: str = "gemgem",
@@ -146,6 +147,7 @@ def mint(
         roles: the user's roles.
         children: ids the token grants access to, or `*` for all.
         child_id: the one child of a device token.
+        scope: what a service is granted, with spaces between.
         ttl_s: seconds until it ends.
     """
     now = clock.time_us() // 1_000_000
@@ -163,4 +165,6 @@ def mint(
     }
     if child_id is not None:
         claims["child_id"] = child_id
+    if scope:
+        claims["scope"] = scope
     return jwt.encode(claims, _private(key_path), algorithm=ALGORITHM, headers={"kid": DEV_KID})
