@@ -85,4 +85,5 @@ async def test_a_code_that_is_not_declared_is_found(unlimited: Settings, tmp_pat
     async with serving(unlimited, routes.rows) as served:
         status, found = await tried(served, tmp_path)
     assert status == 1
-    assert "Undocumented HTTP status code" in found
+    assert "409" in found
+    assert "Undocumented" in found
