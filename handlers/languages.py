@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 
 _RANGE = re.compile(
-    r"\s*(\*|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\s*(?:;\s*[qQ]\s*=\s*([01](?:\.\d{0,3})?)\s*)?"
+    r"\s*(\*|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\s*(?:;\s*[qQ]\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?"
 )
 _MOST = 32
 """Ranges that are looked at; nobody reads more languages."""
@@ -29,7 +29,7 @@ def preferred(accepted: str | None) -> Language:
         found = _RANGE.fullmatch(part)
         if found is None:
             continue
-        weight = min(float(found[2] or 1), 1.0)
+        weight = float(found[2] or 1)
         tag = found[1].partition("-")[0].lower()
         if tag == "*":
             rest = weight
