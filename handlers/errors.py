@@ -20,15 +20,24 @@ AWAY_RETRY_MS = 2000
 
 
 def as_app_error(error: Exception, where: str) -> AppError:
+    """Return what the sender of an event is told of `error`, its payload's faults included.
+
+    Args:
+        where: the event, named in the message.
+    """
+    if isinstance(error, ValidationError):
+        return AppError(ErrorCode.INVALID, f"{where}: {_faults(error)}.")
+    return as_refusal(error, where)
+
+
+def as_refusal(error: Exception, where: str) -> AppError:
     """Return what a caller is told of `error`; an unexpected one is logged with its trace.
 
     Args:
-        where: event or route, named in the message.
+        where: what failed, for the log.
     """
     if isinstance(error, AppError):
         return error
-    if isinstance(error, ValidationError):
-        return AppError(ErrorCode.INVALID, f"{where}: {_faults(error)}.")
     if isinstance(error, AWAY):
         log.warning("%s: a store does not answer: %s", where, type(error).__name__)
         return AppError(

@@ -6,7 +6,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from config.clock import Clock
-from handlers.errors import as_app_error, rest_body, rest_headers
+from handlers.errors import as_refusal, rest_body, rest_headers
 from handlers.languages import preferred
 from handlers.requests import REQUEST_ID, ROUTE, WHO, request_id_of
 from models.errors import AppError, ErrorCode
@@ -71,8 +71,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
             response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
         return response
     except Exception as error:
-        where = request.get(ROUTE, f"{request.method} {request.path}")
-        known = as_app_error(error, where)
+        where = f"{request.get(ROUTE, request.method)} ({request[REQUEST_ID]})"
+        known = as_refusal(error, where)
         return _refusal(request, known, known.status)
 
 
