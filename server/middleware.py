@@ -5,6 +5,7 @@ import logging
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from config import metrics
 from config.clock import Clock
 from handlers.errors import as_refusal, rest_body, rest_headers
 from handlers.languages import preferred
@@ -115,7 +116,9 @@ def _share(request: web.Request, response: web.StreamResponse, allowed: frozense
 
 
 def _log(request: web.Request, status: int, seconds: float) -> None:
-    """Write the line of a request: its route, not its address; who, not their token."""
+    """Count a request and write its line: its route, not its address; who, not their token."""
+    metrics.REQUESTS.labels(request[ROUTE], status).inc()
+    metrics.REQUEST.labels(request[ROUTE]).observe(seconds)
     access.info(
         'route="%s" status=%d ms=%.1f user=%s request=%s',
         request[ROUTE],
