@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from pydantic import SecretStr
 
 from config.clock import SystemClock
 from config.settings import Settings
@@ -459,3 +460,25 @@ async def test_no_line_of_the_log_holds_what_was_sent(
     assert "POST /v1/notes" in said
     assert "secret" not in said
     assert str(api.token) not in caplog.text
+
+
+# -- when a store is away
+
+NOWHERE = "127.0.0.1:9"
+
+
+async def test_without_mongodb_a_request_is_told_to_come_back(settings: Settings) -> None:
+    away = SecretStr(f"mongodb://{NOWHERE}/?directConnection=true")
+    async with api_of(settings.model_copy(update={"mongo_url": away})) as api:
+        answer = await api.ask("GET", "/v1/children/child-1/results")
+        assert answer.code == "busy"
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert (await api.ask("GET", "/v1/notes")).status == 200, "others go on"
+
+
+async def test_without_redis_requests_are_counted_by_the_worker(settings: Settings) -> None:
+    away = SecretStr(f"redis://{NOWHERE}/0")
+    rate = settings.rate.model_copy(update={"others": 3})
+    async with api_of(settings.model_copy(update={"redis_url": away, "rate": rate})) as api:
+        statuses = [(await api.ask("GET", "/v1/notes")).status for _ in range(5)]
+    assert statuses == [200, 200, 200, 429, 429]
