@@ -56,3 +56,13 @@ PLACES_ALONE = Counter(
 LIMITED = Counter(
     "gemgem_limited", "Limits that a connection ran into.", ["limit"], registry=REGISTRY
 )
+REQUESTS = Counter(
+    "gemgem_requests", "REST requests answered.", ["route", "status"], registry=REGISTRY
+)
+REQUEST = Histogram(
+    "gemgem_request_seconds",
+    "Time until a REST request was answered.",
+    ["route"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)

@@ -57,6 +57,17 @@ class TokenSettings(_Section):
     """Clock difference that is forgiven between machines."""
 
 
+class RateSettings(_Section):
+    """Requests a minute of one address or one account to one route."""
+
+    sign_in_address: Positive
+    sign_in_account: Positive
+    sign_up: Positive
+    refresh: Positive
+    code_send: Positive
+    others: Positive
+
+
 class SocketSettings(_Section):
     """Limits of a Socket.IO connection."""
 
@@ -188,6 +199,7 @@ class Settings(BaseSettings):
 
     http: HttpSettings
     token: TokenSettings
+    rate: RateSettings
     socket: SocketSettings
     live: LiveSettings
     store: StoreSettings

@@ -2,9 +2,12 @@
 
 import ipaddress
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from types import MappingProxyType
 
+from config.settings import RateSettings
 from models.errors import AppError, ErrorCode
+from models.limits import Limit, Rate, Rates
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -75,6 +78,23 @@ class Seats:
             self._taken[owner] -= 1
             if self._taken[owner] <= 0:
                 del self._taken[owner]
+
+
+def rates_of(settings: RateSettings) -> Mapping[Limit, Rates]:
+    """Return what each limit allows an address and an account in a minute."""
+
+    def both(count: int) -> Rates:
+        return Rates(address=Rate(count), account=Rate(count))
+
+    return MappingProxyType(
+        {
+            Limit.SIGN_IN: Rates(Rate(settings.sign_in_address), Rate(settings.sign_in_account)),
+            Limit.SIGN_UP: both(settings.sign_up),
+            Limit.REFRESH: both(settings.refresh),
+            Limit.CODE_SEND: both(settings.code_send),
+            Limit.OTHERS: both(settings.others),
+        }
+    )
 
 
 def full_error(what: str, retry_ms: int) -> AppError:

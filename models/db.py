@@ -15,6 +15,7 @@ from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
     DocumentTooLarge,
+    DuplicateKeyError,
     NotPrimaryError,
     PyMongoError,
     WTimeoutError,
@@ -32,7 +33,15 @@ UNREACHABLE = (AutoReconnect, ConnectionFailure, NotPrimaryError, WTimeoutError)
 UNENCODABLE = (BSONError, DocumentTooLarge, OverflowError)
 """The document cannot be written as BSON: its own fault, found before anything is sent."""
 
-__all__ = ["UNENCODABLE", "UNREACHABLE", "BulkWriteError", "Database", "DatabaseError", "Mongo"]
+__all__ = [
+    "UNENCODABLE",
+    "UNREACHABLE",
+    "BulkWriteError",
+    "Database",
+    "DatabaseError",
+    "DuplicateKeyError",
+    "Mongo",
+]
 
 
 class Mongo:

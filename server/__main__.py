@@ -8,6 +8,7 @@ from server.commands import (
     access_token,
     audit,
     chaos,
+    contract,
     dead_letters,
     demo,
     rescore,
@@ -30,6 +31,7 @@ COMMANDS = (
     score,
     chaos,
     dead_letters,
+    contract,
 )
 
 

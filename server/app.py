@@ -1,6 +1,7 @@
 """The whole composition, readable from top to bottom."""
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -10,20 +11,29 @@ from config.clock import Clock, SystemClock
 from config.settings import Settings
 from config.version import VERSION
 from handlers.deps import Deps
+from handlers.live.contract import check_live
 from handlers.live.game import GameNamespace
 from handlers.live.watch import WatchNamespace
 from handlers.places import Places
+from handlers.ratelimit import rates_of
+from handlers.rest.documents import add_documents
 from handlers.rest.pages import add_pages
-from handlers.rest.results import add_results
+from handlers.rest.tables import ROUTES
+from handlers.routing import Route
+from handlers.routing.mount import mount
 from jobs.alarms import Alarms
 from jobs.flush import Flusher
+from jobs.indexes import Indexes
 from jobs.janitor import Janitor
 from jobs.runner import Runner
 from models.accounts.presence import Presence
 from models.accounts.revocations import Revocations
 from models.accounts.tokens import Verifier, load_dev_key
+from models.answers import Answers
 from models.bus import Bus
+from models.children.access import open_door
 from models.db import DatabaseError, Mongo
+from models.limits import Gate
 from models.play.buffer import PlayBuffer
 from models.play.history import Histories
 from models.play.keys import PlayKeys
@@ -34,7 +44,7 @@ from models.play.stream import PlayStream
 from models.redis import connect_redis
 from models.therapy.repo import TherapyRepo
 from server.lifespan import Parts, attach
-from server.middleware import guard
+from server.middleware import middlewares
 from server.realtime import Realtime
 from server.telemetry import Health, add_telemetry
 from sessions.appender import Appender
@@ -54,10 +64,13 @@ class ConfigurationError(Exception):
     """The settings do not say what the process needs. The message says what to do."""
 
 
-def build_app(settings: Settings, clock: Clock | None = None) -> web.Application:
+def build_app(
+    settings: Settings, clock: Clock | None = None, routes: Sequence[Route] = ROUTES
+) -> web.Application:
     """Return the application; nothing is connected or started before it runs.
 
     Raises:
+        ContractError: a live event has no declared policy.
         ConfigurationError: a store is not named, or no key to verify tokens with.
     """
     if settings.mongo_url is None or settings.redis_url is None:
@@ -85,6 +98,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
     ownership = Ownership(redis, keys, store.session_ttl_seconds, clock)
     stream = PlayStream(redis, keys, node)
     bus = Bus(redis)
+    answers = Answers(mongo.database, clock)
 
     revocations = Revocations(redis, bus, store.redis_prefix, clock)
     alarms = Alarms(settings.discord_webhook)
@@ -158,9 +172,11 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
         relay=relay,
         directory=directory,
         repo=repo,
+        gate=Gate(redis, store.redis_prefix, rates_of(settings.rate), clock),
+        answers=answers,
+        door=open_door,
     )
 
-    app = web.Application(middlewares=[guard], client_max_size=settings.http.body_bytes)
     limits = settings.socket
     places = Places(
         Presence(redis, store.redis_prefix, store.shards, limits.place_seconds * 1000),
@@ -169,14 +185,20 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
         lease_s=limits.place_seconds,
         wait_s=limits.place_wait_ms / 1000,
     )
+    app = web.Application(
+        middlewares=middlewares(clock, settings.http.origins),
+        client_max_size=settings.http.body_bytes,
+    )
     realtime = Realtime(settings.http, limits, clock, places)
     game, watch = GameNamespace(deps, realtime), WatchNamespace(deps, realtime)
+    check_live((game, watch))
     realtime.add(game)
     realtime.add(watch)
     realtime.attach(app)
     revocations.told += [game.revoke, watch.revoke]
     add_telemetry(app, health)
-    add_results(app, deps)
+    mount(app, routes, deps)
+    add_documents(app, routes, ROOT)
     add_pages(app, ROOT)
 
     attach(
@@ -194,6 +216,7 @@ def build_app(settings: Settings, clock: Clock | None = None) -> web.Application
             rebuilder=rebuilder,
             directory=directory,
             flusher=flusher,
+            indexes=Indexes((answers,)),
             janitor=janitor,
             alarms=alarms,
             runner=runner,

@@ -14,6 +14,7 @@ from handlers.live.watch import WatchNamespace
 from handlers.places import Places
 from jobs.alarms import Alarms
 from jobs.flush import Flusher
+from jobs.indexes import Indexes
 from jobs.janitor import Janitor
 from jobs.runner import Runner
 from models.accounts.revocations import Revocations
@@ -55,6 +56,7 @@ class Parts:
     rebuilder: Rebuilder
     directory: Directory
     flusher: Flusher
+    indexes: Indexes
     janitor: Janitor
     alarms: Alarms
     runner: Runner
@@ -103,6 +105,7 @@ async def _start(p: Parts) -> None:
         ("relay", p.relay.run),
         ("child places", p.registry.run),
         ("directory", p.directory.run),
+        ("indexes", p.indexes.run),
         ("flush", p.flusher.run),
         ("alarms", p.alarms.run),
         ("health", p.health.run),

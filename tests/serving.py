@@ -1,7 +1,7 @@
 """The whole server in the test's own process, on a free port."""
 
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from pydantic import SecretStr
 
 from config.clock import SystemClock
 from config.settings import Settings, load_settings
+from handlers.rest.tables import ROUTES
+from handlers.routing import Route
 from models.accounts.records import Role
 from models.accounts.tokens import Verifier, create_dev_key, load_dev_key, mint
 from server.app import build_app
@@ -29,7 +31,8 @@ class Served:
     def token(self, role: Role | str, *children: str, **more: Any) -> str:
         """Return an access token."""
         more.setdefault("sub", f"{Role(role).value}-1")
-        return mint(self.key, roles=[role], children=children, clock=SystemClock(), **more)
+        more.setdefault("roles", [role])
+        return mint(self.key, children=children, clock=SystemClock(), **more)
 
     def sign_in(self, token: str) -> str:
         """Return the sign-in a token belongs to."""
@@ -78,11 +81,11 @@ def settings_of(
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Served]:
+async def serving(settings: Settings, routes: Sequence[Route] = ROUTES) -> AsyncIterator[Served]:
     """Run the whole server on a free port, in this process."""
     assert settings.dev_key is not None
     create_dev_key(settings.dev_key)
-    app = build_app(settings)
+    app = build_app(settings, routes=routes)
     runner = site_runner(app, settings.http)
     await runner.setup()
     try:

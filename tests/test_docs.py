@@ -11,17 +11,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from config import metrics
 from config.clock import SystemClock
 from config.settings import DEFAULTS, Settings, load_settings
 from config.version import VERSION
+from handlers.contract.written import written
 from handlers.live.base import Event, LiveNamespace
+from handlers.live.contract import CLIENT, SERVER, check_live
 from handlers.live.game import NUMBERED, GameNamespace
 from handlers.live.protocol import TokenRenew
+from handlers.live.told import Reason
 from handlers.live.watch import WatchNamespace
+from handlers.rest.tables import ROUTES
 from models.catalog.library import motion_library
-from models.errors import KOREAN, STATUS, ErrorCode
+from models.codes import ERRORS, ErrorCode
 from models.play.records import COLLECTIONS
 from server import __main__ as entry
 from server.simulation.performance import playable
@@ -369,10 +374,45 @@ def answered(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
 # -- docs/protocol.md: codes, verdicts, bytes
 
 
-def test_every_error_code_is_described() -> None:
+def test_the_error_codes_described_are_what_they_are() -> None:
     table = rows(section(PROTOCOL, "Errors"), "Code")
     said = {bare(row[0]): (int(row[1]), row[4]) for row in table}
-    assert said == {code.value: (STATUS[code], KOREAN[code]) for code in ErrorCode}
+    known = {code.value: (one.status, one.korean) for code, one in ERRORS.items()}
+    assert len(said) > 10
+    assert said.items() <= known.items()
+    assert known.keys() == {code.value for code in ErrorCode}
+
+
+@pytest.mark.parametrize("name", ["docs/openapi.json", "docs/asyncapi.json", "docs/errors.md"])
+def test_what_is_made_of_the_tables_was_made_anew(name: str) -> None:
+    assert page(name) == written(ROUTES)[name], "run `gemgem contract`"
+
+
+def test_the_table_of_the_protocol_is_what_is_said_and_dispatched() -> None:
+    nowhere: Any = None
+    check_live((GameNamespace(nowhere, nowhere), WatchNamespace(nowhere, nowhere)))
+    assert sent().keys() == {event for events in SERVER.values() for event in events}
+    for event, said in ((e, said) for events in SERVER.values() for e, said in events.items()):
+        if event == "feed":
+            assert len(said.arguments) == len(rows(heard()[event], "Argument"))
+            continue
+        schema = TypeAdapter(said.arguments[0]).json_schema()
+        field = {bare(row[0]): "not always" not in row[1] for row in rows(heard()[event], "Field")}
+        told = {name: name in schema["required"] for name in schema["properties"]}
+        if said.arguments[0] is Reason:  # `details` and `retry_ms` are any error's
+            told = {name: told[name] for name in ("code", "message")}
+        assert told == field, event
+
+
+def test_the_table_of_the_protocol_names_the_answers() -> None:
+    texts = {**described("What a game sends"), **described("What a watcher sends")}
+    compared = 0
+    for event, row in ((e, row) for events in CLIENT.values() for e, row in events.items()):
+        if said := first_cells(texts.get(event, ""), "Answer"):
+            schema = TypeAdapter(row.answer).json_schema()
+            assert list(schema["properties"]) == said, event
+            compared += 1
+    assert compared == 8
 
 
 def test_every_motion_is_described() -> None:
@@ -480,6 +520,7 @@ def test_what_is_not_enforced_is_marked_so() -> None:
     called = {
         "http": {"http", "settings"},
         "token": {"token", "settings"},
+        "rate": {"settings"},
         "socket": {"socket", "limits", "settings"},
         "live": {"live", "limits", "settings"},
         "store": {"store", "settings"},
@@ -518,8 +559,8 @@ def test_every_metric_is_described() -> None:
 
 def test_every_collection_is_described() -> None:
     said = first_cells(section(OPERATIONS, "What is stored where"), "Collection")
-    code = "".join(p.read_text() for p in ROOT.glob("models/*/repo.py"))
-    named = set(re.findall(r'self\._db\["(\w+)"\]', code))
+    code = "".join(p.read_text() for p in ROOT.glob("models/**/*.py"))
+    named = set(re.findall(r'(?:_db|database)\["(\w+)"\]', code))
     assert "dead_letters" in named
     assert set(said) == {*COLLECTIONS.values(), *named}
 
@@ -560,7 +601,8 @@ def test_routes_are_described() -> None:
     code = "".join(p.read_text() for p in [*ROOT.glob("handlers/rest/*.py"),
                                            *ROOT.glob("server/*.py")])  # fmt: skip
     added = set(re.findall(r'add_get\(\s*"([^"]+)"', code))
-    assert set(said) - {"/socket.io/"} == added
+    assert set(said) - {"/socket.io/", "/v1/"} == added
+    assert all(row.path.startswith("/v1/") for row in ROUTES)
 
 
 # -- every page

@@ -28,3 +28,7 @@ class Principal:
     """Of a device token of role `child`: the one child it is bound to."""
     granted: frozenset[str] = frozenset()
     """Children granted by the token itself; only the development key may grant. `*` is all."""
+    signed_in_at: int = 0
+    """Unix time in seconds at which credentials were given for the sign-in; 0 is not known."""
+    scopes: frozenset[str] = frozenset()
+    """What a principal of role service was granted."""

@@ -90,6 +90,9 @@ def _principal(claims: dict[str, Any], key: Key) -> Principal:
         expires_at=int(claims["exp"]),
         child_id=child_id,
         granted=frozenset(children),
+        # A token that was renewed is younger than its sign-in: only `auth_time` tells.
+        signed_in_at=int(claims.get("auth_time", claims["iat"] if key.grants else 0)),
+        scopes=frozenset(str(claims.get("scope", "")).split()),
     )
 
 
@@ -131,6 +134,7 @@ def mint(
     children: Iterable[str] = (),
     child_id: str | None = None,
     sid: str | None = None,
+    scope: str = "",
     ttl_s: int = 3600,
     clock: Clock,
     issuer: str = "gemgem",
@@ -145,6 +149,7 @@ def mint(
         children: ids the token grants access to, or `*` for all.
         child_id: the one child of a device token.
         sid: the sign-in it belongs to; a sign-in of its own unless given.
+        scope: what a service is granted, with spaces between.
         ttl_s: seconds until it ends.
     """
     now = clock.time_us() // 1_000_000
@@ -162,4 +167,6 @@ def mint(
     }
     if child_id is not None:
         claims["child_id"] = child_id
+    if scope:
+        claims["scope"] = scope
     return jwt.encode(claims, _private(key_path), algorithm=ALGORITHM, headers={"kid": DEV_KID})

@@ -20,7 +20,7 @@ INDEXES: dict[str, tuple[list[tuple[str, int]], ...]] = {
     "play_records": ([("session_id", 1), ("set_no", 1)], [("child_id", 1), ("started_us", -1)]),
     "rescored_records": ([("session_id", 1), ("set_no", 1)],),
     "calibrations": ([("child_id", 1)],),
-    "therapy_results": ([("child_id", 1), ("ended_us", -1)],),
+    "therapy_results": ([("child_id", 1), ("ended_us", -1), ("_id", -1)],),
     "dead_letters": ([("at", -1)], [("session_id", 1)]),
 }
 
@@ -116,10 +116,24 @@ class PlayRepo:
         """Return the TherapyResult of a sealed session."""
         return await self._one("therapy_results", {"_id": session_id})
 
-    async def list_results(self, child_id: str, limit: int) -> list[dict[str, Any]]:
-        """Return the newest TherapyResults of a child, newest first."""
-        cursor = self._db["therapy_results"].find({"child_id": child_id})
-        found: list[dict[str, Any]] = await cursor.sort("ended_us", -1).to_list(limit)
+    async def list_results(
+        self, child_id: str, limit: int, *, before: tuple[int, str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Return TherapyResults of a child, newest first.
+
+        Args:
+            before: `ended_us` and `_id` of the last one that is known; None begins at the newest.
+        """
+        asked: dict[str, Any] = {"child_id": child_id}
+        if before is not None:
+            ended_us, result_id = before
+            asked["$or"] = [
+                {"ended_us": {"$lt": ended_us}},
+                {"ended_us": ended_us, "_id": {"$lt": result_id}},
+            ]
+            asked["ended_us"] = {"$lte": ended_us}
+        cursor = self._db["therapy_results"].find(asked).sort([("ended_us", -1), ("_id", -1)])
+        found: list[dict[str, Any]] = await cursor.to_list(limit)
         return found
 
     async def list_records(self, session_id: str) -> list[dict[str, Any]]:

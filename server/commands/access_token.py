@@ -23,6 +23,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="ID",
         help="a child the token may reach, or '*' for all; may be given again",
     )
+    parser.add_argument(
+        "--scope",
+        action="append",
+        default=[],
+        dest="scopes",
+        metavar="SCOPE",
+        help="what a service is granted; may be given again",
+    )
     parser.add_argument("--sub", default="developer", help="the user it speaks for")
     parser.add_argument("--ttl", type=int, default=3600, metavar="SECONDS")
     parser.set_defaults(run=run)
@@ -47,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
             roles=args.roles,
             children=args.children,
             child_id=child_id,
+            scope=" ".join(args.scopes),
             ttl_s=args.ttl,
             clock=SystemClock(),
             issuer=settings.token.issuer,

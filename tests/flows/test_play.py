@@ -86,8 +86,8 @@ async def test_the_result_is_there_for_the_guardian_and_nobody_else(served: Serv
         async with http.get(path, headers={"Authorization": f"Bearer {token}"}) as answer:
             body = await answer.json()
             assert answer.status == 200
-            assert body["results"][0]["sets"][0]["motion"] == "fist"
-            assert body["results"][0]["childId"] == "child-1"
+            assert body["items"][0]["sets"][0]["motion"] == "fist"
+            assert body["items"][0]["childId"] == "child-1"
         other = served.token("guardian", "child-2")
         async with http.get(path, headers={"Authorization": f"Bearer {other}"}) as answer:
             assert answer.status == 404

@@ -1,0 +1,167 @@
+"""One route at work: who asks, how often, may they, what do they say; then the handler."""
+
+import hashlib
+import re
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import web
+
+from handlers.auth import principal_of_header
+from handlers.deps import Deps
+from handlers.languages import preferred
+from handlers.ratelimit import client_of, networks
+from handlers.requests import REQUEST_ID, ROUTE, WHO
+from handlers.routing.call import Call, PublicCall
+from handlers.routing.reading import read_body, read_parameter, read_query, read_reason
+from handlers.routing.routes import Route
+from models.accounts.records import Principal
+from models.answers import Asked, Kept, Turn
+from models.children.access import Visit
+from models.errors import AppError, ErrorCode
+
+_KEY = re.compile(r"[A-Za-z0-9_-]{16,128}")
+JSON = "application/json"
+
+
+class Endpoint:
+    """Answers the requests of one route."""
+
+    def __init__(self, route: Route, deps: Deps) -> None:
+        self._route = route
+        self._deps = deps
+        self._proxies = networks(deps.settings.http.proxies)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request.
+
+        Raises:
+            AppError: the refusal; the middleware gives it its form.
+        """
+        route = self._route
+        request[ROUTE] = route.name
+        call = await self._admitted(request)
+        signature = route.signature
+        given: dict[str, Any] = {
+            p.python_name: read_parameter(p, request.match_info[p.python_name], "path")
+            for p in signature.path
+        }
+        if isinstance(call, Call) and route.policy.child is not None:
+            await self._through_the_door(call, given[route.policy.child])
+        query = read_query(signature.query[1] if signature.query else None, request)
+        if signature.query:
+            given[signature.query[0]] = query
+        for p in signature.headers:
+            given[p.python_name] = read_parameter(p, request.headers.get(p.wire_name), "header")
+        raw = b""
+        if signature.body:
+            given[signature.body[0]], raw = await read_body(signature.body[1], request)
+        elif signature.raw:
+            given[signature.raw] = raw = await request.read()
+        if not route.idempotent or "Idempotency-Key" not in request.headers:
+            return self._response(Kept(route.status, await self._body(call, given)))
+        return await self._once(request, call, given, raw)
+
+    async def _admitted(self, request: web.Request) -> PublicCall | Call:
+        """Count the request, and return the call of somebody who may make it."""
+        route, deps = self._route, self._deps
+        who: Principal | None = None
+        refused: AppError | None = None
+        if not route.policy.public:
+            try:
+                who = principal_of_header(deps.verifier, request.headers.get("Authorization"))
+                request[WHO] = who.user_id
+            except AppError as error:
+                refused = error  # counted first: guessing is not free
+        address = client_of(
+            request.remote, request.headers.getall("X-Forwarded-For", ()), self._proxies
+        )
+        await deps.gate.pass_or_refuse(
+            route.name, route.limit, address=address, account=who.user_id if who else None
+        )
+        if refused is not None:
+            raise refused
+        call = PublicCall(
+            deps=deps,
+            route=route.name,
+            request_id=request[REQUEST_ID],
+            address=address,
+            language=preferred(request.headers.get("Accept-Language")),
+            now=deps.clock.now(),
+            key=None,
+            limit=route.limit,
+            device=request.headers.get("User-Agent", "")[:200],
+        )
+        if who is None:
+            return call
+        reason = read_reason(request)
+        route.policy.admit(who, deps.clock.time_us() // 1_000_000, reason)
+        fields = {name: getattr(call, name) for name in PublicCall.__slots__}
+        return Call(**fields, who=who, reason=reason)
+
+    async def _through_the_door(self, call: Call, child_id: str) -> None:
+        purpose = self._route.policy.purpose
+        if purpose is None:
+            purpose = "read" if self._route.method == "GET" else "write"
+        await self._deps.door(
+            call.who,
+            child_id,
+            Visit(
+                purpose=purpose,
+                what=self._route.name,
+                reason=call.reason,
+                address=call.address,
+                request_id=call.request_id,
+                at=call.now,
+            ),
+        )
+
+    async def _body(self, call: PublicCall, given: dict[str, Any]) -> bytes:
+        view = await self._route.handler(call, **given)
+        return b"" if view is None else view.model_dump_json(by_alias=True).encode()
+
+    async def _once(
+        self, request: web.Request, call: PublicCall, given: dict[str, Any], raw: bytes
+    ) -> web.Response:
+        """Do what a request with an `Idempotency-Key` asks for, unless it was done before."""
+        asked = _asked(request, call, self._route, raw)
+        answers = self._deps.answers
+        turn = await answers.begin(asked)
+        if isinstance(turn, Kept):
+            answer = self._response(turn)
+            answer.headers["Idempotent-Replay"] = "true"
+            return answer
+        kept = await self._done(replace(call, key=asked.id), given, turn)
+        await answers.keep(asked, turn, kept)
+        return self._response(kept)
+
+    async def _done(self, call: PublicCall, given: dict[str, Any], turn: Turn) -> Kept:
+        try:
+            return Kept(self._route.status, await self._body(call, given))
+        except AppError as error:
+            # A refusal changed nothing; whatever else went wrong may have been half done.
+            give_up = self._deps.answers.forget if error.status < 500 else self._deps.answers.free
+            await give_up(turn)
+            raise
+        except Exception:
+            await self._deps.answers.free(turn)
+            raise
+
+    @staticmethod
+    def _response(kept: Kept) -> web.Response:
+        if kept.status == 204:
+            return web.Response(status=204)
+        return web.Response(status=kept.status, body=kept.body, content_type=JSON, charset="utf-8")
+
+
+def _asked(request: web.Request, call: PublicCall, route: Route, raw: bytes) -> Asked:
+    key = request.headers["Idempotency-Key"]
+    if not _KEY.fullmatch(key):
+        raise AppError(
+            ErrorCode.INVALID,
+            "header.Idempotency-Key takes 16 to 128 letters, digits, - and _: a UUID for instance.",
+        )
+    who = call.who.user_id if isinstance(call, Call) else ""
+    parts = (request.path_qs.encode(), raw)
+    digest = hashlib.sha256(b"".join(len(p).to_bytes(8, "big") + p for p in parts)).hexdigest()
+    return Asked(principal=who, route=route.name, key=key, digest=digest)

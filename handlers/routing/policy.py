@@ -1,0 +1,97 @@
+"""Who may call a route: declared beside it, checked before it runs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from models.accounts.records import Principal, Role
+from models.errors import AppError, ErrorCode
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Policy:
+    """Who may call a route.
+
+    Args:
+        roles: one of them is enough.
+        child: name of the path parameter that names a child: the guarded door is asked for it
+            before the handler runs, and answers `not_found` for missing and forbidden alike.
+        purpose: what the child is reached for, told to the door; `read` for GET, else `write`,
+            unless given.
+        reason: whether an admin must say why, in the header `X-Reason`. Always so with `child`.
+        fresh_seconds: how long ago the caller may have signed in with their own hands.
+        scopes: what a caller of role service must have been granted, all of it.
+    """
+
+    roles: frozenset[Role]
+    child: str | None
+    purpose: str | None
+    reason: bool
+    fresh_seconds: int | None
+    scopes: frozenset[str]
+
+    def __init__(
+        self,
+        roles: Iterable[Role],
+        *,
+        child: str | None = None,
+        purpose: str | None = None,
+        reason: bool = False,
+        fresh_seconds: int | None = None,
+        scopes: Iterable[str] = (),
+    ) -> None:
+        for name, value in (
+            ("roles", frozenset(roles)),
+            ("child", child),
+            ("purpose", purpose),
+            ("reason", Role.ADMIN in roles and (reason or child is not None)),
+            ("fresh_seconds", fresh_seconds),
+            ("scopes", frozenset(scopes)),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def public(self) -> bool:
+        """Whether nobody has to sign in."""
+        return self is PUBLIC
+
+    def faults(self) -> list[str]:
+        """Return what is wrong with the declaration, in words for its author."""
+        if self.public:
+            return []
+        found = [] if self.roles else ["its policy names no role; a route for all is PUBLIC"]
+        if (Role.SERVICE in self.roles) != bool(self.scopes):
+            found.append("its policy needs `scopes` for role service, and only for that")
+        return found
+
+    def admit(self, who: Principal, now_s: int, reason: str | None) -> None:
+        """Refuse a caller that the policy does not let in; pure.
+
+        Args:
+            now_s: Unix time in seconds.
+            reason: what the caller gave as reason.
+
+        Raises:
+            AppError: `forbidden`, `reauthentication_required`, or `invalid` for want of a reason.
+        """
+        held = who.roles & self.roles
+        if not held:
+            raise AppError(ErrorCode.FORBIDDEN, "Your role may not do this.")
+        if held == {Role.SERVICE} and not self.scopes <= who.scopes:
+            raise AppError(
+                ErrorCode.FORBIDDEN,
+                f"The key lacks a scope: this needs {', '.join(sorted(self.scopes))}.",
+            )
+        if self.fresh_seconds is not None and now_s - who.signed_in_at > self.fresh_seconds:
+            raise AppError(
+                ErrorCode.REAUTHENTICATION_REQUIRED,
+                "This needs a recent sign-in: sign in again with your credentials.",
+                details={"max_age_s": self.fresh_seconds},
+            )
+        if self.reason and held == {Role.ADMIN} and reason is None:
+            raise AppError(
+                ErrorCode.INVALID, "header.X-Reason: an admin says why, in 3 to 200 characters."
+            )
+
+
+PUBLIC = Policy(())
+"""For routes that need no sign-in."""

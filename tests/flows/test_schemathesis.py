@@ -1,0 +1,89 @@
+"""Every route against made-up requests: none fails, none answers what its document does not say.
+
+The routes are read from the document the server serves: one that is added is tried by itself.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from config.settings import Settings
+from handlers.rest.tables import ROUTES
+from handlers.routing import PUBLIC, PublicCall, Routes
+from models.accounts.records import Role
+from models.errors import AppError, ErrorCode
+from tests.handlers.routing.sample import Notes
+from tests.serving import Served, serving
+
+TRIED = 12
+"""Requests made up for each route, besides those at the edges of its schema."""
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+    "response_headers_conformance",
+    "negative_data_rejection",
+    "ignored_auth",
+    "unsupported_method",
+    "allow_header_conformance",
+)
+EVERYBODY = (Role.GUARDIAN, Role.THERAPIST, Role.ADMIN, Role.SERVICE)
+
+
+async def tried(served: Served, tmp_path: Path) -> tuple[int, str]:
+    """Let schemathesis loose on the server; return its exit status and what it found."""
+    token = served.token(Role.GUARDIAN, "*", roles=EVERYBODY, scope="notes:read")
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("schemathesis")),
+        "run",
+        f"{served.url}/openapi.json",
+        f"--header=Authorization: Bearer {token}",
+        f"--checks={','.join(CHECKS)}",
+        "--phases=examples,coverage,fuzzing",
+        f"--max-examples={TRIED}",
+        "--seed=1",
+        "--generation-deterministic",
+        "--suppress-health-check=all",
+        "--no-color",
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode()
+
+
+@pytest.fixture
+def unlimited(settings: Settings) -> Settings:
+    """Return settings whose rates nobody reaches."""
+    rate = dict.fromkeys(type(settings.rate).model_fields, 1_000_000)
+    return settings.model_copy(update={"rate": settings.rate.model_copy(update=rate)})
+
+
+@pytest.mark.timeout(120)
+async def test_no_request_is_answered_otherwise_than_documented(
+    unlimited: Settings, tmp_path: Path
+) -> None:
+    async with serving(unlimited, (*ROUTES, *Notes().routes())) as served:
+        status, found = await tried(served, tmp_path)
+    assert status == 0, found
+
+
+@pytest.mark.timeout(120)
+async def test_a_code_that_is_not_declared_is_found(unlimited: Settings, tmp_path: Path) -> None:
+    routes = Routes("/v1", tag="broken")
+
+    @routes.get("/broken", policy=PUBLIC)
+    async def refuse(call: PublicCall) -> None:
+        """Refuse with a code that the route does not name."""
+        raise AppError(ErrorCode.CONFLICT, "No.")
+
+    async with serving(unlimited, routes.rows) as served:
+        status, found = await tried(served, tmp_path)
+    assert status == 1
+    assert "409" in found
+    assert "Undocumented" in found
