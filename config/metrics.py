@@ -48,6 +48,9 @@ WATCHERS = Gauge(
 JOB_FAILURES = Counter(
     "gemgem_job_failures", "Background jobs that ended.", ["job"], registry=REGISTRY
 )
+TRANSPORT = Gauge(
+    "gemgem_transport", "1 for the transport of new connections.", ["kind"], registry=REGISTRY
+)
 PLACES_ALONE = Counter(
     "gemgem_places_alone",
     "Places of connections decided by this worker's own count: Redis did not answer.",

@@ -15,6 +15,7 @@ from pydantic_settings import (
 DEFAULTS = Path(__file__).with_name("defaults.toml")
 
 Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[int | float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -71,8 +72,10 @@ class RateSettings(_Section):
 class SocketSettings(_Section):
     """Limits of a Socket.IO connection."""
 
-    ping_interval: Positive
-    ping_timeout: Positive
+    transport: Literal["lean", "stock"]
+    """`lean` handles messages in the parser's callback; `stock` is the library's own loop."""
+    ping_interval: Seconds
+    ping_timeout: Seconds
     message_bytes: Positive
     """Largest message on the wire; a bigger one closes the connection with 1009."""
     polling: bool

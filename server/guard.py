@@ -1,5 +1,7 @@
 """What a connection may do, and what it has done: rate, parts under way, deadlines, places."""
 
+import math
+
 from config import metrics
 from config.settings import SocketSettings
 from handlers.places import Answer
@@ -9,6 +11,7 @@ from models.errors import AppError, ErrorCode
 from server.packets import Packet
 
 POLICY_VIOLATION = 1008
+INTERNAL_ERROR = 1011
 SERVICE_RESTART = 1012
 RELIEF = 0.25
 """Part of the burst that must be there again before somebody counts as within the rate."""
@@ -54,11 +57,14 @@ class Guard:
         "code",
         "crowded",
         "ended",
+        "floor",
         "has_room",
         "idle_since",
+        "packed",
         "packet",
         "packet_until",
         "places",
+        "seq",
     )
 
     def __init__(self, limits: SocketSettings, now: float) -> None:
@@ -66,6 +72,10 @@ class Guard:
         self._over_since: float | None = None
         self._tell_at = 0.0
         self.budget = Budget(limits.messages_s, limits.bytes_s, limits.burst_seconds, now)
+        self.floor = 0.0
+        """A debt above it is for `over` to judge: any debt, or, while it is slowed, anything."""
+        self.packed: bool | None = None
+        """Whether the client has the msgpack parser; None before its first packet."""
         self.accounts: list[str] = []
         self.places: list[Place] = []
         """Those it has asked for, over all workers."""
@@ -80,6 +90,8 @@ class Guard:
         self.packet: Packet | None = None
         """The packet whose binary parts are under way."""
         self.packet_until = 0.0
+        self.seq = -1
+        """Number of a hot event whose bytes are under way."""
         self.clogged_since: float | None = None
         self.ended = False
         self.code = 1000
@@ -100,11 +112,13 @@ class Guard:
         limits = self._limits
         if debt <= -RELIEF * limits.burst_seconds:
             self._over_since = None
+            self.floor = 0.0
             return None
         if debt <= 0:
             return None
         if self._over_since is None:
             self._over_since = now
+            self.floor = -math.inf
             metrics.LIMITED.labels("rate").inc()
         elif now - self._over_since > limits.over_seconds:
             error = AppError(ErrorCode.RATE_LIMITED, "Too fast for too long.", retry_ms=1000)
@@ -114,14 +128,19 @@ class Guard:
         self._tell_at = now + TELL_SECONDS
         return int((debt + limits.burst_seconds / 2) * 1000) + 1
 
-    @property
-    def slowed(self) -> bool:
-        """Whether it was told to slow down and has not done so yet."""
-        return self._over_since is not None
-
     def expect(self, packet: Packet, now: float) -> None:
         """Wait for the binary parts of a packet."""
         self.packet = packet
+        self.packet_until = now + self._limits.attachment_seconds
+
+    @property
+    def waits(self) -> bool:
+        """Whether announced binary parts are under way."""
+        return self.packet is not None or self.seq >= 0
+
+    def expect_hot(self, seq: int, now: float) -> None:
+        """Wait for the one binary part of a hot event."""
+        self.seq = seq
         self.packet_until = now + self._limits.attachment_seconds
 
     def part(self, data: bytes) -> Packet | None:
@@ -158,7 +177,7 @@ class Guard:
             raise Ended(
                 "join_seconds", AppError(ErrorCode.INVALID, "No namespace was joined in time.")
             )
-        if self.packet is not None and now > self.packet_until:
+        if self.waits and now > self.packet_until:
             raise Ended(
                 "attachment_seconds",
                 AppError(ErrorCode.INVALID, "Announced binary parts did not come in time."),

@@ -113,6 +113,7 @@ async def _start(p: Parts) -> None:
         ("connection places", p.places.run),
         ("revocations", p.revocations.run),
         ("game expiry", p.game.run),
+        ("game rooms", p.game.run_rooms),
         ("watch expiry", p.watch.run),
         ("live lists", p.watch.run_lists),
         ("watch pulse", p.watch.run_pulse),

@@ -8,6 +8,10 @@ CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range
 
 ID_DIGITS = 15
 """A number of an ack that is longer counts nothing."""
+HOT_TAIL = ',{"_placeholder":true,"num":0}]'
+"""How a packet of an event ends whose last argument is its only binary part."""
+SEQ_DIGITS = 15
+"""So many digits are below 2**53, whatever they are."""
 _BINARY = (BINARY_EVENT, BINARY_ACK)
 _DIGITS = frozenset("0123456789")
 
@@ -93,18 +97,7 @@ class Reader:
             ContentError: it nests too deep, is too long, or holds a number that is not finite.
         """
         packet.data = self._json(text) if text else None
-        kind, data = packet.kind, packet.data
-        if kind in (EVENT, BINARY_EVENT):
-            if type(data) is not list or not data or type(data[0]) is not str:
-                raise PacketError("an event is a list that begins with a name")
-        elif kind in (ACK, BINARY_ACK):
-            if type(data) is not list or packet.id is None:
-                raise PacketError("an ack has a number and a list")
-        elif kind == CONNECT:
-            if data is not None and type(data) is not dict:
-                raise PacketError("the auth of a connect is an object")
-        elif data is not None:
-            raise PacketError("a disconnect holds nothing")
+        check_shape(packet)
 
     def _json(self, text: str) -> Any:
         try:
@@ -138,6 +131,26 @@ class Reader:
             level = below
         if any(isinstance(item, dict | list) for item in level):
             raise ContentError(f"it nests deeper than {self._depth}")
+
+
+def check_shape(packet: Packet) -> None:
+    """Check that a packet carries what one of its kind does.
+
+    Raises:
+        PacketError: it does not.
+    """
+    kind, data = packet.kind, packet.data
+    if kind in (EVENT, BINARY_EVENT):
+        if type(data) is not list or not data or type(data[0]) is not str:
+            raise PacketError("an event is a list that begins with a name")
+    elif kind in (ACK, BINARY_ACK):
+        if type(data) is not list or packet.id is None:
+            raise PacketError("an ack has a number and a list")
+    elif kind == CONNECT:
+        if data is not None and type(data) is not dict:
+            raise PacketError("the auth of a connect is an object")
+    elif data is not None:
+        raise PacketError("a disconnect holds nothing")
 
 
 def complete(packet: Packet) -> None:
@@ -182,3 +195,19 @@ def _finite(text: str) -> float:
 
 
 _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_constant)
+
+
+def seq_of(text: str, at: int) -> int:
+    """Return the number between a place and `HOT_TAIL`, where JSON would read just that; else -1.
+
+    Whatever else is there is left to `Reader`.
+    """
+    digits = text[at : -len(HOT_TAIL)]
+    if (
+        not 0 < len(digits) <= SEQ_DIGITS
+        or not text.endswith(HOT_TAIL)
+        or not _DIGITS.issuperset(digits)
+        or (digits[0] == "0" and len(digits) > 1)
+    ):
+        return -1
+    return int(digits)

@@ -2,14 +2,13 @@
 
 python-socketio starts a task for every event and another for every emit. Both are replaced here:
 events go straight to the namespace's table, in the order of arrival, and what is sent is encoded
-once and put into the Engine.IO queue of each recipient. What a client sends is read by our own
-reader, within limits; the library sees only what is well formed.
+once for all recipients. The bytes go through the lean transport, or through the library's own loop.
+Connects, namespaces and disconnects remain the library's.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import socketio
@@ -20,30 +19,20 @@ from socketio import packet as sio_packet
 from config import metrics
 from config.clock import Clock
 from config.settings import HttpSettings, SocketSettings
-from handlers.errors import ack_body
-from handlers.live.base import LiveNamespace
+from handlers.live.base import Hot, LiveNamespace
 from handlers.places import Places
-from handlers.ratelimit import full_error
 from models.errors import AppError, ErrorCode
 from server.admission import Admission
 from server.door import Door
-from server.guard import SERVICE_RESTART, Ended, Guard, clogged_error, invalid
-from server.packets import (
-    BINARY_EVENT,
-    CONNECT,
-    DISCONNECT,
-    EVENT,
-    ContentError,
-    Packet,
-    PacketError,
-    Reader,
-    complete,
-)
+from server.gate import ROOM
+from server.guard import SERVICE_RESTART, Ended, Guard, clogged_error
+from server.intake import Intake
+from server.lean import LeanLine
+from server.parser import fault
 from server.transport import Line, Outbox
+from server.wire import Encoded
 
 log = logging.getLogger(__name__)
-
-Encoded = list[eio_packet.Packet]
 
 PATH = "/socket.io/"
 SWEEP_SECONDS = 0.5
@@ -73,21 +62,42 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
             engineio_logger=False,
         )
         # Its own copy: the library's table belongs to every server of the process.
-        line = partial(Line, self, limits, clock)
-        self.eio._async = {**self.eio._async, "websocket": line}
+        self.eio._async = {**self.eio._async, "websocket": self._line}
         self.eio.create_queue = Outbox
         # The library forgets the tasks it starts (each connection's next ping): they are kept, so
         # that none outlives the server.
         self.eio.start_background_task = self._spawn
         self._limits = limits
         self._clock = clock
-        self._reader = Reader(limits.json_depth, limits.json_length, limits.attachments)
         self._admission = Admission(http, limits, places)
         self._guards: dict[str, Guard] = {}
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[str, Line | LeanLine] = {}
+        self._lean: dict[str, LeanLine] = {}
+        self._dirty: list[LeanLine] = []
         self._rooms: dict[str, LiveNamespace[Any]] = {}
+        self._intake = Intake(self, self._rooms, limits, clock)
+        self.receive = self._intake.receive
         self._tasks: set[asyncio.Task[Any]] = set()
         self._pings: dict[str, asyncio.Task[Any]] = {}
+
+        self.transport = self._choose()
+
+    def _choose(self) -> str:
+        """Return the transport of new connections."""
+        chosen: str = self._limits.transport
+        if chosen == "lean" and (why := fault()) is not None:
+            log.warning("the stock transport is used instead of the lean one: %s", why)
+            chosen = "stock"
+        for kind in ("lean", "stock"):
+            metrics.TRANSPORT.labels(kind).set(kind == chosen)
+        return chosen
+
+    def _line(self, handler: Callable[..., Any], _: Any) -> Line | LeanLine:
+        """Return the WebSocket of a connection, where the library would make its own."""
+        # Who comes from long polling is in the middle of the library's dance of an upgrade.
+        if self.transport == "lean" and not handler.__self__.connected:  # type: ignore[attr-defined]
+            return LeanLine(self, self._limits, self._clock, handler)
+        return Line(self, self._limits, self._clock, handler)
 
     def add(self, namespace: LiveNamespace[Any]) -> None:
         """Serve a namespace."""
@@ -101,8 +111,10 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
 
     async def run(self) -> None:
         """Look at the deadlines of every connection, for ever."""
+        limits = self._limits
+        period = min(SWEEP_SECONDS, limits.ping_interval / 8, limits.ping_timeout / 8)
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(period)
             now = self._clock.monotonic()
             for sid, line in list(self._lines.items()):
                 try:
@@ -113,38 +125,63 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
     # -- what namespaces send through
 
     def encode(self, namespace: str, event: str, args: tuple[object, ...]) -> Encoded:
-        """Return an event as the Engine.IO packets that carry it."""
-        return _pack(sio_packet.Packet(sio_packet.EVENT, namespace=namespace, data=[event, *args]))
+        """Return an event ready to be sent to any number of clients, whatever parser they have."""
+        return Encoded(sio_packet.EVENT, namespace, [event, *args])
+
+    def answer(self, sid: str, namespace: str, number: int, *answers: Any) -> None:
+        """Send an ack."""
+        self.post(sid, Encoded(sio_packet.ACK, namespace, list(answers), number))
 
     def post(self, eio_sid: str, encoded: Encoded, *, lossy: bool = False) -> None:
-        """Queue packets for a client.
+        """Queue a packet for a client.
 
         Args:
-            lossy: whether they may be left out when too much waits; otherwise that ends the
+            lossy: whether it may be left out when too much waits; otherwise that ends the
                 connection.
         """
+        line = self._lean.get(eio_sid)
+        if line is not None:
+            line.post(encoded, lossy=lossy)
+            return
         socket = self.eio.sockets.get(eio_sid)
-        if socket is None or socket.closed or socket.closing:
+        guard = self._guards.get(eio_sid)
+        if socket is None or guard is None or socket.closed or socket.closing:
             return
         outbox: Outbox = socket.queue
         limits = self._limits
-        if outbox.packets >= limits.queue_packets or outbox.size >= limits.queue_bytes:
-            guard = self._guards.get(eio_sid)
-            if guard is None:
-                return
-            if lossy:
-                if guard.clogged_since is None:
-                    guard.clogged_since = self._clock.monotonic()
-                    metrics.LIMITED.labels("send_queue").inc()
-                return
-            if not guard.ended:
-                self.end(eio_sid, Ended("send_queue", clogged_error()))
-                return
-        for pkt in encoded:
+        if (
+            outbox.packets >= limits.queue_packets or outbox.size >= limits.queue_bytes
+        ) and not self.overflow(eio_sid, lossy):
+            return
+        for pkt in encoded.packets(guard.packed is True):
             outbox.put_nowait(pkt)
+
+    def overflow(self, sid: str, lossy: bool) -> bool:
+        """Too much waits for a client; tell whether what is sent has to be queued all the same."""
+        guard = self._guards.get(sid)
+        if guard is None:
+            return False
+        if lossy:
+            if guard.clogged_since is None:
+                guard.clogged_since = self._clock.monotonic()
+                metrics.LIMITED.labels("send_queue").inc()
+            return False
+        if not guard.ended:
+            self.end(sid, Ended("send_queue", clogged_error()))
+            return False
+        return True  # the goodbye
+
+    def hold(self, eio_sid: str, held: bool) -> None:
+        """Read nothing more of a client, or read on; what it is sent goes on meanwhile."""
+        line = self._lines.get(eio_sid)
+        if line is not None:
+            (line.hold if held else line.release)(ROOM)
 
     def backlog(self, eio_sid: str) -> int:
         """Return how many packets wait for a client."""
+        line = self._lean.get(eio_sid)
+        if line is not None:
+            return line.backlog
         socket = self.eio.sockets.get(eio_sid)
         return 0 if socket is None else int(socket.queue.packets)
 
@@ -158,12 +195,19 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
 
     def drop(self, eio_sid: str) -> None:
         """Close a client's connection once what is queued was sent."""
+        if (line := self._lean.get(eio_sid)) is not None:
+            line.done = True
         if eio_sid in self.eio.sockets:
             self._spawn(self._drop, eio_sid)
 
     async def _drop(self, eio_sid: str) -> None:
         socket = self.eio.sockets.get(eio_sid)
-        if socket is not None and not socket.closed:
+        line = self._lean.get(eio_sid)
+        if line is not None:
+            line.done = True
+            await line.socket.close(wait=False, abort=True)
+            line.close(line.guard.code)
+        elif socket is not None and not socket.closed:
             # The library's own way waits for a queue that nobody may read any more.
             await socket.close(wait=False)
             socket.queue.put_nowait(None)  # the writer sends what is queued, then hangs up
@@ -192,20 +236,52 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
 
     # -- lines
 
-    def plugged(self, line: Line) -> Guard | None:
+    def plugged(self, line: Line | LeanLine) -> Guard | None:
         """Take note of a line."""
         guard = self._guards.get(line.sid)
         if guard is not None:
             self._lines[line.sid] = line
+            if isinstance(line, LeanLine):
+                self._lean[line.sid] = line
+                self._pings.pop(line.sid).cancel()  # the sweep pings
         return guard
 
-    def unplugged(self, line: Line) -> None:
+    def unplugged(self, line: Line | LeanLine) -> None:
         """Forget a line."""
         self._lines.pop(line.sid, None)
+        self._lean.pop(line.sid, None)
         self.eio.sockets.pop(line.sid, None)
         for room in self._rooms.values():
             if line.sid in room.connections:  # however the library's own leave-taking went
                 self._spawn(room.disconnect, line.sid)
+
+    def soon(self, line: LeanLine) -> None:
+        """Call the line's `flush` at the end of this turn of the loop."""
+        if not self._dirty:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._dirty.append(line)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for line in dirty:
+            line.flush()
+
+    def hot_of(self, sid: str) -> Hot | None:
+        """Return the event of a connection that goes straight to its handler."""
+        for room in self._rooms.values():
+            if (hot := room.hot(sid)) is not None:
+                return hot
+        return None
+
+    def slow_down(self, sid: str, guard: Guard, debt: float, now: float) -> None:
+        """Judge a rate that is overdrawn.
+
+        Raises:
+            Ended: it goes on for too long.
+        """
+        delay_ms = guard.over(debt, now)
+        if delay_ms is not None:
+            self.tell(sid, "slow_down", {"delay_ms": delay_ms})
 
     def tell(self, sid: str, event: str, body: dict[str, Any]) -> None:
         """Say something to a client, in every namespace it is in."""
@@ -233,18 +309,16 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
 
     async def _request(self, request: web.Request) -> web.StreamResponse:
         """Let a request of the protocol's path in, if it is one and there is room."""
-        if not self._limits.polling:
-            query = request.query
-            if (
-                request.method != "GET"
-                or query.getall("transport", []) != ["websocket"]
-                or query.getall("EIO", []) != ["4"]
-                or "sid" in query
-                or not web.WebSocketResponse().can_prepare(request).ok
-            ):
-                raise AppError(
-                    ErrorCode.INVALID, "Upgrade to a WebSocket of Engine.IO 4; nothing else here."
-                )
+        query = request.query
+        upgrades = query.getall("transport", []) == ["websocket"]
+        if upgrades and not web.WebSocketResponse().can_prepare(request).ok:
+            raise AppError(ErrorCode.INVALID, "This is no upgrade to a WebSocket.")
+        if not self._limits.polling and (
+            not upgrades or query.getall("EIO", []) != ["4"] or "sid" in query
+        ):
+            raise AppError(
+                ErrorCode.INVALID, "Upgrade to a WebSocket of Engine.IO 4; nothing else here."
+            )
         address = self._admission.enter(request)
         try:
             response: web.StreamResponse = await self.eio.handle_request(request)
@@ -258,6 +332,10 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         await super()._handle_eio_connect(eio_sid, environ)
         guard = Guard(self._limits, self._clock.monotonic())
         self._guards[eio_sid] = guard
+        # The library cuts the interval it tells to whole seconds.
+        queue = self.eio.sockets[eio_sid].queue
+        told = {**queue.get_nowait().data, "pingInterval": round(self.eio.ping_interval * 1000)}
+        queue.put_nowait(eio_packet.Packet(eio_packet.OPEN, told))
         self._admission.begin(eio_sid, environ["aiohttp.request"], guard)
 
     async def _handle_eio_disconnect(self, eio_sid: str, reason: Any) -> None:
@@ -271,101 +349,31 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
 
     async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
         guard = self._guards.get(eio_sid)
-        if guard is None or guard.ended:
-            return
-        try:
-            if isinstance(data, bytes):
-                packet = guard.part(data)
-                if packet is None:
-                    return
-                complete(packet)
-            else:
-                packet, text = self._reader.head(data)
-                try:
-                    self._reader.fill(packet, text)
-                except ContentError as error:
-                    self._reject(eio_sid, packet, str(error))
-                    return
-                if packet.due:
-                    if not self._is_in(eio_sid, packet.namespace):
-                        raise PacketError("binary parts before a namespace was joined")
-                    guard.expect(packet, self._clock.monotonic())
-                    return
-            await self._take(eio_sid, guard, packet)
-        except PacketError as error:
-            self.end(eio_sid, invalid(str(error)))
-        except Ended as ended:
-            self.end(eio_sid, ended)
+        work = None if guard is None else self.receive(eio_sid, guard, data)
+        if work is not None:
+            try:
+                await work
+            except Ended as ended:
+                self.end(eio_sid, ended)
 
-    async def _take(self, eio_sid: str, guard: Guard, packet: Packet) -> None:
-        kind, namespace = packet.kind, packet.namespace
-        if kind == CONNECT:
-            await self._join(eio_sid, guard, namespace, packet.data)
-            return
-        room = self._rooms.get(namespace)
-        if room is None or eio_sid not in room.connections:
-            raise PacketError("a packet for a namespace that was not joined")
-        if kind in (EVENT, BINARY_EVENT):
-            ack = None if packet.id is None else partial(self._ack, eio_sid, namespace, packet.id)
-            room.dispatch(eio_sid, packet.data[0], packet.data[1:], ack)
-        elif kind == DISCONNECT:
-            await self._handle_disconnect(eio_sid, namespace, self.reason.CLIENT_DISCONNECT)
-        # An ack of a client answers nothing: the server asks for none.
+    async def _send_packet(self, eio_sid: str, pkt: sio_packet.Packet) -> None:
+        self.post(eio_sid, Encoded(pkt.packet_type, pkt.namespace or "/", pkt.data, pkt.id))
 
-    def _ack(self, eio_sid: str, namespace: str, number: int, body: dict[str, Any]) -> None:
-        answer = sio_packet.Packet(sio_packet.ACK, namespace=namespace, id=number, data=[body])
-        self.post(eio_sid, _pack(answer))
+    async def crowded(self, guard: Guard) -> bool:
+        """Tell whether there is no room for a connection that has begun."""
+        return await self._admission.is_crowded(guard)
 
-    def _is_in(self, eio_sid: str, namespace: str) -> bool:
-        room = self._rooms.get(namespace)
-        return room is not None and eio_sid in room.connections
-
-    def _reject(self, eio_sid: str, packet: Packet, why: str) -> None:
-        """Answer a message whose content nobody will look at."""
-        if packet.kind not in (EVENT, BINARY_EVENT) or not self._is_in(eio_sid, packet.namespace):
-            raise PacketError(why)
-        if packet.kind == BINARY_EVENT:
-            # Its parts come all the same, and must not be taken for those of another.
-            raise PacketError(why)
-        error = AppError(ErrorCode.INVALID, f"The message was not read: {why}.")
-        metrics.LIMITED.labels("json").inc()
-        metrics.EVENTS_REFUSED.labels(packet.namespace, error.code).inc()
-        if packet.id is not None:
-            self._ack(eio_sid, packet.namespace, packet.id, ack_body(error))
-        else:
-            self.tell(eio_sid, "refused", {"seq": None, **error.body()})
-
-    async def _join(self, eio_sid: str, guard: Guard, namespace: str, auth: Any) -> None:
-        guard.asked += 1
-        refusal: AppError | None = None
-        if await self._admission.is_crowded(guard):
-            refusal = full_error("this address or server", self._limits.retry_ms)
-        elif guard.asked > self._limits.namespaces:
-            refusal = AppError(ErrorCode.INVALID, "This connection asked for too many namespaces.")
-        elif self._is_in(eio_sid, namespace):
-            refusal = AppError(ErrorCode.CONFLICT, "This connection is in the namespace already.")
-        elif namespace not in self._rooms:
-            self._say_refused(eio_sid, namespace, {"message": "Invalid namespace"})
-            raise Ended("namespaces", AppError(ErrorCode.INVALID, "There is no such namespace."))
-        if refusal is not None:
-            body = refusal.body()
-            self._say_refused(eio_sid, namespace, {"message": body.pop("message"), "data": body})
-            raise Ended("namespaces", refusal)
+    async def enter(self, eio_sid: str, namespace: str, auth: Any) -> None:
+        """Answer a client that may ask for a namespace."""
         if eio_sid not in self._guards:
             return  # it went while Redis was asked
         await self._handle_connect(eio_sid, namespace, auth)
+        room = self._rooms[namespace]
         if eio_sid not in self._guards:
             await self._handle_disconnect(eio_sid, namespace)
-        elif eio_sid in self._rooms[namespace].connections:
-            self._rooms[namespace].welcome(eio_sid)
+        elif eio_sid in room.connections:
+            room.welcome(eio_sid)
 
-    def _say_refused(self, eio_sid: str, namespace: str, why: dict[str, Any]) -> None:
-        answer = sio_packet.Packet(sio_packet.CONNECT_ERROR, namespace=namespace, data=why)
-        self.post(eio_sid, _pack(answer))
-
-
-def _pack(packet: sio_packet.Packet) -> Encoded:
-    parts: str | Sequence[str | bytes] = packet.encode()
-    if isinstance(parts, str):
-        parts = [parts]
-    return [eio_packet.Packet(eio_packet.MESSAGE, data=part) for part in parts]
+    async def leave(self, eio_sid: str, namespace: str) -> None:
+        """Let a client leave a namespace."""
+        await self._handle_disconnect(eio_sid, namespace, self.reason.CLIENT_DISCONNECT)

@@ -2,18 +2,23 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import WSMsgType, web
+from engineio import packet
 
 from config import metrics
 from config.clock import Clock
 from config.settings import SocketSettings
 from server.guard import Ended, Guard, invalid
+from server.switch import Switch
 
 _MESSAGE_KINDS = frozenset("0123456")
 _TOO_BIG = 1009
+NOOP = str(packet.NOOP)
+"""What the library's loop is given while nothing is read, so that it waits on."""
 
 
 class Outbox(asyncio.Queue[Any]):
@@ -33,13 +38,13 @@ class Outbox(asyncio.Queue[Any]):
     def _put(self, item: Any) -> None:
         if item is not None:
             self.packets += 1
-            self.size += len(item.encode())
+            self.size += _size(item)
         super()._put(item)
 
     def _get(self) -> Any:
         item = super()._get()
         if item is not None and not self.streaming:
-            self.wrote(len(item.encode()))
+            self.wrote(_size(item))
         return item
 
     def wrote(self, size: int) -> None:
@@ -47,26 +52,6 @@ class Outbox(asyncio.Queue[Any]):
         self.packets -= 1
         self.size -= size
         self.written += size
-
-
-class Switch(Protocol):
-    """What a line is plugged into."""
-
-    def plugged(self, line: "Line") -> Guard | None:
-        """Take note of a line; return its guard, None when there is no room for it."""
-        ...
-
-    def unplugged(self, line: "Line") -> None:
-        """Forget a line."""
-        ...
-
-    def tell(self, sid: str, event: str, body: dict[str, Any]) -> None:
-        """Say something to a client, in every namespace it is in."""
-        ...
-
-    def end(self, sid: str, ended: Ended) -> None:
-        """Tell a client why, then close."""
-        ...
 
 
 class Line:
@@ -82,7 +67,6 @@ class Line:
         limits: SocketSettings,
         clock: Clock,
         handler: Callable[["Line"], Awaitable[None]],
-        _: Any,
     ) -> None:
         self._switch = switch
         self._limits = limits
@@ -104,6 +88,10 @@ class Line:
         self._best = 0
         self._moved_at = clock.monotonic()
         self._closing_since: float | None = None
+        self._holds = 0
+        self._free = asyncio.Event()
+        self._free.set()
+        self._pinged_at = clock.monotonic()
 
     async def __call__(self, environ: dict[str, Any]) -> web.StreamResponse:
         """Upgrade the request and serve it until it ends."""
@@ -113,7 +101,9 @@ class Line:
             if guard is not None:
                 self.guard = guard
                 await self._ws.prepare(request)
-                self._use(request.transport)
+                self._transport = request.transport
+                if self._transport is not None:
+                    use_buffer(self._transport, self._limits.send_buffer_bytes)
                 await self._handler(self)
         finally:
             self._switch.unplugged(self)
@@ -123,14 +113,17 @@ class Line:
                 self._transport.abort()
         return self._ws
 
-    def _use(self, transport: asyncio.Transport | None) -> None:
-        self._transport = transport
-        if transport is not None:
-            # Left to itself the kernel takes megabytes for somebody who does not read, and says
-            # nothing of those it got rid of until half of them are gone.
-            transport.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.send_buffer_bytes
-            )
+    def hold(self, why: int) -> None:
+        """Read nothing more, for a reason, until it is taken back."""
+        if not self._holds:
+            self._free.clear()
+        self._holds |= why
+
+    def release(self, why: int) -> None:
+        """Take a reason back; read on if it was the last."""
+        self._holds &= ~why
+        if not self._holds:
+            self._free.set()
 
     async def wait(self) -> str | bytes:
         """Return the next message.
@@ -141,20 +134,22 @@ class Line:
         guard = self.guard
         try:
             while not guard.ended:
+                if self._holds and not self.socket.closed and not await self._held():
+                    return NOOP
                 message = await self._ws.receive()
                 kind, data = message.type, message.data
                 if kind is WSMsgType.TEXT or kind is WSMsgType.BINARY:
                     now = self._clock.monotonic()
                     # A binary part belongs to the message that announced it.
                     debt = guard.budget.take(guard.packet is None, len(data), now)
-                    if debt > 0 or guard.slowed:
+                    if debt > guard.floor:
                         await self._slow(debt, now)
                     self._check(data)
                     return data  # type: ignore[no-any-return]  # str or bytes, as its kind says
                 if kind is WSMsgType.PING or kind is WSMsgType.PONG:
                     now = self._clock.monotonic()
                     debt = guard.budget.take(1, len(data), now)
-                    if debt > 0 or guard.slowed:
+                    if debt > guard.floor:
                         await self._slow(debt, now)
                     if kind is WSMsgType.PING:
                         await self._ws.pong(data)
@@ -177,6 +172,22 @@ class Line:
     async def close(self) -> None:
         """Say goodbye and hang up."""
         await self._ws.close(code=self.guard.code)
+
+    async def _held(self) -> bool:
+        """Wait until there is no reason left not to read; False when that takes a while."""
+        if self.socket.last_ping:
+            # Its answer would wait at our side: the library may not count from before.
+            self.socket.last_ping = time.time()
+        try:
+            async with asyncio.timeout(self._limits.ping_timeout / 2):
+                await self._free.wait()
+        except TimeoutError:
+            now = self._clock.monotonic()
+            if now - self._pinged_at >= self._limits.ping_interval:
+                self._pinged_at = now  # it has to hear that we are there
+                self.outbox.put_nowait(packet.Packet(packet.PING))
+            return False
+        return True
 
     def sweep(self, joined: bool, now: float) -> None:
         """Look at the deadlines; abort a connection that takes nothing any more.
@@ -214,8 +225,6 @@ class Line:
     def _check(self, data: str | bytes) -> None:
         """Let nothing through that would upset the library."""
         if isinstance(data, bytes):
-            if self.guard.packet is None:
-                raise invalid("a binary part that was not announced")
             return
         if self._upgrade:
             if data != self._upgrade.pop():
@@ -231,9 +240,21 @@ class Line:
             raise invalid("a packet of a kind that a client does not send")
 
     async def _slow(self, debt: float, now: float) -> None:
-        delay_ms = self.guard.over(debt, now)
-        if delay_ms is not None:
-            self._switch.tell(self.sid, "slow_down", {"delay_ms": delay_ms})
+        self._switch.slow_down(self.sid, self.guard, debt, now)
         if debt > 0:
             # Read on when it is paid: whoever floods is not served faster than the rate.
             await asyncio.sleep(debt)
+
+
+def use_buffer(transport: asyncio.Transport, size: int) -> None:
+    """Set what the kernel may hold of what is sent.
+
+    Left to itself it takes megabytes for somebody who does not read, and says nothing of those it
+    got rid of until half of them are gone.
+    """
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+
+
+def _size(item: packet.Packet) -> int:
+    # A packet keeps how it was encoded first: bytes may not be, before a poll asks for base64.
+    return len(item.data) if item.binary else len(item.encode())

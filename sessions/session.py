@@ -165,11 +165,7 @@ class Session:
         if message.seq > self.expected:
             self._tell_gap(reply)
             return False
-        waiting = self.expected - 1 - self.buffered
-        if (
-            waiting >= self._limits.unacked_messages
-            or self._bytes + size > self._limits.unacked_bytes
-        ):
+        if self.full(size):
             self._refuse(message.seq, reply, busy_error())
             return False
         self.expected += 1
@@ -183,6 +179,13 @@ class Session:
             outcome.waiting.append((reply, deadline))
             self._keep(outcome)
         return True
+
+    def full(self, size: int) -> bool:
+        """Tell whether there is no room for a message of so many bytes."""
+        return (
+            self.expected - 1 - self.buffered >= self._limits.unacked_messages
+            or self._bytes + size > self._limits.unacked_bytes
+        )
 
     def take_up(self, last: int, stored: int) -> None:
         """Go on after message `last`, as the session was left by another owner."""

@@ -1,10 +1,12 @@
 """A namespace: who may enter, the table of its events, and the shape of every answer."""
 
 import asyncio
+import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -19,7 +21,9 @@ from models.errors import AppError, ErrorCode
 
 log = logging.getLogger(__name__)
 
-Ack = Callable[[dict[str, Any]], None]
+Ack = Callable[..., None]
+MAX_SEQ = 2**53
+"""Where the numbers of messages end: JavaScript counts no further."""
 EXPIRY_SECONDS = 10.0
 """How often connections whose token has ended are looked for."""
 
@@ -44,6 +48,10 @@ class Wire(Protocol):
 
     def backlog(self, eio_sid: str) -> int:
         """Return how many packets wait for a client."""
+        ...
+
+    def hold(self, eio_sid: str, held: bool) -> None:
+        """Read nothing more of a client, or read on; what it is sent goes on meanwhile."""
         ...
 
     def drop(self, eio_sid: str) -> None:
@@ -79,6 +87,10 @@ class Connection:
         self.open = False
         self.wire.drop(self.eio_sid)
 
+    def hold(self, held: bool) -> None:
+        """Read nothing more of this client, or read on."""
+        self.wire.hold(self.eio_sid, held)
+
     @property
     def backlog(self) -> int:
         """Packets that wait for this client."""
@@ -93,12 +105,28 @@ class Event:
     """A row of the event table.
 
     `handler` is called with the connection, the validated payload and a reply; a numbered event
-    has its seq as first argument on the wire.
+    has its seq as first argument on the wire. `hot` is called with the connection, the seq and the
+    bytes of a numbered event that carries just these and wants no answer, without the general way.
     """
 
     payload: type[BaseModel] | None
     handler: Callable[..., None]
     numbered: bool = False
+    hot: Callable[[Any, int, bytes], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hot:
+    """The event of a connection that a transport may hand straight to its handler."""
+
+    namespace: str
+    event: str
+    call: Callable[[int, bytes], None]
+
+    @property
+    def head(self) -> str:
+        """How its packet begins in the default parser, up to the number."""
+        return f"51-{self.namespace},[{json.dumps(self.event)},"
 
 
 class LiveNamespace(ABC, Generic[C]):
@@ -199,6 +227,14 @@ class LiveNamespace(ABC, Generic[C]):
                 row.handler(connection, parse(row.payload, args, event), reply)
         except Exception as error:
             reply(as_app_error(error, str(event)[:64]))
+
+    def hot(self, eio_sid: str) -> Hot | None:
+        """Return the hot event of a client, if the namespace has one."""
+        connection = self.connections.get(eio_sid)
+        for event, row in self.table.items():
+            if row.hot is not None and connection is not None:
+                return Hot(self.name, event, partial(row.hot, connection))
+        return None
 
     def later(
         self, call: Awaitable[dict[str, Any]], where: str, reply: Callable[..., None]

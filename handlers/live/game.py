@@ -1,5 +1,6 @@
 """`/game`: the connection a child plays through. One connection plays one session."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from config import metrics
+from handlers.deps import Deps
 from handlers.errors import as_app_error
-from handlers.live.base import Connection, Event, LiveNamespace, parse
+from handlers.live.base import MAX_SEQ, Connection, Event, LiveNamespace, Wire, parse
 from handlers.live.protocol import (
     ClockAsk,
     SessionClose,
@@ -25,7 +27,8 @@ from sessions.catalogue import catalogue
 from sessions.session import Message, Reply, Session
 from sessions.views import resumed_state
 
-MAX_SEQ = 2**53
+ROOM_SECONDS = 0.02
+"""How often a connection that is not read is looked at: whether its session has room again."""
 CONTROL_BYTES = 256
 """What a control message counts for in the room of a session."""
 
@@ -43,6 +46,8 @@ class Player(Connection):
 
     session: Session | None = None
     opening: bool = False
+    last_size: int = 0
+    """Bytes of the message after which its session had no room."""
 
 
 class GameNamespace(LiveNamespace[Player]):
@@ -51,12 +56,16 @@ class GameNamespace(LiveNamespace[Player]):
     name = "/game"
     roles = frozenset({Role.GUARDIAN, Role.CHILD})
 
+    def __init__(self, deps: Deps, wire: Wire) -> None:
+        super().__init__(deps, wire)
+        self._stopped: set[Player] = set()
+
     def events(self) -> dict[str, Event]:
         """The events a game client may send."""
         return {
             "session:open": Event(SessionOpen, self._open),
             "session:resume": Event(SessionResume, self._resume),
-            "frames": Event(None, self._frames, numbered=True),
+            "frames": Event(None, self._frames, numbered=True, hot=self._stream),
             "clock": Event(ClockAsk, self._clock),
             **{
                 name: Event(model, partial(self._control, name, model), numbered=True)
@@ -70,6 +79,9 @@ class GameNamespace(LiveNamespace[Player]):
 
     async def left(self, connection: Player) -> None:
         """Leave the session; what was sent still counts."""
+        if connection in self._stopped:
+            self._stopped.discard(connection)
+            connection.hold(False)
         if connection.session is not None:
             self.deps.registry.leave(connection.session, connection)
 
@@ -145,6 +157,15 @@ class GameNamespace(LiveNamespace[Player]):
             "state": resumed_state(session),
         }
 
+    def _stream(self, player: Player, seq: int, payload: bytes) -> None:
+        if not player.open:
+            return
+        session = player.session
+        if session is None:
+            player.send("refused", {"seq": seq, **_not_open("frames").body()})
+            return
+        self._offer(player, session, Message(seq, "frames", payload), len(payload), None)
+
     def _frames(self, player: Player, args: list[Any], reply: Reply | None) -> None:
         seq = _seq(args, "frames")
         session = player.session
@@ -157,7 +178,7 @@ class GameNamespace(LiveNamespace[Player]):
             error = AppError(ErrorCode.INVALID, "frames takes a seq and one binary argument.")
             payload = b""
         message = Message(seq, "frames", bytes(payload), error)
-        self._offer(session, message, len(payload), reply)
+        self._offer(player, session, message, len(payload), reply)
 
     def _control(
         self,
@@ -168,23 +189,49 @@ class GameNamespace(LiveNamespace[Player]):
         reply: Reply | None,
     ) -> None:
         seq = _seq(args, event)
-        if player.session is None:
+        session = player.session
+        if session is None:
             raise _not_open(event)
         try:
             message = Message(seq, event, plain(parse(model, args[1:], event)))
         except AppError as error:
             # It takes its number all the same: nobody may wait behind it.
             message = Message(seq, event, None, as_app_error(error, event))
-        self._offer(player.session, message, CONTROL_BYTES, reply)
+        self._offer(player, session, message, CONTROL_BYTES, reply)
 
-    def _offer(self, session: Session, message: Message, size: int, reply: Reply | None) -> None:
+    def _offer(
+        self, player: Player, session: Session, message: Message, size: int, reply: Reply | None
+    ) -> None:
         wait = self.deps.settings.live.close_seconds
         deadline = self.deps.clock.monotonic() + wait
         if session.offer(message, size, reply, deadline):
             self.deps.engine.touch(session)
+        if session.full(size):
+            self._stop(player, size)
+
+    def _stop(self, player: Player, size: int) -> None:
+        """Read nothing more of a player before its session has room for as much again."""
+        player.last_size = size
+        if player not in self._stopped:
+            metrics.LIMITED.labels("unacked").inc()
+            self._stopped.add(player)
+            player.hold(True)
+
+    async def run_rooms(self) -> None:
+        """Read on from those whose sessions have room again, for ever."""
+        while True:
+            await asyncio.sleep(ROOM_SECONDS)
+            for player in [p for p in self._stopped if not _is_full(p)]:
+                self._stopped.discard(player)
+                player.hold(False)
 
     def _clock(self, _: Player, asked: ClockAsk, reply: Callable[..., None]) -> None:
         reply({"t_us": asked.t_us, "server_us": self.deps.clock.time_us()})
+
+
+def _is_full(player: Player) -> bool:
+    session = player.session
+    return player.open and session is not None and session.full(player.last_size)
 
 
 def _seq(args: list[Any], event: str) -> int:

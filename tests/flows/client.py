@@ -73,9 +73,11 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(url: str, namespace: str, token: str | None) -> AsyncIterator[Client]:
+async def connected(
+    url: str, namespace: str, token: str | None, parser: str = "default"
+) -> AsyncIterator[Client]:
     """Connect and welcome; raises the library's ConnectionError with the server's reason."""
-    sio = socketio.AsyncClient(reconnection=False)
+    sio = socketio.AsyncClient(reconnection=False, serializer=parser)
     client = Client(sio, namespace)
     sio.on("*", client.hear, namespace=namespace)
     reasons: list[Any] = []

@@ -12,11 +12,29 @@ from tests.serving import Served, serving, settings_of
 
 
 @pytest.fixture
+def transport() -> str:
+    """Return the transport of the server; a module may ask for each in turn."""
+    return "lean"
+
+
+@pytest.fixture
 def settings(
-    mongo_url: str, redis_url: str, mongo_database: str, redis_prefix: str, tmp_path: Path
+    mongo_url: str,
+    redis_url: str,
+    mongo_database: str,
+    redis_prefix: str,
+    tmp_path: Path,
+    transport: str,
 ) -> Settings:
     """Return settings with a database and a key prefix of this test's own."""
-    return settings_of(mongo_url, redis_url, mongo_database, redis_prefix, tmp_path / "dev-key.pem")
+    return settings_of(
+        mongo_url,
+        redis_url,
+        mongo_database,
+        redis_prefix,
+        tmp_path / "dev-key.pem",
+        socket={"transport": transport},
+    )
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from config.clock import SystemClock
 from models.accounts.tokens import create_dev_key, mint
 from tests.flows.raw import raw
@@ -73,7 +75,7 @@ def memory(pid: int) -> float:
 
 @asynccontextmanager
 async def served(
-    mongo_url: str, redis_url: str, database: str, prefix: str, key: Path
+    mongo_url: str, redis_url: str, database: str, prefix: str, key: Path, transport: str
 ) -> AsyncIterator[tuple[str, int]]:
     """Run a server process with the limits it has by default; yield its address and its number."""
     async with command(
@@ -86,12 +88,19 @@ async def served(
         GEMGEM_DEV_KEY=str(key),
         GEMGEM_STORE__MONGO_DATABASE=database,
         GEMGEM_STORE__REDIS_PREFIX=prefix,
+        GEMGEM_SOCKET__TRANSPORT=transport,
     ) as process:
         yield (await exports_of(process))["GEMGEM_URL"], process.pid
 
 
+@pytest.mark.parametrize("transport", ["lean", "stock"])
 async def test_hostile_clients_together_cost_little_and_disturb_nobody(
-    mongo_url: str, redis_url: str, mongo_database: str, redis_prefix: str, tmp_path: Path
+    mongo_url: str,
+    redis_url: str,
+    mongo_database: str,
+    redis_prefix: str,
+    tmp_path: Path,
+    transport: str,
 ) -> None:
     key = tmp_path / "key.pem"
     create_dev_key(key)
@@ -99,7 +108,10 @@ async def test_hostile_clients_together_cost_little_and_disturb_nobody(
     def token(sub: str) -> str:
         return mint(key, sub=sub, roles=["guardian"], children=["*"], clock=SystemClock())
 
-    async with served(mongo_url, redis_url, mongo_database, redis_prefix, key) as (url, pid):
+    async with served(mongo_url, redis_url, mongo_database, redis_prefix, key, transport) as (
+        url,
+        pid,
+    ):
         address = urlsplit(url)
         assert address.hostname
         assert address.port
@@ -134,8 +146,14 @@ async def test_hostile_clients_together_cost_little_and_disturb_nobody(
 CLIENTS = 400
 
 
+@pytest.mark.parametrize("transport", ["lean", "stock"])
 async def test_many_reconnect_at_once_and_others_are_answered(
-    mongo_url: str, redis_url: str, mongo_database: str, redis_prefix: str, tmp_path: Path
+    mongo_url: str,
+    redis_url: str,
+    mongo_database: str,
+    redis_prefix: str,
+    tmp_path: Path,
+    transport: str,
 ) -> None:
     key = tmp_path / "key.pem"
     create_dev_key(key)
@@ -144,7 +162,7 @@ async def test_many_reconnect_at_once_and_others_are_answered(
         for n in range(CLIENTS + 1)
     ]
     async with (
-        served(mongo_url, redis_url, mongo_database, redis_prefix, key) as (url, _),
+        served(mongo_url, redis_url, mongo_database, redis_prefix, key, transport) as (url, _),
         raw(url) as calm,
     ):
         await calm.join(tokens[-1])

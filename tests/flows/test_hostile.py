@@ -34,9 +34,20 @@ def counted(limit: str) -> float:
     return REGISTRY.get_sample_value("gemgem_limited_total", {"limit": limit}) or 0.0
 
 
+@pytest.fixture(params=["lean", "stock"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Hold both transports to the same limits."""
+    return str(request.param)
+
+
 @pytest.fixture
 def serve(
-    mongo_url: str, redis_url: str, mongo_database: str, redis_prefix: str, tmp_path: Path
+    mongo_url: str,
+    redis_url: str,
+    mongo_database: str,
+    redis_prefix: str,
+    tmp_path: Path,
+    transport: str,
 ) -> Serve:
     """Return what runs a server with other limits."""
 
@@ -47,7 +58,7 @@ def serve(
             mongo_database,
             redis_prefix,
             tmp_path / "dev-key.pem",
-            socket=limits,
+            socket={"transport": transport, **limits},
             http=http or {},
             store={"flush_ms": 1000},
         )

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import pytest
 
 from config.settings import Settings
 from models.play.repo import PlayRepo
@@ -36,9 +37,22 @@ async def play(client: Client, played: SimulatedSet, seq: int, set_no: int = 1) 
     return seq + 2, answer["record"]
 
 
-async def test_a_session_from_opening_to_result(served: Served, repo: PlayRepo) -> None:
+@pytest.fixture
+def transport(request: pytest.FixtureRequest) -> str:
+    """Return the transport a test asks for, or the usual one."""
+    return str(getattr(request, "param", "lean"))
+
+
+WAYS = [("lean", "default"), ("lean", "msgpack"), ("stock", "default"), ("stock", "msgpack")]
+
+
+@pytest.mark.parametrize(("transport", "parser"), WAYS, indirect=["transport"])
+async def test_a_session_from_opening_to_result(
+    served: Served, repo: PlayRepo, parser: str
+) -> None:
     played = fist()
-    async with connected(served.url, "/game", served.token("guardian", "child-1")) as client:
+    token = served.token("guardian", "child-1")
+    async with connected(served.url, "/game", token, parser) as client:
         assert client.heard[0][0] == "welcome", "the first thing after CONNECT"
         welcome = client.heard[0][1][0]
         assert welcome["protocol"] == 1

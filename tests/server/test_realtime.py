@@ -82,6 +82,13 @@ class Room(LiveNamespace[Connection]):
         return connection
 
 
+@pytest.fixture(params=["lean", "stock"], autouse=True)
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Hold both transports to the same limits."""
+    monkeypatch.setenv("GEMGEM_SOCKET__TRANSPORT", request.param)
+    return str(request.param)
+
+
 @asynccontextmanager
 async def serving(**limits: Any) -> AsyncIterator[tuple[str, Room, Room]]:
     """Run the Socket.IO server alone, with a namespace for players and one for watchers."""
@@ -229,6 +236,21 @@ async def test_every_connect_is_answered(
         await client.until("40/p,")
     loud = [r for r in caplog.records if r.levelno >= logging.WARNING]
     assert len(loud) == (trouble == "raises"), "a fault of ours alone leaves a trace"
+
+
+async def test_what_is_said_in_one_breath_is_taken_in_order() -> None:
+    """Nothing overtakes a CONNECT that is under way, nor a DISCONNECT."""
+    async with serving() as (url, players, _), raw(url) as client:
+        await client.say("40/p,", '42/p,1["x"]', "41/p,", "40/w,", '42/w,2["x"]')
+        await client.until("43/w,2[")
+        heard = [text for text in client.heard if text[:1] == "4"]
+        assert [text[: text.index(",") + 2] for text in heard] == [
+            "40/p,{",
+            "43/p,1",
+            "40/w,{",
+            "43/w,2",
+        ]
+        assert not players.connections
 
 
 async def test_the_end_of_the_server_is_said_by_its_code() -> None:

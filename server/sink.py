@@ -1,0 +1,99 @@
+"""What waits to be written to a connection, and how it goes: once a turn of the loop."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from config.settings import SocketSettings
+
+BURST_BYTES = 65_536
+"""Bytes written at a time before it is asked whether the transport still takes more."""
+
+
+class Sink:
+    """The packets that wait for one client, bounded by whoever puts them in.
+
+    Args:
+        soon: calls `flush` at the end of this turn of the loop.
+        now: monotonic seconds.
+    """
+
+    __slots__ = (
+        "_best",
+        "_limits",
+        "_moved_at",
+        "_queued",
+        "_size",
+        "_soon",
+        "_transport",
+        "_written",
+        "paused",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        soon: Callable[[], None],
+        limits: SocketSettings,
+        now: float,
+    ) -> None:
+        self._transport = transport
+        self._soon = soon
+        self._limits = limits
+        self._moved_at = now
+        self._best = self._written = self._size = 0
+        self._queued = False
+        self.paused = False
+        """Whether the transport takes nothing more."""
+        self.waiting: deque[bytes] = deque()
+
+    def put(self, data: bytes) -> None:
+        """Add a packet."""
+        self.waiting.append(data)
+        self._size += len(data)
+        if not self._queued:
+            self._queued = True
+            self._soon()
+
+    @property
+    def full(self) -> bool:
+        """Whether as much waits as may; what came in this very turn is written first."""
+        if self._over:
+            self.flush()
+        return self._over
+
+    @property
+    def _over(self) -> bool:
+        limits = self._limits
+        return len(self.waiting) >= limits.queue_packets or self._size >= limits.queue_bytes
+
+    def flush(self) -> None:
+        """Give what waits to the transport, as far as that takes it."""
+        self._queued = False
+        transport, waiting = self._transport, self.waiting
+        while waiting and not self.paused and not transport.is_closing():
+            data = waiting.popleft()
+            if waiting:
+                burst, size = [data], len(data)
+                while waiting and size + len(waiting[0]) <= BURST_BYTES:
+                    burst.append(waiting.popleft())
+                    size += len(burst[-1])
+                data = b"".join(burst)
+            self._size -= len(data)
+            self._written += len(data)
+            transport.write(data)
+
+    def clear(self) -> None:
+        """Forget what waits: nobody is there any more."""
+        self.waiting.clear()
+        self._size = 0
+
+    def stuck(self, now: float) -> float:
+        """Return for how many seconds something has waited without anything being taken."""
+        held = self._transport.get_write_buffer_size()
+        flushed = self._written - held
+        if (not held and not self.waiting) or flushed > self._best:
+            self._best = flushed
+            self._moved_at = now
+        return now - self._moved_at

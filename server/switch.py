@@ -1,0 +1,52 @@
+"""What the transports of a connection are plugged into."""
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from handlers.live.base import Hot
+from server.guard import Ended, Guard
+from server.intake import Work
+
+if TYPE_CHECKING:
+    from server.lean import LeanLine
+
+
+class Switch(Protocol):
+    """What a line is plugged into; the Socket.IO server."""
+
+    def plugged(self, line: Any) -> Guard | None:
+        """Take note of a line; return its guard, None when there is no room for it."""
+        ...
+
+    def unplugged(self, line: Any) -> None:
+        """Forget a line."""
+        ...
+
+    def soon(self, line: "LeanLine") -> None:
+        """Call the line's `flush` at the end of this turn of the loop."""
+        ...
+
+    def receive(
+        self, sid: str, guard: Guard, data: str | bytes, hot: Hot | None = None
+    ) -> Work | None:
+        """Take the payload of an Engine.IO message; return what has to be awaited."""
+        ...
+
+    def hot_of(self, sid: str) -> Hot | None:
+        """Return the event of a connection that goes straight to its handler."""
+        ...
+
+    def slow_down(self, sid: str, guard: Guard, debt: float, now: float) -> None:
+        """Judge a rate that is overdrawn; ends the connection when that goes on."""
+        ...
+
+    def overflow(self, sid: str, lossy: bool) -> bool:
+        """Too much waits for a client; tell whether what is sent has to be queued all the same."""
+        ...
+
+    def end(self, sid: str, ended: Ended) -> None:
+        """Tell a client why, then close."""
+        ...
+
+    def drop(self, sid: str) -> None:
+        """Close a client's connection once what is queued was sent."""
+        ...
