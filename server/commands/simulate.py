@@ -15,7 +15,7 @@ from config.settings import load_settings
 from server.loop import run_loop
 from server.simulation.crowd import Crowd, Script
 from server.simulation.ledger import FileLedger
-from server.simulation.line import LineLostError, RefusedError
+from server.simulation.line import PARSERS, LineLostError, RefusedError
 from server.simulation.performance import Manner, playable
 from server.simulation.screen import Heading, interrupts, play
 
@@ -34,6 +34,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--ledger", type=Path, help="write what was sent and acknowledged here")
     parser.add_argument("--json", action="store_true", help="print one JSON line at the end")
     parser.add_argument("--watchers", type=_count_or_none, default=0)
+    parser.add_argument(
+        "--parser", choices=tuple(PARSERS), default="default", help="Socket.IO parser of all"
+    )
     add_manner(parser)
     parser.set_defaults(run=run)
 
@@ -103,6 +106,7 @@ async def _simulate(args: argparse.Namespace, key: Path, ledger: FileLedger | No
             seed=args.seed,
             manner=manner_of(args),
             watchers=args.watchers,
+            parser=args.parser,
         ),
         clock,
         ledger,

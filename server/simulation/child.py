@@ -58,6 +58,7 @@ class Stage:
     takes: list[Take] | None
     """Where sets are kept to time their reps; None keeps none."""
     patience_s: float = 30.0
+    parser: str = "default"
     """How long a lost connection is sought again."""
     ends_at: float | None = None
     """Monotonic seconds after which no repetition is begun; None plays for ever."""
@@ -116,6 +117,7 @@ class Child:
                 ack_latency=self.row.ack,
                 http=self._stage.http,
                 patience_s=self._stage.patience_s,
+                parser=self._stage.parser,
             )
             self._player = player
             try:

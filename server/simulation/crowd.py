@@ -55,6 +55,8 @@ class Script:
     time_reps: bool = True
     patience_s: float = 30.0
     """How long a lost connection is sought again; 0 counts every loss as an error."""
+    parser: str = "default"
+    """Of everybody's packets; one of `line.PARSERS`."""
 
 
 class Crowd:
@@ -214,6 +216,7 @@ class Crowd:
                     opened=self._opened,
                     takes=self._takes,
                     patience_s=script.patience_s,
+                    parser=script.parser,
                 )
                 yield stage
 
@@ -270,6 +273,7 @@ class Crowd:
                 views=self.views,
                 http=stage.http,
                 patience_s=self._script.patience_s,
+                parser=self._script.parser,
                 ended=functools.partial(self._watcher_left, n),
             )
             self._watchers.append(watcher)

@@ -3,7 +3,7 @@
 The protocol is spelled out here, on a bare WebSocket, because a reference says what goes over the
 wire; any Socket.IO library does the same. Text frames begin with a digit of Engine.IO: `0` open,
 `2` ping (answer `3`), `4` a Socket.IO packet. Bytes among the arguments of an event follow it as
-binary frames of their own.
+binary frames of their own. With the msgpack parser a packet is one binary frame.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import aiohttp
+from socketio import msgpack_packet
 from socketio import packet as sio
 
 CONNECT_S = 5.0
@@ -25,6 +26,8 @@ SILENCE_S = 20.0
 LEAVE_S = 1.0
 """How long a farewell may take, seconds."""
 CLIENT = {"app": "gemgem-simulate", "version": "1", "platform": "python"}
+PARSERS = {"default": sio.Packet, "msgpack": msgpack_packet.MsgPackPacket}
+"""Parsers a line can speak; the server answers each in its own."""
 REASONS = ("draining", "superseded", "revoked", "closed")
 """Events that say why before the server closes."""
 
@@ -57,7 +60,12 @@ class Line:
     """
 
     def __init__(
-        self, url: str, token: str, namespace: str, http: aiohttp.ClientSession | None = None
+        self,
+        url: str,
+        token: str,
+        namespace: str,
+        http: aiohttp.ClientSession | None = None,
+        parser: str = "default",
     ) -> None:
         """Prepare a connection; nothing is sent before `connect`.
 
@@ -65,7 +73,9 @@ class Line:
             url: the server, such as `http://127.0.0.1:8080`.
             token: an access token whose role may use the namespace.
             http: an open session to share between many connections.
+            parser: one of `PARSERS`.
         """
+        self._packet = PARSERS[parser]
         self.url = url
         self.welcome: dict[str, Any] = {}
         """The first thing the server says: its protocol, its limits, its time."""
@@ -140,8 +150,8 @@ class Line:
         opening = json.loads((await self._ws.receive_str())[1:])
         self._silence_s = (opening["pingInterval"] + opening["pingTimeout"]) / 1000
         auth = {"token": self._token, "client": CLIENT}
-        joining = sio.Packet(sio.CONNECT, namespace=self._namespace, data=auth)
-        await self._ws.send_str(f"4{joining.encode()}")
+        joining = self._packet(sio.CONNECT, namespace=self._namespace, data=auth)
+        await _send(self._ws, joining)
         self._reading = asyncio.create_task(self._read(self._ws))
 
     async def disconnect(self) -> None:
@@ -211,20 +221,14 @@ class Line:
         if answered is not None:
             number = self._ids = self._ids + 1
             self._answers[number] = answered
-        packet = sio.Packet(
+        packet = self._packet(
             sio.EVENT, namespace=self._namespace, id=number, data=[event, *arguments]
         )
-        parts = packet.encode()
         with contextlib.suppress(aiohttp.ClientError, OSError):
             async with self._sending:  # nothing comes between a packet and its attachments
                 if self._ws is None or self.ended is not None:
                     return
-                if isinstance(parts, str):
-                    await self._ws.send_str(f"4{parts}")
-                    return
-                await self._ws.send_str(f"4{parts[0]}")
-                for part in parts[1:]:
-                    await self._ws.send_bytes(part)
+                await _send(self._ws, packet)
 
     async def _read(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         reason = "the server closed the connection"
@@ -236,7 +240,8 @@ class Line:
                         if not await self._on_text(ws, message.data):
                             break
                     elif message.type is aiohttp.WSMsgType.BINARY:
-                        self._on_attachment(message.data)
+                        if not self._on_binary(message.data):
+                            break
                     else:
                         break
         except TimeoutError:
@@ -262,13 +267,17 @@ class Line:
             return True
         return self._on_packet(packet)
 
-    def _on_attachment(self, data: bytes) -> None:
+    def _on_binary(self, data: bytes) -> bool:
+        """Handle a binary frame; False when it ends the connection."""
+        if not self._packet.uses_binary_events:
+            return self._on_packet(self._packet(encoded_packet=data))
         packet = self._partial
         if packet is None:
             raise ValueError("an attachment that nobody announced")
         if packet.add_attachment(data):
             self._partial = None
-            self._on_packet(packet)
+            return self._on_packet(packet)
+        return True
 
     def _on_packet(self, packet: sio.Packet) -> bool:
         match packet.packet_type:
@@ -314,6 +323,15 @@ class Line:
                 asked.set_exception(LineLostError(reason))
         told, self._when_ended = self._when_ended, _nothing
         told()
+
+
+async def _send(ws: aiohttp.ClientWebSocketResponse, packet: sio.Packet) -> None:
+    parts = packet.encode()
+    for part in parts if isinstance(parts, list) else [parts]:
+        if isinstance(part, str):
+            await ws.send_str(f"4{part}")
+        else:
+            await ws.send_bytes(part)
 
 
 def _nothing() -> None:

@@ -80,6 +80,7 @@ class Link:
         down: Callable[[], None],
         given_up: Callable[[Exception], None],
         patience_s: float = PATIENCE_S,
+        parser: str = "default",
     ) -> None:
         """Prepare; nothing is sent before `connect`.
 
@@ -91,7 +92,8 @@ class Link:
             given_up: told, once, that there will be no other line, and why.
             patience_s: how long after a loss another line is sought; 0 ends with the first loss.
         """
-        self.line = Line(urls[0], "", namespace, http)
+        self._parser = parser
+        self.line = Line(urls[0], "", namespace, http, parser)
         self.over: Exception | None = None
         """Why there will be no other line."""
         self.losses = 0
@@ -177,7 +179,7 @@ class Link:
         self._place += 1
         token = self._token if isinstance(self._token, str) else self._token()
         await self.line.disconnect()
-        line = self.line = Line(url, token, self._namespace, self._http)
+        line = self.line = Line(url, token, self._namespace, self._http, self._parser)
         line.on("draining", self._on_draining)
         self._wire(line)
         try:

@@ -62,6 +62,7 @@ class Player:
         ack_latency: Latencies | None = None,
         http: aiohttp.ClientSession | None = None,
         patience_s: float | None = None,
+        parser: str = "default",
     ) -> None:
         """Prepare a player; nothing is sent before `connect`.
 
@@ -77,6 +78,7 @@ class Player:
             http: an open session to share between many players.
             patience_s: how long after a loss another connection is sought; 0 ends with the first.
                 By default as long as the server keeps a session without one.
+            parser: of the packets; one of `line.PARSERS`.
         """
         self._clock = clock
         self._ledger = ledger
@@ -110,6 +112,7 @@ class Player:
             down=self.outbox.rest,
             given_up=self.outbox.end,
             patience_s=PATIENCE_S if patience_s is None else patience_s,
+            parser=parser,
         )
 
     @property

@@ -104,6 +104,7 @@ class Watcher:
         http: aiohttp.ClientSession | None = None,
         patience_s: float = PATIENCE_S,
         ended: Callable[[str], None] | None = None,
+        parser: str = "default",
     ) -> None:
         """Prepare a watcher; nothing is sent before `connect`.
 
@@ -111,6 +112,7 @@ class Watcher:
             sightings: filled by the players of this process.
             views: where to count; a new one by default.
             ended: told, once, when there will be no other connection, and why.
+            parser: of the packets; one of `line.PARSERS`.
         """
         self._clock = clock
         self._sightings = sightings
@@ -141,6 +143,7 @@ class Watcher:
             down=_nothing,
             given_up=self._on_given_up,
             patience_s=patience_s,
+            parser=parser,
         )
 
     @property

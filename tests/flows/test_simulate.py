@@ -88,16 +88,18 @@ def _script(url: str, key: Path, seconds: float | None, **changes: object) -> Sc
     return Script(manner=manner, **{**script, **changes})  # type: ignore[arg-type]  # by keyword
 
 
+@pytest.mark.parametrize("parser", ["default", "msgpack"])
 async def test_children_play_watchers_see_and_nothing_is_lost(
     served: Served,
     key: Path,
     mongo: Mongo,
     tmp_path: Path,
     commanded: Commanded,
+    parser: str,
 ) -> None:
     repo = PlayRepo(mongo.database)
     path = tmp_path / "ledger.jsonl"
-    script = _script(served.url, key, 5.0, watchers=2, watch_all=True)
+    script = _script(served.url, key, 5.0, watchers=2, watch_all=True, parser=parser)
     with FileLedger(path, SystemClock()) as ledger:
         crowd = Crowd(script, SystemClock(), ledger)
         await crowd.run()
