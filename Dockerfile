@@ -5,7 +5,7 @@
 FROM node:22-bookworm-slim AS page
 WORKDIR /app/web
 COPY web/package.json web/package-lock.json web/.npmrc ./
-RUN npm ci --ignore-scripts
+RUN npm ci --ignore-scripts --omit=dev
 
 FROM python:3.11-slim-bookworm AS packages
 COPY requirements/base.txt /tmp/base.txt

@@ -25,10 +25,18 @@ def script() -> list[str]:
     return [node(), str(SCRIPTS / "session.mjs")]
 
 
+@pytest.fixture(params=["lean", "stock"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Serve the client through each transport."""
+    return str(request.param)
+
+
+@pytest.mark.parametrize("parser", ["default", "msgpack"])
 async def test_the_official_client_plays_and_watches_a_session(
-    script: list[str], served: Served
+    script: list[str], served: Served, parser: str
 ) -> None:
     plan, reps = _plan(served)
+    plan["parser"] = parser
     told = await _run(script, plan)
     sent = len(plan["frames"])
     seen = told["seen"]

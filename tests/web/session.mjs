@@ -3,8 +3,10 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
-const { io } = createRequire(new URL("../../web/package.json", import.meta.url))("socket.io-client");
+const need = createRequire(new URL("../../web/package.json", import.meta.url));
+const { io } = need("socket.io-client");
 const plan = JSON.parse(readFileSync(0, "utf8"));
+const parser = plan.parser === "msgpack" ? need("socket.io-msgpack-parser") : undefined;
 const seen = {
   acks: [], scores: [], peaks: [], reps: [], gaps: [], refused: [],
   feeds: 0, feedBytes: 0, feedReps: [], offsets: [],
@@ -15,6 +17,7 @@ const connect = (namespace, token) =>
     transports: ["websocket"],
     forceNew: true,
     reconnection: false,
+    ...(parser ? { parser } : {}),
     auth: { token, client: { app: "test", version: "1", platform: "node" } },
   });
 
