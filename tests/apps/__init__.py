@@ -1,0 +1,1 @@
+"""Small applications on the product's own parts, for tests from outside."""
