@@ -109,7 +109,7 @@ class Endpoint:
             child_id,
             Visit(
                 purpose=purpose,
-                what=self._name,
+                what=self._route.name,
                 reason=call.reason,
                 address=call.address,
                 request_id=call.request_id,
