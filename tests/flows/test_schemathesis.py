@@ -6,10 +6,8 @@ The routes are read from the document the server serves: one that is added is tr
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 from config.settings import Settings
 from handlers.rest.tables import ROUTES
@@ -26,7 +24,6 @@ CONFIG = """
 not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", 503]
 """
 """503 is what a part that is away looks like: here the services of other companies."""
-NOWHERE = "http://127.0.0.1:9"
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -64,27 +61,6 @@ async def tried(served: Served, tmp_path: Path) -> tuple[int, str]:
     out, _ = await process.communicate()
     assert process.returncode is not None
     return process.returncode, out.decode()
-
-
-def alone(part: BaseModel) -> BaseModel:
-    """Return settings that name no address outside: what they named is away."""
-    update: dict[str, Any] = {}
-    for name in type(part).model_fields:
-        value = getattr(part, name)
-        if isinstance(value, BaseModel):
-            update[name] = alone(value)
-        elif isinstance(value, str) and value.startswith("https://"):
-            update[name] = NOWHERE
-    return part.model_copy(update=update)
-
-
-@pytest.fixture
-def unlimited(settings: Settings) -> Settings:
-    """Return settings whose rates nobody reaches, for a server that reaches nobody outside."""
-    rate = dict.fromkeys(type(settings.rate).model_fields, 1_000_000)
-    own = alone(settings)
-    assert isinstance(own, Settings)
-    return own.model_copy(update={"rate": settings.rate.model_copy(update=rate)})
 
 
 @pytest.mark.timeout(180)
