@@ -87,8 +87,8 @@ def some(parameter: Parameter) -> str:
     """Return a value that a path parameter takes."""
     schema = parameter.adapter.json_schema()
     if "const" in schema or "enum" in schema:
-        return str(schema.get("const", schema.get("enum", ("",))[0]))
-    return "1" if schema.get("type") == "integer" else "some-id"
+        return str(schema.get("const") or schema["enum"][0])
+    return "1" * 12
 
 
 async def outcome(http: aiohttp.ClientSession, served: Served, row: Route, who: Caller) -> str:
