@@ -66,15 +66,14 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        code = _CODES.get(error.status, ErrorCode.INVALID)
-        response = _refusal(request, AppError(code, error.reason), error.status)
+        other = ErrorCode.INVALID if error.status < 500 else ErrorCode.INTERNAL
+        response = _refusal(request, AppError(_CODES.get(error.status, other), error.reason))
         if hdrs.ALLOW in error.headers:
             response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
         return response
     except Exception as error:
         where = f"{request.get(ROUTE, request.method)} ({request[REQUEST_ID]})"
-        known = as_refusal(error, where)
-        return _refusal(request, known, known.status)
+        return _refusal(request, as_refusal(error, where))
 
 
 def _check_body(request: web.Request) -> None:
@@ -86,11 +85,11 @@ def _check_body(request: web.Request) -> None:
         raise AppError(ErrorCode.INVALID, "Send the request body without a Content-Encoding.")
 
 
-def _refusal(request: web.Request, error: AppError, status: int) -> web.Response:
+def _refusal(request: web.Request, error: AppError) -> web.Response:
     language = preferred(request.headers.get("Accept-Language"))
     body = rest_body(error, language, request[REQUEST_ID])
     headers = {**rest_headers(error), "Content-Language": language, "Vary": "Accept-Language"}
-    return web.json_response(body, status=status, headers=headers)
+    return web.json_response(body, status=error.status, headers=headers)
 
 
 def _share(request: web.Request, response: web.StreamResponse, allowed: frozenset[str]) -> None:

@@ -29,6 +29,7 @@ class Endpoint:
 
     def __init__(self, route: Route, deps: Deps) -> None:
         self._route = route
+        self._name = route.name
         self._deps = deps
         self._proxies = networks(deps.settings.http.proxies)
 
@@ -39,7 +40,7 @@ class Endpoint:
             AppError: the refusal; the middleware gives it its form.
         """
         route = self._route
-        request[ROUTE] = route.name
+        request[ROUTE] = self._name
         call = await self._admitted(request)
         signature = route.signature
         given: dict[str, Any] = {
@@ -77,13 +78,13 @@ class Endpoint:
             request.remote, request.headers.getall("X-Forwarded-For", ()), self._proxies
         )
         await deps.gate.pass_or_refuse(
-            route.name, route.limit, address=address, account=who.user_id if who else None
+            self._name, route.limit, address=address, account=who.user_id if who else None
         )
         if refused is not None:
             raise refused
         call = PublicCall(
             deps=deps,
-            route=route.name,
+            route=self._name,
             request_id=request[REQUEST_ID],
             address=address,
             language=preferred(request.headers.get("Accept-Language")),
@@ -124,7 +125,7 @@ class Endpoint:
         self, request: web.Request, call: PublicCall, given: dict[str, Any], raw: bytes
     ) -> web.Response:
         """Do what a request with an `Idempotency-Key` asks for, unless it was done before."""
-        asked = _asked(request, call, self._route, raw)
+        asked = _asked(request, call, raw)
         answers = self._deps.answers
         turn = await answers.begin(asked)
         if isinstance(turn, Kept):
@@ -154,7 +155,7 @@ class Endpoint:
         return web.Response(status=kept.status, body=kept.body, content_type=JSON, charset="utf-8")
 
 
-def _asked(request: web.Request, call: PublicCall, route: Route, raw: bytes) -> Asked:
+def _asked(request: web.Request, call: PublicCall, raw: bytes) -> Asked:
     key = request.headers["Idempotency-Key"]
     if not _KEY.fullmatch(key):
         raise AppError(
@@ -164,4 +165,4 @@ def _asked(request: web.Request, call: PublicCall, route: Route, raw: bytes) -> 
     who = call.who.user_id if isinstance(call, Call) else ""
     parts = (request.path_qs.encode(), raw)
     digest = hashlib.sha256(b"".join(len(p).to_bytes(8, "big") + p for p in parts)).hexdigest()
-    return Asked(principal=who, route=route.name, key=key, digest=digest)
+    return Asked(principal=who, route=call.route, key=key, digest=digest)

@@ -1,5 +1,6 @@
 """Reading a request: each part validated, each fault named with where it is."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -58,6 +59,7 @@ def read_query(model: type[Query] | None, request: web.Request) -> Query | None:
         raise refusal(error, "query") from error
 
 
+@functools.cache
 def _list_names(model: type[Query]) -> frozenset[str]:
     properties: Mapping[str, Any] = model.model_json_schema(by_alias=True)["properties"]
     return frozenset(name for name, one in properties.items() if one.get("type") == "array")

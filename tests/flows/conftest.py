@@ -2,13 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from config.settings import Settings
 from models.db import Mongo
 from models.play.repo import PlayRepo
 from tests.serving import Served, serving, settings_of
+
+NOWHERE = "http://127.0.0.1:9"
 
 
 @pytest.fixture
@@ -63,3 +67,24 @@ async def repo_of() -> AsyncIterator[Callable[[Settings], PlayRepo]]:
 def repo(settings: Settings, repo_of: Callable[[Settings], PlayRepo]) -> PlayRepo:
     """Read what the test's server has stored."""
     return repo_of(settings)
+
+
+def alone(part: BaseModel) -> BaseModel:
+    """Return settings that name no address outside: what they named is away."""
+    update: dict[str, Any] = {}
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if isinstance(value, BaseModel):
+            update[name] = alone(value)
+        elif isinstance(value, str) and value.startswith("https://"):
+            update[name] = NOWHERE
+    return part.model_copy(update=update)
+
+
+@pytest.fixture
+def unlimited(settings: Settings) -> Settings:
+    """Return settings whose rates nobody reaches, for a server that reaches nobody outside."""
+    rate = dict.fromkeys(type(settings.rate).model_fields, 1_000_000)
+    own = alone(settings)
+    assert isinstance(own, Settings)
+    return own.model_copy(update={"rate": settings.rate.model_copy(update=rate)})

@@ -17,8 +17,13 @@ from models.errors import AppError, ErrorCode
 from tests.handlers.routing.sample import Notes
 from tests.serving import Served, serving
 
-TRIED = 12
+TRIED = 8
 """Requests made up for each route, besides those at the edges of its schema."""
+CONFIG = """
+[checks]
+not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", 503]
+"""
+"""503 is what a part that is away looks like: here the services of other companies."""
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -35,6 +40,7 @@ EVERYBODY = (Role.GUARDIAN, Role.THERAPIST, Role.ADMIN, Role.SERVICE)
 
 async def tried(served: Served, tmp_path: Path) -> tuple[int, str]:
     """Let schemathesis loose on the server; return its exit status and what it found."""
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
     token = served.token(Role.GUARDIAN, "*", roles=EVERYBODY, scope="notes:read")
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("schemathesis")),
@@ -57,14 +63,7 @@ async def tried(served: Served, tmp_path: Path) -> tuple[int, str]:
     return process.returncode, out.decode()
 
 
-@pytest.fixture
-def unlimited(settings: Settings) -> Settings:
-    """Return settings whose rates nobody reaches."""
-    rate = dict.fromkeys(type(settings.rate).model_fields, 1_000_000)
-    return settings.model_copy(update={"rate": settings.rate.model_copy(update=rate)})
-
-
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 async def test_no_request_is_answered_otherwise_than_documented(
     unlimited: Settings, tmp_path: Path
 ) -> None:
@@ -73,7 +72,7 @@ async def test_no_request_is_answered_otherwise_than_documented(
     assert status == 0, found
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 async def test_a_code_that_is_not_declared_is_found(unlimited: Settings, tmp_path: Path) -> None:
     routes = Routes("/v1", tag="broken")
 

@@ -85,7 +85,7 @@ async def test_what_it_prints_is_what_the_other_commands_need(tmp_path: Path) ->
         headers = {"Authorization": f"Bearer {token.strip()}"}
         url = f"{env['GEMGEM_URL']}/v1/children/kid/results"
         async with aiohttp.ClientSession(headers=headers) as http, http.get(url) as answer:
-            assert [r["sessionId"] for r in (await answer.json())["results"]] == [session_id]
+            assert [r["sessionId"] for r in (await answer.json())["items"]] == [session_id]
         server.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(server.wait(), 20) == 0
 

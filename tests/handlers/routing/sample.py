@@ -120,7 +120,7 @@ class Notes:
 
         @routes.get(
             "/children/{child_id}/notes",
-            policy=Policy({Role.GUARDIAN, Role.CHILD, Role.ADMIN}, child="child_id"),
+            policy=Policy({Role.GUARDIAN, Role.ADMIN}, child="child_id"),
         )
         async def notes_of_child(call: Call, child_id: ChildId) -> Heard:
             """Count what is written of a child."""
