@@ -60,10 +60,14 @@ class Appender:
                 await self._engine.due.wait()
             self._engine.due.clear()
             self._idle.clear()
-            time_us = self._clock.time_us()
-            self._held += [(s, s.cut(time_us)) for s in self._engine.take_due()]
-            if self._held:
-                await self._land()
+            await self.append_due()
+
+    async def append_due(self) -> None:
+        """Append what is due now, after what is still without an answer."""
+        time_us = self._clock.time_us()
+        self._held += [(s, s.cut(time_us)) for s in self._engine.take_due()]
+        if self._held:
+            await self._land()
 
     async def settle(self) -> None:
         """Wait until nothing is left to append."""
