@@ -91,17 +91,20 @@ class Appender:
                 await asyncio.sleep(BACKOFF_S[min(attempts, len(BACKOFF_S) - 1)])
                 attempts += 1
         held, self._held = self._held, []
-        for (session, append), answer in zip(held, answers, strict=True):
-            self._apply(session, append, answer)
+        landed = [
+            session
+            for (session, append), answer in zip(held, answers, strict=True)
+            if self._landed(session, append, answer)
+        ]
+        self._engine.tell_marks(landed)
 
-    def _apply(self, session: Session, append: Append, answer: Answer) -> None:
+    def _landed(self, session: Session, append: Append, answer: Answer) -> bool:
         done = answer.taken is Taken.TAKEN or (
             answer.taken in (Taken.MOVED, Taken.SEALED) and answer.last == append.last
         )
         if done:
             session.landed()
-            self._engine.mark(session)
-            return
+            return True
         log.warning("session %s: append refused as %s", session.id, answer.taken)
         if session.player is not None:
             if answer.taken is Taken.FENCED:
@@ -111,24 +114,26 @@ class Appender:
                 error = AppError(ErrorCode.BUSY, "Resume the session.", retry_ms=200)
                 session.player.end("closed", error)
         self._engine.remove(session)
+        return False
 
     def _heard(self, raw: bytes) -> None:
-        for session_id, stored in msgpack.unpackb(raw).items():
-            self._store(session_id, stored)
+        self._store(msgpack.unpackb(raw))
 
-    def _store(self, session_id: str, stored: int) -> None:
-        session = self._engine.sessions.get(session_id)
-        if session is not None and stored > session.stored:
-            session.stored = stored
-            self._engine.mark(session)
+    def _store(self, marks: dict[str, int]) -> None:
+        moved = []
+        for session_id, stored in marks.items():
+            session = self._engine.sessions.get(session_id)
+            if session is not None and stored > session.stored:
+                session.reached(stored)
+                moved.append(session)
+        self._engine.tell_marks(moved)
 
     async def run_refresh(self) -> None:
         """Read the stored marks of the sessions that lag, now and then."""
         while True:
             await asyncio.sleep(REFRESH_S)
             lagging = [s.id for s in self._engine.sessions.values() if s.stored < s.buffered]
-            for session_id, stored in (await self._buffer.read_stored(lagging)).items():
-                self._store(session_id, stored)
+            self._store(await self._buffer.read_stored(lagging))
 
     async def run_snapshots(self) -> None:
         """Keep the scoring state of open sets for whoever takes them over, for ever."""

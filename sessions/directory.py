@@ -45,7 +45,7 @@ class Directory:
         await self._redis.delete(self._keys.live(self._node))
 
     async def _publish(self) -> None:
-        mine = [self._engine.summary(s) for s in self._engine.open_sessions()]
+        mine = self._engine.summaries()
         pipe = self._redis.pipeline(transaction=False)
         until = self._clock.time_us() / 1e6 + NODE_LEASE_S
         pipe.zadd(self._keys.nodes(), {self._node: until})
@@ -61,10 +61,7 @@ class Directory:
         names = await self._redis.zrangebyscore(self._keys.nodes(), now, "+inf")
         nodes = [name.decode() for name in names if isinstance(name, bytes)]
         others = [n for n in nodes if n != self._node]
-        live = {
-            s.id: {**self._engine.summary(s), "node": self._node}
-            for s in self._engine.open_sessions()
-        }
+        live = {s["session_id"]: {**s, "node": self._node} for s in self._engine.summaries()}
         if others:
             pipe = self._redis.pipeline(transaction=False)
             for other in others:

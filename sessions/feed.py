@@ -1,6 +1,6 @@
 """The feed: what watchers see of a session. Derived, may be thinned, the newest wins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -93,7 +93,7 @@ class FeedHub:
         self,
         session_id: str,
         frames: bytes,
-        told: list[dict[str, Any]],
+        told: Sequence[dict[str, Any]],
         score: dict[str, Any] | None,
     ) -> None:
         """Send a frame message with the peaks and repetitions it completed."""

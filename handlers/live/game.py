@@ -21,8 +21,9 @@ from handlers.live.protocol import (
 )
 from models.accounts.records import Principal, Role
 from models.errors import AppError, ErrorCode
+from sessions.answers import Reply
 from sessions.catalogue import catalogue
-from sessions.session import Message, Reply, Session
+from sessions.session import Message, Session
 from sessions.views import resumed_state
 
 MAX_SEQ = 2**53
@@ -179,8 +180,7 @@ class GameNamespace(LiveNamespace[Player]):
     def _offer(self, session: Session, message: Message, size: int, reply: Reply | None) -> None:
         wait = self.deps.settings.live.close_seconds
         deadline = self.deps.clock.monotonic() + wait
-        if session.offer(message, size, reply, deadline):
-            self.deps.engine.touch(session)
+        session.offer(message, size, reply, deadline)
 
     def _clock(self, _: Player, asked: ClockAsk, reply: Callable[..., None]) -> None:
         reply({"t_us": asked.t_us, "server_us": self.deps.clock.time_us()})

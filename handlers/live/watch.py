@@ -13,8 +13,8 @@ from handlers.live.protocol import Nothing, WatchJoin, WatchLeave
 from models.accounts.records import Principal, Role
 from models.children.access import access_child, may_reach
 from models.errors import AppError, ErrorCode
+from sessions.answers import busy_error
 from sessions.feed import FeedItem, Joined, Thinner
-from sessions.session import busy_error
 
 LIST_SECONDS = 1.0
 PULSE_SECONDS = 0.02

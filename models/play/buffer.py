@@ -41,7 +41,7 @@ class Append:
     first: int
     last: int
     seal: bool
-    items: tuple[Item, ...]
+    items: Sequence[Item]
     stored: int = -1
     """What the owner knows to be in MongoDB: `last` never lies below it."""
 

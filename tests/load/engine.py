@@ -7,7 +7,6 @@ fast as they are done. Figures are CPU time of this thread.
 """
 
 import argparse
-import asyncio
 import gc
 import json
 import time
@@ -122,9 +121,7 @@ class Play:
         self._redis = redis
         self._limits = live
         self.hub = FeedHub()
-        self.engine = Engine(
-            catalogue=catalogue(), hub=self.hub, clock=self.clock, limits=live
-        )
+        self.engine = Engine(catalogue=catalogue(), hub=self.hub, clock=self.clock, limits=live)
         ttl = store.session_ttl_seconds
         self.ownership = Ownership(redis, self.keys, ttl, self.clock)
         self.appender = Appender(
@@ -146,8 +143,8 @@ class Play:
         await self.appender.start()
         for n in range(self.sessions):
             document = {
-                "_id": f"s_{n:020d}", "child_id": f"child-{n}", "opened_by": "bench", "kind": "free",
-                "schedule_id": None, "space": "world", "fps": 30.0, "opened_us": 0,
+                "_id": f"s_{n:020d}", "child_id": f"child-{n}", "opened_by": "bench",
+                "kind": "free", "schedule_id": None, "space": "world", "fps": 30.0, "opened_us": 0,
             }  # fmt: skip
             opened = opened_of(document, Therapy(), "")
             item = session_item(opened.session_id, document)
@@ -160,7 +157,6 @@ class Play:
             start = {"set_no": 1, "motion": "fist", "side": "right", "asked_reps": 20}
             start |= {"asked_hold_s": None, "guide_t0_us": 300_000, "difficulty": None}
             session.offer(Message(0, "set:start", start), 256, None, 0.0)
-            self.engine.touch(session)
             if n % WATCHED == 0:
                 self.engine.watch(session.id, self.ear)
         self.engine.tick()
@@ -195,12 +191,9 @@ class Play:
                 await self._store()
 
     def _offer(self, batch: list[tuple[Session, bytes]]) -> None:
-        touch = self.engine.touch
         begin = time.thread_time()
         for session, payload in batch:
-            message = Message(session.expected, "frames", payload)
-            if session.offer(message, len(payload), None, 0.0):
-                touch(session)
+            session.offer_frames(session.expected, payload)
         self.spent["offer"] += time.thread_time() - begin
         self.frames += len(batch)
 
@@ -264,7 +257,6 @@ async def measured(sizes: tuple[int, ...] = SIZES, seconds: float = 6.0) -> dict
             play = Play(redis, f"bench{size}", size)
             await play.open()
             gc.collect()
-            # The small levels have few frames: they play longer, so that the medians mean something.
             await play.run(made, seconds)
             found[str(size)] = play.told()
     return found
