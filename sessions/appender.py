@@ -64,10 +64,14 @@ class Appender:
 
     async def append_due(self) -> None:
         """Append what is due now, after what is still without an answer."""
+        watch = metrics.Stopwatch()
         time_us = self._clock.time_us()
         self._held += [(s, s.cut(time_us)) for s in self._engine.take_due()]
+        watch.lap("append")
+        metrics.APPENDING.set(len(self._held))
         if self._held:
             await self._land()
+            metrics.APPENDING.set(0)
 
     async def settle(self) -> None:
         """Wait until nothing is left to append."""
@@ -90,6 +94,7 @@ class Appender:
                     log.warning("Redis does not take appends (%s); trying again", error)
                 await asyncio.sleep(BACKOFF_S[min(attempts, len(BACKOFF_S) - 1)])
                 attempts += 1
+        watch = metrics.Stopwatch()
         held, self._held = self._held, []
         landed = [
             session
@@ -97,6 +102,7 @@ class Appender:
             if self._landed(session, append, answer)
         ]
         self._engine.tell_marks(landed)
+        watch.lap("ack")
 
     def _landed(self, session: Session, append: Append, answer: Answer) -> bool:
         done = answer.taken is Taken.TAKEN or (
@@ -120,6 +126,7 @@ class Appender:
         self._store(msgpack.unpackb(raw))
 
     def _store(self, marks: dict[str, int]) -> None:
+        watch = metrics.Stopwatch()
         moved = []
         for session_id, stored in marks.items():
             session = self._engine.sessions.get(session_id)
@@ -127,6 +134,7 @@ class Appender:
                 session.reached(stored)
                 moved.append(session)
         self._engine.tell_marks(moved)
+        watch.lap("ack")
 
     async def run_refresh(self) -> None:
         """Read the stored marks of the sessions that lag, now and then."""

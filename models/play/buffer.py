@@ -9,6 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from config import metrics
 from config.clock import Clock
 from models.play import scripts
 from models.play.keys import PlayKeys
@@ -74,7 +75,9 @@ class PlayBuffer:
 
         At most one `Append` a session. Answers are in the order of `appends`.
         """
+        watch = metrics.Stopwatch()
         calls = self._calls(appends)
+        watch.lap("append")
         try:
             replies = await self._run(calls)
         except NoScriptError:
