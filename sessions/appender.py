@@ -101,7 +101,7 @@ class Appender:
             for (session, append), answer in zip(held, answers, strict=True)
             if self._landed(session, append, answer)
         ]
-        self._engine.tell_marks(landed)
+        self._engine.marks_moved(landed)
         watch.lap("ack")
 
     def _landed(self, session: Session, append: Append, answer: Answer) -> bool:
@@ -133,7 +133,7 @@ class Appender:
             if session is not None and stored > session.stored:
                 session.reached(stored)
                 moved.append(session)
-        self._engine.tell_marks(moved)
+        self._engine.marks_moved(moved)
         watch.lap("ack")
 
     async def run_refresh(self) -> None:

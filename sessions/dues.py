@@ -33,7 +33,7 @@ class Dues:
         self._ready.pop(session, None)
 
     def note(self, session: Session) -> None:
-        """Take note of what a session holds since this tick."""
+        """Take note of what a session holds now."""
         if session.urgent:
             self._ready[session] = None
         elif session.holds:
@@ -57,10 +57,10 @@ class Dues:
         for session in list(self._ready):
             if len(taken) == AT_ONCE:
                 break
-            if session.inflight is None:
-                del self._ready[session]
-                if session.holds:
-                    taken.append(session)
+            del self._ready[session]
+            # One with an append under way is noted again when that has landed.
+            if session.inflight is None and session.holds:
+                taken.append(session)
         return taken
 
     def __bool__(self) -> bool:

@@ -104,8 +104,11 @@ class Engine:
         if session.set is not None:
             self._batch.close(session.set.slot)
             session.set = None
-        self.sessions.pop(session.id, None)
-        self._hub.drop(session.id)
+        # It may be back already, taken up anew: that one is another, and stays.
+        if self.sessions.get(session.id) is session:
+            del self.sessions[session.id]
+            self._hub.drop(session.id)
+        session.woken = []  # whatever its connection still sends wakes nobody
         self._dues.leave(session)
         self._marked.pop(session, None)
         metrics.SESSIONS.set(len(self.sessions))
@@ -180,10 +183,14 @@ class Engine:
         """Whether a session still holds something that is not in Redis."""
         return any(s.buffered < s.cursor - 1 or s.inbox for s in self.sessions.values())
 
-    def tell_marks(self, sessions: Iterable[Session]) -> None:
-        """Tell the marks of sessions where one moved: now, or as soon as they may be told again."""
+    def marks_moved(self, sessions: Iterable[Session]) -> None:
+        """Tell marks that moved, now or as soon as they may be told again.
+
+        What a session took meanwhile may be appended from now on.
+        """
         now = self._clock.monotonic()
         for session in sessions:
+            self._dues.note(session)
             if not session.tell_marks(now):
                 self._marked[session] = None
 
