@@ -1,6 +1,7 @@
 """The engine without sockets: who is woken, what is due when, and what becomes of the fenced."""
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -109,18 +110,14 @@ def house() -> House:
     return House()
 
 
-FRAMES = (
-    [m.payload for m in _played.messages(1)]
-    if (
-        _played := play_set(
-            ChildParameters(side="right"),
-            catalogue().motion("fist").definition,
-            reps=1,
-            seed=1,  # type: ignore[union-attr]
-        )
-    )
-    else []
-)
+def _frames() -> list[bytes]:
+    fist = catalogue().motion("fist")
+    assert fist is not None
+    played = play_set(ChildParameters(side="right"), fist.definition, reps=1, seed=1)
+    return [message.payload for message in played.messages(1)]
+
+
+FRAMES = _frames()
 START = {
     "set_no": 1, "motion": "fist", "side": "right", "asked_reps": 1, "asked_hold_s": None,
     "guide_t0_us": 0, "difficulty": None,
@@ -135,9 +132,10 @@ def starting(session: Session) -> None:
 async def test_a_chunk_ends_within_its_time_at_a_turn_of_its_own(house: House) -> None:
     sessions = [house.enter(f"s{n}")[0] for n in range(24)]
     at: dict[str, list[int]] = {session.id: [] for session in sessions}
+    house.tick()
     for tick in range(60):
         for session in sessions:
-            session.offer_frames(session.expected, FRAMES[session.expected])
+            session.offer_frames(session.expected, FRAMES[tick])
         house.tick()
         house.stream.appends.clear()
         await house.appender.append_due()
@@ -145,7 +143,7 @@ async def test_a_chunk_ends_within_its_time_at_a_turn_of_its_own(house: House) -
             at[append.session_id].append(tick)
     turns = round(house.limits.chunk_ms / house.limits.tick_ms - 0.5)
     for ticks in at.values():
-        gaps = {b - a for a, b in zip(ticks, ticks[1:], strict=False)}
+        gaps = {b - a for a, b in itertools.pairwise(ticks)}
         assert gaps == {turns}
     firsts = sorted(ticks[0] for ticks in at.values())
     assert max(firsts.count(tick) for tick in set(firsts)) == len(sessions) // turns
