@@ -15,7 +15,7 @@ class Dues:
 
     def __init__(self, tick_s: float, chunk_s: float) -> None:
         self._tick_s = tick_s
-        self._turns: list[dict[Session, None]] = [{} for _ in range(max(1, int(chunk_s / tick_s)))]
+        self._turns: list[list[Session]] = [[] for _ in range(max(1, int(chunk_s / tick_s)))]
         """The ticks of one chunk: a chunk is never longer, and ends at its session's turn."""
         self._entered = 0
         self._number = 0
@@ -29,15 +29,17 @@ class Dues:
 
     def leave(self, session: Session) -> None:
         """Forget a session."""
-        self._turns[session.turn].pop(session, None)
+        if session.in_turn:
+            self._turns[session.turn].remove(session)
         self._ready.pop(session, None)
 
     def note(self, session: Session) -> None:
         """Take note of what a session holds now."""
         if session.urgent:
             self._ready[session] = None
-        elif session.holds:
-            self._turns[session.turn][session] = None
+        elif not session.in_turn and session.holds:
+            session.in_turn = True
+            self._turns[session.turn].append(session)
 
     def pass_time(self, now: float) -> bool:
         """Go on to the turns that have come; True when something is due."""
@@ -46,8 +48,10 @@ class Dues:
         for passed in range(last + 1, number + 1):
             place = passed % len(self._turns)
             if self._turns[place]:
-                self._ready |= self._turns[place]
-                self._turns[place] = {}
+                for session in self._turns[place]:
+                    session.in_turn = False
+                    self._ready[session] = None
+                self._turns[place] = []
         self._number = number
         return bool(self._ready)
 

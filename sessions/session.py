@@ -118,6 +118,8 @@ class Session:
         """Where the session puts itself when it has something in its inbox: the engine's list."""
         self.turn = 0
         """The engine's tick, of those of one chunk, at which its frames are appended."""
+        self.in_turn = False
+        """Whether that tick will find it."""
         self.shape = b""
         """How a header began that was found good, `SHAPE_BYTES` long, and how long its message was;
         such messages need no other look."""
@@ -187,10 +189,7 @@ class Session:
         if message.seq > self.expected:
             self._tell_gap(reply)
             return False
-        if (
-            message.seq - self.buffered > self._unacked_messages
-            or self._bytes + size > self._unacked_bytes
-        ):
+        if self.full(size):
             self._refuse(message.seq, reply, busy_error())
             return False
         self.expected += 1
@@ -207,6 +206,13 @@ class Session:
             self.inbox.append(message)
         self._wake()
         return True
+
+    def full(self, size: int) -> bool:
+        """Tell whether there is no room for a message of so many bytes."""
+        return (
+            self.expected - self.buffered > self._unacked_messages
+            or self._bytes + size > self._unacked_bytes
+        )
 
     def take_up(self, last: int, stored: int) -> None:
         """Go on after message `last`, as the session was left by another owner."""

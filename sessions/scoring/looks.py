@@ -70,11 +70,13 @@ def _valid_shares(
     """(n,) accepted frames of the last second by those the nominal rate promises, 0..1."""
     fps = np.array([book.plan.fps for book in books])
     now, n, length = state.last_seen[slots], state.frames[slots], state.ring_len[slots]
-    looked_at = np.minimum(np.minimum(np.ceil(2.0 * fps).astype(np.int64), length), n)
+    # More than the rate promises says nothing more: the share ends at 1.
+    looked_at = np.minimum(np.minimum(np.ceil(fps).astype(np.int64), length), n)[:, None]
     back = np.arange(1, int(looked_at.max(initial=0)) + 1)
-    at = (n[:, None] - back) % length[:, None]
+    at = (n % length)[:, None] - back
+    at += (at < 0) * length[:, None]
     recent = state.ring_us[slots[:, None], at] > (now - _SECOND_US)[:, None]
-    valid = (recent & (back <= looked_at[:, None])).sum(axis=1)
+    valid = (recent & (back <= looked_at)).sum(axis=1)
     elapsed = np.minimum((now - state.first_seen[slots]) / 1e6, 1.0)
     share: NDArray[np.float64] = np.minimum(valid / np.maximum(fps * elapsed, 1.0), 1.0)
     return share
