@@ -1,7 +1,6 @@
 """The append script: whole or not at all, only the next number, only from the owner."""
 
 import asyncio
-import dataclasses
 from collections.abc import AsyncIterator
 
 import pytest
@@ -172,7 +171,7 @@ async def test_a_mark_never_lies_below_what_is_stored(
     await redis.hset(keys.session("a"), "last", 1)  # the last second of Redis is lost
     lost = frames("a", 5, 1)
     assert await buffer.append([lost]) == [Answer(Taken.MOVED, 1)]
-    known = dataclasses.replace(lost, stored=4)
+    known = lost._replace(stored=4)
     assert await buffer.append([known]) == [Answer(Taken.TAKEN, 5)]
 
 
