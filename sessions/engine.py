@@ -6,6 +6,7 @@ depends on is therefore its own messages in their order, never the batching.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,7 +25,7 @@ from sessions.session import Session, State
 from sessions.sets import OpenSet, plan_of
 from sessions.views import joined_of, summaries_of
 
-SNAPSHOTS_AT_ONCE = 20
+SNAPSHOTS_AT_ONCE = 10
 """Snapshots made in one go: each takes the loop about a tenth of a millisecond."""
 ROUNDS_S = 0.1
 """How often late answers and finished sessions are looked for."""
@@ -57,6 +58,8 @@ class Engine:
         self._woken: list[Session] = []
         self._marked: dict[Session, None] = {}
         """Sessions whose marks moved too soon after they were told last."""
+        self._snapshots: deque[tuple[float, Session]] = deque()
+        """When each session's next snapshot is due, the earliest first."""
         self._rounds_at = 0.0
 
     # -- sessions
@@ -66,6 +69,8 @@ class Engine:
         self.sessions[session.id] = session
         session.woken = self._woken
         self._dues.enter(session)
+        due = self._clock.monotonic() + self._limits.snapshot_seconds
+        self._snapshots.append((due, session))
         metrics.SESSIONS.set(len(self.sessions))
 
     def adopt(self, session: Session, rebuilt: Rebuilt) -> None:
@@ -86,14 +91,13 @@ class Engine:
         """Return the scoring state of the open sets that are due to be kept, a few at a time."""
         now = self._clock.monotonic()
         taken: list[tuple[Session, bytes]] = []
-        for session in self.sessions.values():
-            if len(taken) >= SNAPSHOTS_AT_ONCE:
-                break
-            if session.set is None or now - session.snapshot_at < self._limits.snapshot_seconds:
+        rounds = self._snapshots
+        while rounds and rounds[0][0] <= now and len(taken) < SNAPSHOTS_AT_ONCE:
+            _, session = rounds.popleft()
+            if self.sessions.get(session.id) is not session:
                 continue
-            fresh = session.snapshot_at == 0.0
-            session.snapshot_at = now
-            if not fresh:
+            rounds.append((now + self._limits.snapshot_seconds, session))
+            if session.set is not None:
                 saved = self._batch.save(session.set.slot)
                 seq, open_set = session.cursor - 1, session.set
                 taken.append((session, pack_snapshot(seq, open_set.set_no, open_set.reps, saved)))

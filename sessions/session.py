@@ -139,7 +139,6 @@ class Session:
         """Where in the period of the scores those of this session come, 0..1."""
         self.advised: str | None = None
         self.detached_at: float | None = None
-        self.snapshot_at = 0.0
         self.sealed_at: float | None = None
         self.result: dict[str, Any] | None = None
         self.urgent = False

@@ -47,8 +47,8 @@ MESSAGES_S = 30
 WATCHED = 5
 """One session in so many is watched."""
 CHILDREN = 24
-STEPS = ("offer", "tick", "append", "marks")
-STAGES = ("decode", "score", "tell", "feed", "control", "append", "ack")
+STEPS = ("offer", "tick", "append", "marks", "snapshots")
+STAGES = ("decode", "score", "tell", "feed", "control", "append", "ack", "snapshot")
 
 
 class _Clock:
@@ -199,6 +199,8 @@ class Play:
             self._offer(batch)
             self._timed("tick", self.engine.tick)
             await self._awaited("append", self.appender.append_due)
+            if tick % 3 == 0:  # every 50 ms or so
+                await self._awaited("snapshots", self.appender.keep_snapshots)
             if tick * period >= stored_at:
                 stored_at += 0.25
                 await self._store()

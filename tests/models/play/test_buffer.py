@@ -177,9 +177,9 @@ async def test_a_mark_never_lies_below_what_is_stored(
 
 async def test_a_snapshot_is_kept_for_the_owner_alone(owners: Ownership) -> None:
     await owners.open("a", "kid", session_of("a"))
-    await owners.keep_snapshot("a", TOKEN - 1, b"old owner")
+    await owners.keep_snapshots([("a", TOKEN - 1, b"old owner")])
     assert await owners.read_snapshot("a") is None
-    await owners.keep_snapshot("a", TOKEN, b"owner")
+    await owners.keep_snapshots([("a", TOKEN, b"owner")])
     assert await owners.read_snapshot("a") == b"owner"
 
 
