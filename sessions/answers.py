@@ -26,6 +26,8 @@ class _Outcome:
 class Answers:
     """What the messages of a session are answered, by their number."""
 
+    __slots__ = ("_outcomes", "owed")
+
     def __init__(self) -> None:
         self.owed = 0
         """Replies that somebody waits for."""

@@ -6,17 +6,24 @@ AT_ONCE = 250
 """Sessions in one append. After an outage all have much to give, and the loop goes on between."""
 
 
+TURN_TICKS = 2
+"""Ticks between two turns: each round trip costs, however little it carries."""
 _GOLDEN = 0.6180339887498949
 """Multiples of it, modulo 1, lie evenly however many there are."""
 
 
 class Dues:
-    """The sessions that hold something, by the tick at which it is due."""
+    """The sessions that hold something, by the turn at which it is due.
+
+    Args:
+        tick_s: the engine's period, seconds.
+        chunk_s: how long frames may wait, seconds.
+    """
 
     def __init__(self, tick_s: float, chunk_s: float) -> None:
-        self._tick_s = tick_s
-        self._turns: list[list[Session]] = [[] for _ in range(max(1, int(chunk_s / tick_s)))]
-        """The ticks of one chunk: a chunk is never longer, and ends at its session's turn."""
+        self._turn_s = TURN_TICKS * tick_s
+        self._turns: list[list[Session]] = [[] for _ in range(max(1, int(chunk_s / self._turn_s)))]
+        """The turns in the time of a chunk: no chunk is longer; it ends at its session's turn."""
         self._entered = 0
         self._number = 0
         self._ready: dict[Session, None] = {}
@@ -43,7 +50,7 @@ class Dues:
 
     def pass_time(self, now: float) -> bool:
         """Go on to the turns that have come; True when something is due."""
-        number = int(now / self._tick_s)
+        number = int(now / self._turn_s)
         last = max(self._number, number - len(self._turns))
         for passed in range(last + 1, number + 1):
             place = passed % len(self._turns)

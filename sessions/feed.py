@@ -139,6 +139,11 @@ class Thinner:
         renew: asks for a fresh snapshot.
     """
 
+    __slots__ = (
+        "_backlog", "_choked_since", "_gap", "_held", "_limit", "_next_at", "_now", "_renew",
+        "_send",
+    )  # fmt: skip
+
     def __init__(
         self,
         send: Callable[[FeedItem], None],

@@ -101,6 +101,16 @@ def opened_of(document: dict[str, Any], therapy: Therapy, resume_token: str) -> 
 class Session:
     """The state of one session. Only the engine's tick changes it, apart from what is offered."""
 
+    # A thousand of them are gone through 50 times a second: what lies together is found sooner.
+    __slots__ = (
+        "_ack_s", "_bytes", "_bytes_cut", "_chunk", "_closing", "_gap_told", "_linger_s",
+        "_pending", "_seal", "_seal_landed", "_unacked_bytes", "_unacked_messages", "advised",
+        "answers", "awake", "buffered", "cursor", "detached_at", "expected", "id", "in_turn",
+        "inbox", "inflight", "last_set_no", "opened", "paused", "player", "recent", "records",
+        "result", "score_at", "score_phase", "sealed_at", "set", "shape", "shape_size", "state",
+        "stored", "token", "told", "told_at", "turn", "urgent", "woken",
+    )  # fmt: skip
+
     def __init__(self, opened: Opened, limits: LiveSettings, token: int) -> None:
         self.opened = opened
         self.id = opened.session_id
@@ -117,9 +127,9 @@ class Session:
         self.woken: list[Session] = []
         """Where the session puts itself when it has something in its inbox: the engine's list."""
         self.turn = 0
-        """The engine's tick, of those of one chunk, at which its frames are appended."""
+        """At which turn, of those in the time of a chunk, its frames are appended."""
         self.in_turn = False
-        """Whether that tick will find it."""
+        """Whether that turn will find it."""
         self.shape = b""
         """How a header began that was found good, `SHAPE_BYTES` long, and how long its message was;
         such messages need no other look."""

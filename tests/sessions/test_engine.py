@@ -17,7 +17,7 @@ from models.play.ownership import Ownership
 from models.therapy.rules import Therapy
 from sessions.appender import Appender
 from sessions.catalogue import catalogue
-from sessions.dues import AT_ONCE
+from sessions.dues import AT_ONCE, TURN_TICKS
 from sessions.engine import Engine
 from sessions.feed import FeedHub
 from sessions.session import Message, Session, State, opened_of
@@ -141,10 +141,10 @@ async def test_a_chunk_ends_within_its_time_at_a_turn_of_its_own(house: House) -
         await house.appender.append_due()
         for append in house.stream.appends:
             at[append.session_id].append(tick)
-    turns = round(house.limits.chunk_ms / house.limits.tick_ms - 0.5)
+    turns = house.limits.chunk_ms // (TURN_TICKS * house.limits.tick_ms)
     for ticks in at.values():
         gaps = {b - a for a, b in itertools.pairwise(ticks)}
-        assert gaps == {turns}
+        assert gaps == {turns * TURN_TICKS}
     firsts = sorted(ticks[0] for ticks in at.values())
     assert max(firsts.count(tick) for tick in set(firsts)) == len(sessions) // turns
 
