@@ -44,6 +44,9 @@ TICK = Histogram(
     "gemgem_tick_seconds", "Work of one tick with messages.", buckets=_SECONDS, registry=REGISTRY
 )
 LOOP_LAG = Gauge("gemgem_loop_lag_seconds", "Lateness of the last tick.", registry=REGISTRY)
+LATENESS = Histogram(
+    "gemgem_tick_late_seconds", "Lateness of every tick.", buckets=_SECONDS, registry=REGISTRY
+)
 APPEND = Histogram(
     "gemgem_append_seconds",
     "Round trip of one append to Redis.",

@@ -131,7 +131,9 @@ class Engine:
         while True:
             await asyncio.sleep(next_at - loop.time())
             now = loop.time()
-            metrics.LOOP_LAG.set(max(0.0, now - next_at))
+            late = max(0.0, now - next_at)
+            metrics.LOOP_LAG.set(late)
+            metrics.LATENESS.observe(late)
             next_at = max(next_at + period, now)
             self.tick()
 
@@ -216,6 +218,12 @@ class Engine:
         offset = self._hub.join(session_id, sink)
         return joined_of(session, self._batch, offset, self._clock.time_us())
 
-    def summaries(self) -> list[dict[str, Any]]:
-        """Return the line of each session that is not sealed in a live list."""
-        return summaries_of(self.open_sessions(), self._batch)
+    def summaries(self, session_ids: Iterable[str] | None = None) -> list[dict[str, Any]]:
+        """Return the lines in a live list of the sessions that are not sealed.
+
+        Of those named, so far as this worker holds them; of all when none are named.
+        """
+        known = self.sessions
+        asked = known if session_ids is None else [i for i in session_ids if i in known]
+        named = [known[session_id] for session_id in asked]
+        return summaries_of([s for s in named if s.state is not State.SEALED], self._batch)

@@ -129,7 +129,7 @@ class WatchNamespace(LiveNamespace[Watcher]):
         who = watcher.who
         if who.roles == {Role.ADMIN} and not asked.reason:
             raise AppError(ErrorCode.FORBIDDEN, "watch:join: an admin gives a `reason`.")
-        summary = (await self._live()).get(asked.session_id)
+        summary = await self._find(asked.session_id)
         if summary is None:
             raise AppError(ErrorCode.NOT_FOUND, "There is no such live session.")
         try:
@@ -161,6 +161,12 @@ class WatchNamespace(LiveNamespace[Watcher]):
         if sink is not None:
             metrics.WATCHERS.dec()
             await self.deps.relay.leave(session_id, sink)
+
+    async def _find(self, session_id: str) -> dict[str, Any] | None:
+        try:
+            return await self.deps.directory.find(session_id)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise busy_error() from error
 
     async def _live(self) -> dict[str, dict[str, Any]]:
         try:

@@ -53,15 +53,13 @@ def advices(state: State, books: Sequence[AnyBook]) -> list[Advice]:
     """How well each hand is tracked now, as far as records tell; silence is not seen here."""
     slots = np.array([book.slot for book in books], np.intp)
     since = np.where(state.begun[slots], state.last_us[slots], state.first_seen[slots])
+    tally = state.tally[slots]
     columns = (
         _valid_shares(state, books, slots).tolist(),
         (state.last_seen[slots] - since >= _MISSING_US).tolist(),
-        state.tally[slots, 1:].tolist(),
+        inverted(tally[:, 1], tally[:, 2]).tolist(),
     )
-    return [
-        Advice(valid, missing, inverted(*bent))
-        for valid, missing, bent in zip(*columns, strict=True)
-    ]
+    return list(map(Advice._make, zip(*columns, strict=True)))
 
 
 def _valid_shares(
