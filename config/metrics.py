@@ -1,5 +1,7 @@
 """Every metric by name. Counters only grow; gauges are read at scrape time."""
 
+import time
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry(auto_describe=True)
@@ -25,10 +27,26 @@ FRAMES = Counter(
     "gemgem_frames", "Frame records scored, by verdict.", ["verdict"], registry=REGISTRY
 )
 REPS = Counter("gemgem_reps", "Repetitions detected.", ["cls"], registry=REGISTRY)
+STAGE = Counter(
+    "gemgem_stage_seconds",
+    "Time that messages took in each stage of their way.",
+    ["stage"],
+    registry=REGISTRY,
+)
+INBOX = Gauge("gemgem_inbox_messages", "Messages taken by the last tick.", registry=REGISTRY)
+UNAPPENDED = Gauge(
+    "gemgem_unappended_sessions", "Sessions that hold messages to be appended.", registry=REGISTRY
+)
+APPENDING = Gauge(
+    "gemgem_appending_sessions", "Sessions in the append that is under way.", registry=REGISTRY
+)
 TICK = Histogram(
     "gemgem_tick_seconds", "Work of one tick with messages.", buckets=_SECONDS, registry=REGISTRY
 )
 LOOP_LAG = Gauge("gemgem_loop_lag_seconds", "Lateness of the last tick.", registry=REGISTRY)
+LATENESS = Histogram(
+    "gemgem_tick_late_seconds", "Lateness of every tick.", buckets=_SECONDS, registry=REGISTRY
+)
 APPEND = Histogram(
     "gemgem_append_seconds",
     "Round trip of one append to Redis.",
@@ -69,3 +87,16 @@ REQUEST = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
+
+
+class Stopwatch:
+    """Adds the time since the last lap to `STAGE`. Read once a stage of a tick, never a message."""
+
+    def __init__(self) -> None:
+        self._at = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Say what was done since the last lap."""
+        now = time.perf_counter()
+        STAGE.labels(stage).inc(now - self._at)
+        self._at = now

@@ -1,11 +1,54 @@
 """Connecting to Redis: one server, or a cluster of them behind the same interface."""
 
-from typing import cast
+from collections.abc import Iterable
+from typing import Any, cast
 
-from redis.asyncio import Redis
+import hiredis
+from redis.asyncio import Connection, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.exceptions import DataError
+
+
+class _Packed(AbstractConnection):
+    """Writes commands with hiredis: the library does it argument by argument in Python.
+
+    Everything else, from the connecting to the time limits, is the library's.
+    """
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """Return a command in the protocol's bytes."""
+        name, *rest = args
+        words = name.encode().split() if isinstance(name, str) else name.split()
+        try:
+            return [hiredis.pack_command((*words, *rest))]
+        except TypeError as error:
+            raise DataError(str(error)) from error
+
+    def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
+        """Return many commands in the protocol's bytes."""
+        return [part for command in commands for part in self.pack_command(*command)]
+
+
+class _PackedConnection(_Packed, Connection):
+    pass
+
+
+class _PackedSSLConnection(_Packed, SSLConnection):
+    pass
+
+
+class _PackedUnixConnection(_Packed, UnixDomainSocketConnection):
+    pass
+
+
+_PACKED: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    Connection: _PackedConnection,
+    SSLConnection: _PackedSSLConnection,
+    UnixDomainSocketConnection: _PackedUnixConnection,
+}
 
 
 def connect_redis(url: str, timeout_s: float, *, cluster: bool) -> Redis:
@@ -18,13 +61,16 @@ def connect_redis(url: str, timeout_s: float, *, cluster: bool) -> Redis:
             touch one shard each, and pipelines are split by node, so the same calls serve both.
     """
     if not cluster:
-        return Redis.from_url(
+        single = Redis.from_url(
             url,
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 1),
             protocol=2,
         )
+        pool = single.connection_pool
+        pool.connection_class = _PACKED[pool.connection_class]
+        return single
     client = RedisCluster.from_url(
         url,
         socket_timeout=timeout_s,

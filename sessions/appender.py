@@ -19,7 +19,7 @@ from sessions.session import Session
 log = logging.getLogger(__name__)
 
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
-SNAPSHOTS_S = 0.25
+SNAPSHOTS_S = 0.05
 REFRESH_S = 5.0
 """How often the stored marks are read from Redis: what was said while it was away is lost."""
 
@@ -60,10 +60,18 @@ class Appender:
                 await self._engine.due.wait()
             self._engine.due.clear()
             self._idle.clear()
-            time_us = self._clock.time_us()
-            self._held += [(s, s.cut(time_us)) for s in self._engine.take_due()]
-            if self._held:
-                await self._land()
+            await self.append_due()
+
+    async def append_due(self) -> None:
+        """Append what is due now, after what is still without an answer."""
+        watch = metrics.Stopwatch()
+        time_us = self._clock.time_us()
+        self._held += [(s, s.cut(time_us)) for s in self._engine.take_due()]
+        watch.lap("append")
+        metrics.APPENDING.set(len(self._held))
+        if self._held:
+            await self._land()
+            metrics.APPENDING.set(0)
 
     async def settle(self) -> None:
         """Wait until nothing is left to append."""
@@ -86,18 +94,23 @@ class Appender:
                     log.warning("Redis does not take appends (%s); trying again", error)
                 await asyncio.sleep(BACKOFF_S[min(attempts, len(BACKOFF_S) - 1)])
                 attempts += 1
+        watch = metrics.Stopwatch()
         held, self._held = self._held, []
-        for (session, append), answer in zip(held, answers, strict=True):
-            self._apply(session, append, answer)
+        landed = [
+            session
+            for (session, append), answer in zip(held, answers, strict=True)
+            if self._landed(session, append, answer)
+        ]
+        self._engine.marks_moved(landed)
+        watch.lap("ack")
 
-    def _apply(self, session: Session, append: Append, answer: Answer) -> None:
+    def _landed(self, session: Session, append: Append, answer: Answer) -> bool:
         done = answer.taken is Taken.TAKEN or (
             answer.taken in (Taken.MOVED, Taken.SEALED) and answer.last == append.last
         )
         if done:
             session.landed()
-            self._engine.mark(session)
-            return
+            return True
         log.warning("session %s: append refused as %s", session.id, answer.taken)
         if session.player is not None:
             if answer.taken is Taken.FENCED:
@@ -107,28 +120,39 @@ class Appender:
                 error = AppError(ErrorCode.BUSY, "Resume the session.", retry_ms=200)
                 session.player.end("closed", error)
         self._engine.remove(session)
+        return False
 
     def _heard(self, raw: bytes) -> None:
-        for session_id, stored in msgpack.unpackb(raw).items():
-            self._store(session_id, stored)
+        self._store(msgpack.unpackb(raw))
 
-    def _store(self, session_id: str, stored: int) -> None:
-        session = self._engine.sessions.get(session_id)
-        if session is not None and stored > session.stored:
-            session.stored = stored
-            self._engine.mark(session)
+    def _store(self, marks: dict[str, int]) -> None:
+        watch = metrics.Stopwatch()
+        moved = []
+        for session_id, stored in marks.items():
+            session = self._engine.sessions.get(session_id)
+            if session is not None and stored > session.stored:
+                session.reached(stored)
+                moved.append(session)
+        self._engine.marks_moved(moved)
+        watch.lap("ack")
 
     async def run_refresh(self) -> None:
         """Read the stored marks of the sessions that lag, now and then."""
         while True:
             await asyncio.sleep(REFRESH_S)
             lagging = [s.id for s in self._engine.sessions.values() if s.stored < s.buffered]
-            for session_id, stored in (await self._buffer.read_stored(lagging)).items():
-                self._store(session_id, stored)
+            self._store(await self._buffer.read_stored(lagging))
 
     async def run_snapshots(self) -> None:
         """Keep the scoring state of open sets for whoever takes them over, for ever."""
         while True:
             await asyncio.sleep(SNAPSHOTS_S)
-            for session, snapshot in self._engine.take_snapshots():
-                await self._ownership.keep_snapshot(session.id, session.token, snapshot)
+            await self.keep_snapshots()
+
+    async def keep_snapshots(self) -> None:
+        """Keep the few snapshots that are due now."""
+        watch = metrics.Stopwatch()
+        taken = [(s.id, s.token, snapshot) for s, snapshot in self._engine.take_snapshots()]
+        watch.lap("snapshot")
+        if taken:
+            await self._ownership.keep_snapshots(taken)

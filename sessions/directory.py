@@ -45,7 +45,7 @@ class Directory:
         await self._redis.delete(self._keys.live(self._node))
 
     async def _publish(self) -> None:
-        mine = [self._engine.summary(s) for s in self._engine.open_sessions()]
+        mine = self._engine.summaries()
         pipe = self._redis.pipeline(transaction=False)
         until = self._clock.time_us() / 1e6 + NODE_LEASE_S
         pipe.zadd(self._keys.nodes(), {self._node: until})
@@ -57,14 +57,26 @@ class Directory:
 
         This worker's own are read from memory, so a session is found as soon as it is open.
         """
+        live = await self._read_others()
+        for summary in self._engine.summaries():
+            live[summary["session_id"]] = {**summary, "node": self._node}
+        return live
+
+    async def find(self, session_id: str) -> dict[str, Any] | None:
+        """Return the summary of one live session; the others of this worker are not gone through.
+
+        None when no worker has it.
+        """
+        for summary in self._engine.summaries([session_id]):
+            return {**summary, "node": self._node}
+        return (await self._read_others()).get(session_id)
+
+    async def _read_others(self) -> dict[str, dict[str, Any]]:
         now = self._clock.time_us() / 1e6
         names = await self._redis.zrangebyscore(self._keys.nodes(), now, "+inf")
         nodes = [name.decode() for name in names if isinstance(name, bytes)]
         others = [n for n in nodes if n != self._node]
-        live = {
-            s.id: {**self._engine.summary(s), "node": self._node}
-            for s in self._engine.open_sessions()
-        }
+        live: dict[str, dict[str, Any]] = {}
         if others:
             pipe = self._redis.pipeline(transaction=False)
             for other in others:

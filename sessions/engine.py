@@ -6,50 +6,29 @@ depends on is therefore its own messages in their order, never the batching.
 """
 
 import asyncio
-import logging
+from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from config import metrics
 from config.clock import Clock
 from config.settings import LiveSettings
-from models.errors import AppError, ErrorCode, internal_error
-from models.play.records import Item, event_item, result_item
+from models.errors import AppError, ErrorCode
 from sessions.catalogue import Catalogue
+from sessions.control import Control
+from sessions.dues import Dues
 from sessions.feed import FeedHub, Joined, Sink
-from sessions.frames import FrameError, FrameMessage, decode
 from sessions.rebuild import Rebuilt, pack_snapshot
+from sessions.scorer import Scorer
 from sessions.scoring.batch import Batch
-from sessions.session import TRANSITIONS, Message, Session, State
-from sessions.sets import (
-    OpenSet,
-    kept_of,
-    plan_of,
-    record_of,
-    result_of,
-    settle_context,
-    start_answer,
-)
-from sessions.telling import tell_mark, tell_rep, tell_score
-from sessions.views import score_of, snapshot_of, summary_of
+from sessions.session import Session, State
+from sessions.sets import OpenSet, plan_of
+from sessions.views import joined_of, summaries_of
 
-log = logging.getLogger(__name__)
-
-SNAPSHOTS_AT_ONCE = 20
+SNAPSHOTS_AT_ONCE = 10
 """Snapshots made in one go: each takes the loop about a tenth of a millisecond."""
 ROUNDS_S = 0.1
 """How often late answers and finished sessions are looked for."""
-
-
-@dataclass(slots=True)
-class _Done:
-    """What handling a control event gave."""
-
-    answer: dict[str, Any] = field(default_factory=dict)
-    context: dict[str, Any] | None = None
-    extra: list[Item] = field(default_factory=list)
-    error: AppError | None = None
 
 
 class Engine:
@@ -71,9 +50,16 @@ class Engine:
         self._clock = clock
         self._limits = limits
         self._batch = Batch()
-        self._touched: dict[str, Session] = {}
-        self._waiting: dict[str, Session] = {}
-        self._marked: dict[str, Session] = {}
+        self._control = Control(catalogue=catalogue, hub=hub, batch=self._batch, clock=clock)
+        self._scorer = Scorer(
+            batch=self._batch, hub=hub, control=self._control, score_s=limits.score_ms / 1000
+        )
+        self._dues = Dues(limits.tick_ms / 1000, limits.chunk_ms / 1000)
+        self._woken: list[Session] = []
+        self._marked: dict[Session, None] = {}
+        """Sessions whose marks moved too soon after they were told last."""
+        self._snapshots: deque[tuple[float, Session]] = deque()
+        """When each session's next snapshot is due, the earliest first."""
         self._rounds_at = 0.0
 
     # -- sessions
@@ -81,6 +67,10 @@ class Engine:
     def add(self, session: Session) -> None:
         """Take a session over."""
         self.sessions[session.id] = session
+        session.woken = self._woken
+        self._dues.enter(session)
+        due = self._clock.monotonic() + self._limits.snapshot_seconds
+        self._snapshots.append((due, session))
         metrics.SESSIONS.set(len(self.sessions))
 
     def adopt(self, session: Session, rebuilt: Rebuilt) -> None:
@@ -101,14 +91,13 @@ class Engine:
         """Return the scoring state of the open sets that are due to be kept, a few at a time."""
         now = self._clock.monotonic()
         taken: list[tuple[Session, bytes]] = []
-        for session in self.sessions.values():
-            if len(taken) >= SNAPSHOTS_AT_ONCE:
-                break
-            if session.set is None or now - session.snapshot_at < self._limits.snapshot_seconds:
+        rounds = self._snapshots
+        while rounds and rounds[0][0] <= now and len(taken) < SNAPSHOTS_AT_ONCE:
+            _, session = rounds.popleft()
+            if self.sessions.get(session.id) is not session:
                 continue
-            fresh = session.snapshot_at == 0.0
-            session.snapshot_at = now
-            if not fresh:
+            rounds.append((now + self._limits.snapshot_seconds, session))
+            if session.set is not None:
                 saved = self._batch.save(session.set.slot)
                 seq, open_set = session.cursor - 1, session.set
                 taken.append((session, pack_snapshot(seq, open_set.set_no, open_set.reps, saved)))
@@ -119,17 +108,16 @@ class Engine:
         if session.set is not None:
             self._batch.close(session.set.slot)
             session.set = None
-        self.sessions.pop(session.id, None)
-        self._hub.drop(session.id)
-        for group in (self._touched, self._waiting, self._marked):
-            group.pop(session.id, None)
+        # It may be back already, taken up anew: that one is another, and stays.
+        if self.sessions.get(session.id) is session:
+            del self.sessions[session.id]
+            self._hub.drop(session.id)
+        session.woken = []  # whatever its connection still sends wakes nobody
+        self._dues.leave(session)
+        self._marked.pop(session, None)
         metrics.SESSIONS.set(len(self.sessions))
 
-    def touch(self, session: Session) -> None:
-        """Say that a session has something in its inbox."""
-        self._touched[session.id] = session
-
-    def open_sessions(self) -> Iterable[Session]:
+    def open_sessions(self) -> list[Session]:
         """The sessions that are not sealed."""
         return [s for s in self.sessions.values() if s.state is not State.SEALED]
 
@@ -143,232 +131,74 @@ class Engine:
         while True:
             await asyncio.sleep(next_at - loop.time())
             now = loop.time()
-            metrics.LOOP_LAG.set(max(0.0, now - next_at))
+            late = max(0.0, now - next_at)
+            metrics.LOOP_LAG.set(late)
+            metrics.LATENESS.observe(late)
             next_at = max(next_at + period, now)
             self.tick()
 
     def tick(self) -> None:
         """Do everything that is due now; never waits."""
         now = self._clock.monotonic()
-        if self._touched:
+        if self._woken:
             with metrics.TICK.time():
-                active, self._touched = list(self._touched.values()), {}
-                self._waiting.update((session.id, session) for session in active)
-                while active:
-                    self._score(active, now)
-                    active = [session for session in active if self._control(session)]
-        if any(session.due(now) for session in self._waiting.values()):
+                self._play(now)
+        if self._dues.pass_time(now):
             self.due.set()
-        for session in [s for s in self._marked.values() if s.tell_marks(now)]:
-            del self._marked[session.id]
+        for session in [s for s in self._marked if s.tell_marks(now)]:
+            del self._marked[session]
         if now - self._rounds_at >= ROUNDS_S:
             self._rounds_at = now
-            for session in list(self.sessions.values()):
-                session.expire_replies(now)
-                if session.over(now):
-                    self.remove(session)
+            self._go_round(now)
+
+    def _play(self, now: float) -> None:
+        """Empty the inboxes: frames of all sessions, then control events, and so on."""
+        active = self._woken.copy()
+        self._woken.clear()
+        taken = 0
+        for session in active:
+            session.awake = False
+            taken += len(session.inbox)
+        metrics.MESSAGES.inc(taken)
+        metrics.INBOX.set(taken)
+        left = active
+        while left:
+            self._scorer.score(left, now)
+            watch = metrics.Stopwatch()
+            left = [s for s in left if s.inbox and self._control.handle(s)]
+            watch.lap("control")
+        for session in active:
+            self._dues.note(session)
+        metrics.UNAPPENDED.set(self._dues.waiting)
+
+    def _go_round(self, now: float) -> None:
+        for session in list(self.sessions.values()):
+            if session.answers.owed:
+                session.answers.expire(now)
+            if session.sealed_at is not None and session.over(now):
+                self.remove(session)
 
     def take_due(self) -> list[Session]:
         """Return the sessions whose append may start; what they hold is the caller's to cut."""
-        now = self._clock.monotonic()
-        due = [session for session in self._waiting.values() if session.due(now)]
-        for session in due:
-            del self._waiting[session.id]
-        return due
+        taken = self._dues.take()
+        if self._dues:
+            self.due.set()
+        return taken
 
     def unsettled(self) -> bool:
         """Whether a session still holds something that is not in Redis."""
         return any(s.buffered < s.cursor - 1 or s.inbox for s in self.sessions.values())
 
-    def mark(self, session: Session) -> None:
-        """Say that a mark of the session moved, or that it has more to append."""
-        session.settle_outcomes()
-        self._marked[session.id] = session
-        self._waiting[session.id] = session
+    def marks_moved(self, sessions: Iterable[Session]) -> None:
+        """Tell marks that moved, now or as soon as they may be told again.
 
-    def _score(self, active: list[Session], now: float) -> None:
-        work: list[tuple[int, FrameMessage]] = []
-        owners: list[Session] = []
-        feeds: list[tuple[Session, bytes, int | None]] = []
-        for session in active:
-            inbox = session.inbox
-            while inbox and inbox[0].event == "frames":
-                message = inbox.popleft()
-                decoded = self._decode(session, message, now)
-                if decoded is None:
-                    continue
-                place = None
-                if session.set is not None and not session.paused:
-                    place = len(work)
-                    work.append((session.set.slot, decoded))
-                    owners.append(session)
-                if self._hub.watched(session.id):
-                    feeds.append((session, message.payload, place))
-        told: dict[int, list[dict[str, Any]]] = {}
-        if work:
-            for mark in self._batch.step(work):
-                owner = owners[mark.work_index]
-                told.setdefault(mark.work_index, []).append(tell_mark(owner, mark))
-            for session in dict.fromkeys(owners):
-                tell_score(session, self._batch, now, self._limits.score_ms)
-        for session, payload, place in feeds:
-            extras = told.get(place, []) if place is not None else []
-            self._hub.publish(session.id, payload, extras, score_of(session, self._batch))
-
-    def _decode(self, session: Session, message: Message, now: float) -> FrameMessage | None:
-        error = message.error
-        if error is None:
-            try:
-                decoded = decode(message.payload, session.opened.space)
-            except FrameError as fault:
-                error = AppError(ErrorCode(fault.code), f"frames: {fault}")
-            else:
-                session.keep_frames(message, now)
-                session.recent.append(message.payload)
-                return decoded
-        self._void(session, message, error)
-        return None
-
-    def _void(self, session: Session, message: Message, error: AppError) -> None:
-        """Keep the place of a malformed message, so that nobody waits behind it."""
-        time_us = self._clock.time_us()
-        item = event_item(
-            session.id, message.seq, "void", None, time_us=time_us, code=error.code.value
-        )
-        session.keep_items([item], message.seq + 1, time_us)
-        session.resolve(message.seq, error)
-        self._refused(session, message.seq, error)
-
-    def _refused(self, session: Session, seq: int, error: AppError) -> None:
-        metrics.MESSAGES_REFUSED.labels(error.code).inc()
-        if seq not in session.outcomes:  # nobody waits for an answer: an event says it
-            session.send("refused", {"seq": seq, **error.body()})
-
-    def _control(self, session: Session) -> bool:
-        """Handle the control events at the head of an inbox; True if frames come after them."""
-        while session.inbox and session.inbox[0].event != "frames":
-            message = session.inbox.popleft()
-            if message.error is not None:
-                self._void(session, message, message.error)
-            elif message.event == "abandon":
-                self._seal(session, None, [], message.seq, self._clock.time_us())
-            else:
-                self._handle(session, message)
-        return bool(session.inbox)
-
-    def _handle(self, session: Session, message: Message) -> None:
-        time_us = self._clock.time_us()
-        done = _Done()
-        try:
-            state = TRANSITIONS.get((session.state, message.event))
-            if state is None:
-                raise AppError(
-                    ErrorCode.CONFLICT,
-                    f"{message.event} does not fit: the session is {session.state.value}.",
-                )
-            if message.event != "session:close":
-                done = self._act(session, message, time_us)
-                session.state = state
-        except AppError as refused:
-            done.error = refused
-        except Exception:
-            log.exception("session %s: %s failed", session.id, message.event)
-            done.error = internal_error()
-        item = event_item(
-            session.id,
-            message.seq,
-            message.event,
-            message.payload,
-            time_us=time_us,
-            context=done.context,
-            code=done.error.code.value if done.error else None,
-        )
-        if done.error is not None:
-            self._refused(session, message.seq, done.error)
-        elif message.event == "session:close":
-            done.answer = self._seal(session, message.payload, [item], message.seq + 1, time_us)
-            session.resolve(message.seq, done.answer)
-            return
-        session.keep_items([item, *done.extra], message.seq + 1, time_us)
-        session.resolve(message.seq, done.error or done.answer)
-        if done.error is None and message.event in ("set:start", "set:end"):
-            self._hub.refresh(session.id, lambda offset: self._joined(session, offset))
-
-    def _act(self, session: Session, message: Message, time_us: int) -> "_Done":
-        payload: dict[str, Any] = message.payload
-        if message.event == "set:start":
-            context = self._start(session, payload, time_us)
-            return _Done(start_answer(payload, context), context)
-        if message.event == "set:end":
-            if session.set is None or session.set.set_no != payload["set_no"]:
-                raise AppError(ErrorCode.CONFLICT, "set:end: this `set_no` is not the open set.")
-            record = self._end(session, unfinished=False)
-            return _Done(
-                {"record": record},
-                extra=kept_of(session.id, message.seq, record, session.opened.therapy),
-            )
-        session.paused = payload["paused"]
-        return _Done()
-
-    def _start(self, session: Session, start: dict[str, Any], time_us: int) -> dict[str, Any]:
-        if start["set_no"] <= session.last_set_no:
-            raise AppError(
-                ErrorCode.CONFLICT, "set:start: `set_no` must be higher than any before it."
-            )
-        space = session.opened.space
-        context = settle_context(self._catalogue, start, space, time_us, session.opened.therapy)
-        plan = plan_of(self._catalogue, start, context, space, session.opened.fps)
-        session.set = OpenSet(start, context, self._batch.open(plan))
-        session.last_set_no = start["set_no"]
-        return context
-
-    def _end(self, session: Session, *, unfinished: bool) -> dict[str, Any]:
-        open_set = session.set
-        if open_set is None:
-            raise AppError(ErrorCode.CONFLICT, "No set is open.")
-        session.set = None
-        measures = self._batch.close(open_set.slot, unfinished=unfinished)
-        # The end of a set may close its last repetition.
-        told = {rep["rep_no"] for rep in open_set.reps}
-        last = [tell_rep(session, open_set, r) for r in measures["reps"] if r["rep_no"] not in told]
-        if last:
-            self._hub.publish(session.id, b"", last, None)
-        for verdict, count in measures["verdicts"].items():
-            metrics.FRAMES.labels(verdict).inc(count)
-        record = record_of(
-            self._catalogue,
-            session.opened.document,
-            open_set.start,
-            open_set.context,
-            measures,
-            unfinished=unfinished,
-        )
-        session.records.append(record)
-        return record
-
-    def _seal(
-        self,
-        session: Session,
-        closing: dict[str, Any] | None,
-        items: list[Item],
-        next_seq: int,
-        time_us: int,
-    ) -> dict[str, Any]:
-        last = next_seq - 1
-        if session.set is not None:
-            record = self._end(session, unfinished=True)
-            items += kept_of(session.id, last, record, session.opened.therapy)
-        result = result_of(
-            session.opened.document, session.records, closing, messages=next_seq, time_us=time_us
-        )
-        session.keep_items([*items, result_item(session.id, last, result)], next_seq, time_us)
-        session.seal()
-        session.state = State.SEALED
-        session.sealed_at = self._clock.monotonic()
-        session.result = result
-        metrics.SESSIONS_SEALED.labels(result["sealed"]).inc()
-        self._hub.end(session.id, result)
-        return result
+        What a session took meanwhile may be appended from now on.
+        """
+        now = self._clock.monotonic()
+        for session in sessions:
+            self._dues.note(session)
+            if not session.tell_marks(now):
+                self._marked[session] = None
 
     # -- what is told
 
@@ -385,16 +215,15 @@ class Engine:
             raise AppError(
                 ErrorCode.BUSY, "As many as may already watch this session.", retry_ms=5000
             )
-        return self._joined(session, self._hub.join(session_id, sink))
+        offset = self._hub.join(session_id, sink)
+        return joined_of(session, self._batch, offset, self._clock.time_us())
 
-    def _joined(self, session: Session, offset: int) -> Joined:
-        return Joined(
-            session.id,
-            snapshot_of(session, self._batch, self._clock.time_us()),
-            session.token,
-            offset,
-        )
+    def summaries(self, session_ids: Iterable[str] | None = None) -> list[dict[str, Any]]:
+        """Return the lines in a live list of the sessions that are not sealed.
 
-    def summary(self, session: Session) -> dict[str, Any]:
-        """Return the session's line in a live list."""
-        return summary_of(session, self._batch)
+        Of those named, so far as this worker holds them; of all when none are named.
+        """
+        known = self.sessions
+        asked = known if session_ids is None else [i for i in session_ids if i in known]
+        named = [known[session_id] for session_id in asked]
+        return summaries_of([s for s in named if s.state is not State.SEALED], self._batch)

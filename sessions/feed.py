@@ -1,6 +1,6 @@
 """The feed: what watchers see of a session. Derived, may be thinned, the newest wins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -93,7 +93,7 @@ class FeedHub:
         self,
         session_id: str,
         frames: bytes,
-        told: list[dict[str, Any]],
+        told: Sequence[dict[str, Any]],
         score: dict[str, Any] | None,
     ) -> None:
         """Send a frame message with the peaks and repetitions it completed."""
@@ -138,6 +138,11 @@ class Thinner:
         max_fps: highest rate of frame messages, 1/s.
         renew: asks for a fresh snapshot.
     """
+
+    __slots__ = (
+        "_backlog", "_choked_since", "_gap", "_held", "_limit", "_next_at", "_now", "_renew",
+        "_send",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -43,6 +43,9 @@ HEAD: Final = np.dtype(
     ]
 )
 """`HDR` as a numpy type, for many messages at once."""
+SHAPE_BYTES: Final = 8
+"""So much of a header tells whether it can be read: magic, version, space, and the records' number
+and length. A message that begins like a good one and is as long is good as well."""
 T0_MAX: Final = (1 << 62) - (1 << 32)
 """Clocks are cut here, so that no sum or difference of two capture times leaves an int64."""
 
@@ -78,6 +81,12 @@ class FrameMessage:
         if self.space == "world" or not self.width or not self.height:
             return 1.0
         return self.width / self.height
+
+    def plain(self) -> bytes | memoryview:
+        """The message as bytes with records of the known length, whatever it had besides."""
+        if self.payload:
+            return self.payload
+        return encode(self.space, self.t0_us, self.seq0, self.width, self.height, self.records)
 
     def t_us(self) -> NDArray[np.int64]:
         """(n,) capture times, microseconds, 0 .. 2^62; absurd ones are cut off."""

@@ -25,13 +25,13 @@ from models.play.pressure import Pressure
 from models.play.records import session_item, utc
 from models.therapy.repo import TherapyRepo
 from models.therapy.rules import Therapy
+from sessions.answers import busy_error
 from sessions.engine import Engine
 from sessions.session import (
     Opened,
     Player,
     Session,
     State,
-    busy_error,
     opened_of,
     sealed_error,
 )
@@ -159,7 +159,7 @@ class Registry:
         # A session of the child without a connection is sealed first, here or elsewhere.
         for other in self._engine.open_sessions():
             if other.opened.child_id == child_id and other.id != session_id and not other.player:
-                self._abandon(other)
+                other.abandon()
         self._bus.publish(self._keys.taken(), msgpack.packb([session_id, 0, child_id]))
         for _ in range(LEAVING_TRIES):
             if await self._ownership.hold_child(child_id, session_id, CHILD_LEASE_MS):
@@ -273,7 +273,7 @@ class Registry:
         taken = await self._takeover.take(document, await self._therapy(document["child_id"]))
         if taken.session is not None:
             self._engine.adopt(taken.session, taken.rebuilt)
-            self._abandon(taken.session)
+            taken.session.abandon()
 
     # -- leaving
 
@@ -281,10 +281,6 @@ class Registry:
         old, session.player, session.detached_at = session.player, player, None
         if old is not None and old is not player:
             old.end("superseded", _superseded())
-
-    def _abandon(self, session: Session) -> None:
-        session.abandon()
-        self._engine.touch(session)
 
     def _heard(self, raw: bytes) -> None:
         session_id, token, child_id = msgpack.unpackb(raw)
@@ -297,7 +293,7 @@ class Registry:
             for other in self._engine.open_sessions():
                 mine = other.opened.child_id == child_id and other.id != session_id
                 if mine and other.player is None:
-                    self._abandon(other)
+                    other.abandon()
 
     def leave(self, session: Session, player: Player) -> None:
         """The connection is gone. The session waits for it; after that it is sealed."""
@@ -322,7 +318,7 @@ class Registry:
                 left = session.detached_at
                 if left is not None and now - left > self._limits.grace_seconds:
                     session.detached_at = None
-                    self._abandon(session)
+                    session.abandon()
             held.update((s.id, s) for s in self._engine.sessions.values() if s.player is not None)
             for session in list(held.values()):
                 child_id = session.opened.child_id

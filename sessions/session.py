@@ -1,7 +1,6 @@
 """One live session: its inbox, its numbers, what waits to be appended, and its answers."""
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -13,14 +12,11 @@ from models.errors import AppError, ErrorCode
 from models.play.buffer import Append
 from models.play.records import Item, chunk_item
 from models.therapy.rules import Therapy
+from sessions.answers import Answers, Reply, busy_error
 from sessions.sets import OpenSet
 
-ANSWERS_KEPT = 64
-"""Answers kept for a client that asks again."""
 FRAMES_KEPT = 8
 """Frame messages kept for the snapshot of a joining watcher."""
-
-Reply = Callable[[dict[str, Any] | AppError], None]
 
 
 class Player(Protocol):
@@ -58,23 +54,14 @@ TRANSITIONS: dict[tuple[State, str], State] = {
 
 @dataclass(slots=True)
 class Message:
-    """A numbered message in the inbox. `error` is set when the edge found it malformed."""
+    """A numbered message. `error` is set when the edge found it malformed."""
 
     seq: int
     event: str
     payload: Any
     error: AppError | None = None
-
-
-@dataclass(slots=True)
-class Outcome:
-    """The answer to an event, given once its message is `buffered` (a close: `stored`)."""
-
-    seq: int
-    answer: dict[str, Any] | AppError | None = None
-    at_stored: bool = False
-    waiting: list[tuple[Reply, float]] = field(default_factory=list)
-    """Replies owed, each with the monotonic time after which `busy` is said instead."""
+    size: int = 0
+    """What it counts for in the session's room, bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +99,17 @@ def opened_of(document: dict[str, Any], therapy: Therapy, resume_token: str) -> 
 
 
 class Session:
-    """The state of one session. Only the engine's tick changes it, apart from `offer`."""
+    """The state of one session. Only the engine's tick changes it, apart from what is offered."""
+
+    # A thousand of them are gone through 50 times a second: what lies together is found sooner.
+    __slots__ = (
+        "_ack_s", "_bytes", "_bytes_cut", "_chunk", "_closing", "_gap_told", "_linger_s",
+        "_pending", "_seal", "_seal_landed", "_unacked_bytes", "_unacked_messages", "advised",
+        "answers", "awake", "buffered", "cursor", "detached_at", "expected", "id", "in_turn",
+        "inbox", "inflight", "last_set_no", "opened", "paused", "player", "recent", "records",
+        "result", "score_at", "score_phase", "sealed_at", "set", "shape", "shape_size", "state",
+        "stored", "token", "told", "told_at", "turn", "urgent", "woken",
+    )  # fmt: skip
 
     def __init__(self, opened: Opened, limits: LiveSettings, token: int) -> None:
         self.opened = opened
@@ -124,29 +121,46 @@ class Session:
         self.set: OpenSet | None = None
         self.records: list[dict[str, Any]] = []
         self.last_set_no = 0
-        self.inbox: deque[Message] = deque()
+        self.inbox: deque[bytes | Message] = deque()
+        """Messages without a hole from `cursor` on; a good `frames` is its bytes alone."""
+        self.awake = False
+        self.woken: list[Session] = []
+        """Where the session puts itself when it has something in its inbox: the engine's list."""
+        self.turn = 0
+        """At which turn, of those in the time of a chunk, its frames are appended."""
+        self.in_turn = False
+        """Whether that turn will find it."""
+        self.shape = b""
+        """How a header began that was found good, `SHAPE_BYTES` long, and how long its message was;
+        such messages need no other look."""
+        self.shape_size = 0
         self.expected = 0
         self.cursor = 0
         self.buffered = -1
         self.stored = -1
         self.inflight: Append | None = None
-        self.outcomes: dict[int, Outcome] = {}
+        self.answers = Answers()
         self.recent: deque[bytes] = deque(maxlen=FRAMES_KEPT)
         self.told = (-1, -1)
         self.told_at = 0.0
-        self.scored_at = 0.0
+        self.score_at = 0.0
+        """When the player is told the next score, monotonic."""
+        self.score_phase = 0.0
+        """Where in the period of the scores those of this session come, 0..1."""
         self.advised: str | None = None
         self.detached_at: float | None = None
-        self.snapshot_at = 0.0
         self.sealed_at: float | None = None
         self.result: dict[str, Any] | None = None
-        self._limits = limits
+        self.urgent = False
+        """Something waits that is appended at once, with the frames before it."""
+        self._unacked_messages = limits.unacked_messages
+        self._unacked_bytes = limits.unacked_bytes
+        self._ack_s = limits.ack_ms / 1000
+        self._linger_s = limits.linger_seconds
         self._pending: list[Item] = []
         self._chunk: list[bytes] = []
-        self._chunk_first = 0
-        self._due: float | None = None
-        self._sizes: deque[tuple[int, int]] = deque()
         self._bytes = 0
+        self._bytes_cut = 0
         self._gap_told = -1
         self._seal = False
         self._seal_landed = False
@@ -154,10 +168,29 @@ class Session:
 
     # -- intake: called by the edge, in the order of arrival
 
+    def offer_frames(self, seq: int, payload: bytes) -> bool:
+        """Take a `frames` message that nobody waits for an answer to, as `offer` does."""
+        size = len(payload)
+        if (
+            seq != self.expected
+            or self._closing
+            or seq - self.buffered > self._unacked_messages
+            or self._bytes + size > self._unacked_bytes
+        ):
+            return self.offer(Message(seq, "frames", payload), size, None, 0.0)
+        self.expected = seq + 1
+        self._bytes += size
+        self.inbox.append(payload)
+        if not self.awake:
+            self._wake()
+        return True
+
     def offer(self, message: Message, size: int, reply: Reply | None, deadline: float) -> bool:
         """Take a message if it is the next one; tell the client otherwise. True if taken."""
         if message.seq < self.expected:
-            self._answer_again(message.seq, reply, deadline)
+            if reply is not None:
+                self.answers.ask_again(message.seq, reply, deadline)
+                self.answers.settle(self.buffered, self.stored)
             return False
         if self.state is State.SEALED or self._closing:
             self._refuse(message.seq, reply, sealed_error())
@@ -169,22 +202,25 @@ class Session:
             self._refuse(message.seq, reply, busy_error())
             return False
         self.expected += 1
-        self._sizes.append((message.seq, size))
         self._bytes += size
-        self._closing = message.event == "session:close"
-        self.inbox.append(message)
-        metrics.MESSAGES.inc()
+        message.size = size
+        closes = message.event == "session:close"
+        self._closing = closes
         if reply is not None:
-            outcome = Outcome(message.seq, at_stored=message.event == "session:close")
-            outcome.waiting.append((reply, deadline))
-            self._keep(outcome)
+            self.answers.expect(message.seq, reply, deadline, at_stored=closes)
+        if message.event == "frames" and message.error is None:
+            self.inbox.append(message.payload)
+            self.answers.resolve(message.seq, {})
+        else:
+            self.inbox.append(message)
+        self._wake()
         return True
 
     def full(self, size: int) -> bool:
         """Tell whether there is no room for a message of so many bytes."""
         return (
-            self.expected - 1 - self.buffered >= self._limits.unacked_messages
-            or self._bytes + size > self._limits.unacked_bytes
+            self.expected - self.buffered > self._unacked_messages
+            or self._bytes + size > self._unacked_bytes
         )
 
     def take_up(self, last: int, stored: int) -> None:
@@ -193,30 +229,17 @@ class Session:
         self.buffered = last
         self.stored = stored
 
-    def answered(self, seq: int, answer: dict[str, Any] | AppError) -> None:
-        """Know the answer to a message of before, for a client that asks again."""
-        self._keep(Outcome(seq, answer))
-
     def abandon(self) -> None:
         """Close without the client: what is in the inbox still counts, nothing more is taken."""
         if self.state is not State.SEALED and not self._closing:
             self._closing = True
             self.inbox.append(Message(self.expected, "abandon", None))
+            self._wake()
 
-    def _keep(self, outcome: Outcome) -> None:
-        self.outcomes[outcome.seq] = outcome
-        while len(self.outcomes) > ANSWERS_KEPT:
-            del self.outcomes[next(iter(self.outcomes))]
-
-    def _answer_again(self, seq: int, reply: Reply | None, deadline: float) -> None:
-        if reply is None:
-            return
-        outcome = self.outcomes.get(seq)
-        if outcome is None:
-            reply({})
-            return
-        outcome.waiting.append((reply, deadline))
-        self.settle_outcomes()
+    def _wake(self) -> None:
+        if not self.awake:
+            self.awake = True
+            self.woken.append(self)
 
     def _tell_gap(self, reply: Reply | None) -> None:
         error = AppError(
@@ -240,36 +263,34 @@ class Session:
 
     # -- what waits to be appended: called by the tick
 
-    def keep_frames(self, message: Message, now: float) -> None:
-        """Add a `frames` message to the open chunk."""
-        if not self._chunk:
-            self._chunk_first = message.seq
-            if self._due is None:
-                self._due = now + self._limits.chunk_ms / 1000
-        self._chunk.append(message.payload)
-        self.cursor = message.seq + 1
-        self.resolve(message.seq, {})
+    def keep_frames(self, payload: bytes) -> None:
+        """Add the next message, a good `frames`, to the open chunk."""
+        self._chunk.append(payload)
+        self.recent.append(payload)
+        self.cursor += 1
 
     def keep_items(self, items: list[Item], next_seq: int, time_us: int) -> None:
         """Add documents behind the frames so far; they are appended at once."""
         self._end_chunk(time_us)
         self._pending += items
         self.cursor = next_seq
-        self._due = 0.0
+        self.urgent = True
 
     def seal(self) -> None:
         """Make the next append the last."""
         self._seal = True
-        self._due = 0.0
+        self.urgent = True
 
     def _end_chunk(self, time_us: int) -> None:
         if self._chunk:
-            self._pending.append(chunk_item(self.id, self._chunk_first, self._chunk, time_us))
+            first = self.cursor - len(self._chunk)
+            self._pending.append(chunk_item(self.id, first, self._chunk, time_us))
             self._chunk = []
 
-    def due(self, now: float) -> bool:
-        """Tell whether an append may start now."""
-        return self.inflight is None and self._due is not None and now >= self._due
+    @property
+    def holds(self) -> bool:
+        """Whether anything waits to be appended."""
+        return self.urgent or bool(self._chunk)
 
     def cut(self, time_us: int) -> Append:
         """Take everything that waits as one append, which stays `inflight` until it is known."""
@@ -280,11 +301,13 @@ class Session:
             self.buffered + 1,
             self.cursor - 1,
             self._seal,
-            tuple(self._pending),
+            self._pending,
             self.stored,
         )
         self._pending = []
-        self._due = None
+        self.urgent = False
+        left = sum(len(m) if isinstance(m, bytes) else m.size for m in self.inbox)
+        self._bytes_cut = self._bytes - left
         return self.inflight
 
     def landed(self) -> None:
@@ -294,39 +317,19 @@ class Session:
         self.buffered = self.inflight.last
         self._seal_landed = self.inflight.seal
         self.inflight = None
-        while self._sizes and self._sizes[0][0] <= self.buffered:
-            self._bytes -= self._sizes.popleft()[1]
-        self.settle_outcomes()
+        self._bytes -= self._bytes_cut
+        self.answers.settle(self.buffered, self.stored)
 
-    # -- answers
+    def reached(self, stored: int) -> None:
+        """Everything up to message `stored` is in MongoDB."""
+        self.stored = stored
+        self.answers.settle(self.buffered, stored)
 
-    def resolve(self, seq: int, answer: dict[str, Any] | AppError) -> None:
-        """Set the answer to a message; it is given when its mark is reached."""
-        outcome = self.outcomes.get(seq)
-        if outcome is not None:
-            outcome.answer = answer
-
-    def settle_outcomes(self) -> None:
-        """Give the answers whose mark is reached."""
-        for outcome in self.outcomes.values():
-            mark = self.stored if outcome.at_stored else self.buffered
-            if outcome.waiting and outcome.answer is not None and outcome.seq <= mark:
-                for reply, _ in outcome.waiting:
-                    reply(outcome.answer)
-                outcome.waiting.clear()
-
-    def expire_replies(self, now: float) -> None:
-        """Say `busy` to those who have waited too long; asking again is safe."""
-        for outcome in self.outcomes.values():
-            late = [reply for reply, deadline in outcome.waiting if now > deadline]
-            if late:
-                outcome.waiting = [w for w in outcome.waiting if now <= w[1]]
-                for reply in late:
-                    reply(busy_error())
+    # -- what is told
 
     def tell_marks(self, now: float) -> bool:
         """Tell both marks if one moved; False while it is too soon after the last time."""
-        if (now - self.told_at) * 1000 < self._limits.ack_ms:
+        if now - self.told_at < self._ack_s:
             return False
         marks = (self.buffered, self.stored)
         if marks != self.told:
@@ -339,17 +342,12 @@ class Session:
         # The seal of an abandoned session carries no message: the marks say nothing of it.
         if self.sealed_at is None or not self._seal_landed or self.stored < self.cursor - 1:
             return False
-        return self.player is None or now - self.sealed_at > self._limits.linger_seconds
+        return self.player is None or now - self.sealed_at > self._linger_s
 
     def send(self, event: str, *args: object) -> None:
         """Send to the player, if there is one."""
         if self.player is not None:
             self.player.send(event, *args)
-
-
-def busy_error() -> AppError:
-    """The store does not keep up or does not answer: the message took no number."""
-    return AppError(ErrorCode.BUSY, "The server cannot take this now; send it again.", retry_ms=500)
 
 
 def sealed_error() -> AppError:

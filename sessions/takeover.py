@@ -98,5 +98,5 @@ class Takeover:
         session = Session(opened_of(document, therapy, ""), self._limits, owned.token)
         session.take_up(last, min(owned.stored, last))
         for seq, answer in rebuilt.answers.items():
-            session.answered(seq, answer)
+            session.answers.know(seq, answer)
         return Taken(session, rebuilt, lost=lost, result={})

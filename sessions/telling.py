@@ -3,11 +3,9 @@
 from typing import Any
 
 from config import metrics
-from sessions.scoring.batch import Batch
-from sessions.scoring.marks import Mark, Peak
+from sessions.scoring.marks import Advice, Mark, Peak
 from sessions.session import Session
 from sessions.sets import OpenSet
-from sessions.views import score_of
 from sessions.words import ADVICE, advice_code
 
 
@@ -39,16 +37,10 @@ def tell_rep(session: Session, open_set: OpenSet, values: dict[str, Any]) -> dic
     return {"rep": body}
 
 
-def tell_score(session: Session, batch: Batch, now: float, every_ms: int) -> None:
-    """Tell the score of now, not more often than every `every_ms`, and advice when it changes."""
-    if (now - session.scored_at) * 1000 < every_ms or session.set is None:
-        return
-    session.scored_at = now
-    score = score_of(session, batch)
-    if score is not None:
-        session.send("score", score)
-    advice = advice_code(batch.advice(session.set.slot))
-    if advice != session.advised:
-        session.advised = advice
-        if advice is not None:
-            session.send("advice", {"code": advice, "text": ADVICE[advice]})
+def tell_advice(session: Session, advice: Advice) -> None:
+    """Tell how the hand is tracked, when that changes."""
+    code = advice_code(advice)
+    if code != session.advised:
+        session.advised = code
+        if code is not None:
+            session.send("advice", {"code": code, "text": ADVICE[code]})

@@ -1,22 +1,20 @@
 """What a session looks like from outside: its score now, a snapshot, a line in a list."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sessions.feed import Joined
 from sessions.frames import decode
 from sessions.scoring.batch import Batch
+from sessions.scoring.marks import Live
 from sessions.session import Session
+from sessions.sets import OpenSet
 
 
-def score_of(session: Session, batch: Batch) -> dict[str, Any] | None:
-    """Return the set as it stands at its latest accepted frame; None when there is none."""
-    if session.set is None:
-        return None
-    live = batch.live(session.set.slot)
-    if live is None:
-        return None
+def score_body(open_set: OpenSet, live: Live) -> dict[str, Any]:
+    """Return a set as the event `score` tells it."""
     score: dict[str, Any] = {
-        "set_no": session.set.set_no,
+        "set_no": open_set.set_no,
         "t_us": live.t_us,
         "z": live.z,
         "sim": live.sim,
@@ -29,6 +27,19 @@ def score_of(session: Session, batch: Batch) -> dict[str, Any] | None:
     return score
 
 
+def _score_of(session: Session, batch: Batch) -> dict[str, Any] | None:
+    """Return the set as it stands at its latest accepted frame; None when there is none."""
+    if session.set is None:
+        return None
+    live = batch.live(session.set.slot)
+    return None if live is None else score_body(session.set, live)
+
+
+def joined_of(session: Session, batch: Batch, offset: int, time_us: int) -> Joined:
+    """Return what a watcher starts from who stands at `offset` of the feed."""
+    return Joined(session.id, snapshot_of(session, batch, time_us), session.token, offset)
+
+
 def snapshot_of(session: Session, batch: Batch, time_us: int) -> dict[str, Any]:
     """Return what a joining watcher is shown at once."""
     open_set = session.set
@@ -39,7 +50,7 @@ def snapshot_of(session: Session, batch: Batch, time_us: int) -> dict[str, Any]:
             "anchors": open_set.context["anchors"],
             "goal": open_set.context["goal"],
         }
-    score = score_of(session, batch)
+    score = _score_of(session, batch)
     return {
         "session_id": session.id,
         "alias": session.opened.alias,
@@ -80,10 +91,15 @@ def resumed_state(session: Session) -> dict[str, Any]:
     }
 
 
-def summary_of(session: Session, batch: Batch) -> dict[str, Any]:
-    """Return the session's line in a live list; `child_id` is for the access check."""
+def summaries_of(sessions: Sequence[Session], batch: Batch) -> list[dict[str, Any]]:
+    """Return the sessions' lines in a live list; `child_id` is for the access check."""
+    slots = {s.id: s.set.slot for s in sessions if s.set is not None}
+    lives = dict(zip(slots, batch.lives(list(slots.values())), strict=True))
+    return [_summary(session, lives.get(session.id)) for session in sessions]
+
+
+def _summary(session: Session, live: Live | None) -> dict[str, Any]:
     start = session.set.start if session.set is not None else {}
-    score = score_of(session, batch) or {}
     return {
         "session_id": session.id,
         "child_id": session.opened.child_id,
@@ -93,9 +109,9 @@ def summary_of(session: Session, batch: Batch) -> dict[str, Any]:
         "side": start.get("side"),
         "set_no": start.get("set_no"),
         "asked_reps": start.get("asked_reps"),
-        "full": score.get("full", 0),
-        "partial": score.get("partial", 0),
-        "quality": score.get("quality"),
+        "full": live.full if live is not None else 0,
+        "partial": live.partial if live is not None else 0,
+        "quality": live.quality if live is not None else None,
         "started_us": session.opened.document["opened_us"],
         "state": session.state.value,
     }

@@ -266,13 +266,11 @@ def played() -> SimpleNamespace:
         assert session.offer(
             message, 100, functools.partial(answers.__setitem__, event), float("inf")
         )
-        engine.touch(session)
         engine.tick()
         for due in engine.take_due():
             due.cut(0)
             due.landed()
-            due.stored = due.buffered
-            engine.mark(due)
+            due.reached(due.buffered)
 
     summary, middle = {}, None
     for set_no, motion in enumerate(("fist", "pinch", "count"), start=1):
@@ -284,7 +282,7 @@ def played() -> SimpleNamespace:
         put("set:start", start)
         for message in one.messages(6):
             put("frames", message.payload)
-        summary, middle = engine.summary(session), engine.watch("s", ear)
+        (summary,), middle = engine.summaries(), engine.watch("s", ear)
         put("set:end", {"set_no": set_no})
         records.append(answers["set:end"]["record"])
     put("session:close", {"reason": "done", "pain": None, "effort": None, "note": None})

@@ -23,8 +23,9 @@ from handlers.live.protocol import (
 )
 from models.accounts.records import Principal, Role
 from models.errors import AppError, ErrorCode
+from sessions.answers import Reply
 from sessions.catalogue import catalogue
-from sessions.session import Message, Reply, Session
+from sessions.session import Message, Session
 from sessions.views import resumed_state
 
 ROOM_SECONDS = 0.02
@@ -164,7 +165,10 @@ class GameNamespace(LiveNamespace[Player]):
         if session is None:
             player.send("refused", {"seq": seq, **_not_open("frames").body()})
             return
-        self._offer(player, session, Message(seq, "frames", payload), len(payload), None)
+        session.offer_frames(seq, payload)
+        size = len(payload)
+        if session.full(size):
+            self._stop(player, size)
 
     def _frames(self, player: Player, args: list[Any], reply: Reply | None) -> None:
         seq = _seq(args, "frames")
@@ -204,8 +208,7 @@ class GameNamespace(LiveNamespace[Player]):
     ) -> None:
         wait = self.deps.settings.live.close_seconds
         deadline = self.deps.clock.monotonic() + wait
-        if session.offer(message, size, reply, deadline):
-            self.deps.engine.touch(session)
+        session.offer(message, size, reply, deadline)
         if session.full(size):
             self._stop(player, size)
 

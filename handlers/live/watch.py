@@ -13,8 +13,8 @@ from handlers.live.protocol import Nothing, WatchJoin, WatchLeave
 from models.accounts.records import Principal, Role
 from models.children.access import access_child, may_reach
 from models.errors import AppError, ErrorCode
+from sessions.answers import busy_error
 from sessions.feed import FeedItem, Joined, Thinner
-from sessions.session import busy_error
 
 LIST_SECONDS = 1.0
 PULSE_SECONDS = 0.02
@@ -129,7 +129,7 @@ class WatchNamespace(LiveNamespace[Watcher]):
         who = watcher.who
         if who.roles == {Role.ADMIN} and not asked.reason:
             raise AppError(ErrorCode.FORBIDDEN, "watch:join: an admin gives a `reason`.")
-        summary = (await self._live()).get(asked.session_id)
+        summary = await self._find(asked.session_id)
         if summary is None:
             raise AppError(ErrorCode.NOT_FOUND, "There is no such live session.")
         try:
@@ -161,6 +161,12 @@ class WatchNamespace(LiveNamespace[Watcher]):
         if sink is not None:
             metrics.WATCHERS.dec()
             await self.deps.relay.leave(session_id, sink)
+
+    async def _find(self, session_id: str) -> dict[str, Any] | None:
+        try:
+            return await self.deps.directory.find(session_id)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise busy_error() from error
 
     async def _live(self) -> dict[str, dict[str, Any]]:
         try:

@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from config import metrics
 from config.clock import Clock
 from models.play import scripts
 from models.play.keys import PlayKeys
@@ -28,8 +28,10 @@ class Taken(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+_TAKEN = {taken.value.encode(): taken for taken in Taken}
+
+
+class Append(NamedTuple):
     """Items of one session, in the order of its messages, taken whole or not at all.
 
     `first` and `last` are the numbers of the messages covered; a seal without a message of the
@@ -41,13 +43,12 @@ class Append:
     first: int
     last: int
     seal: bool
-    items: tuple[Item, ...]
+    items: Sequence[Item]
     stored: int = -1
     """What the owner knows to be in MongoDB: `last` never lies below it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """Redis's answer to one append: what became of it, and the session's `last` now."""
 
     taken: Taken
@@ -74,7 +75,9 @@ class PlayBuffer:
 
         At most one `Append` a session. Answers are in the order of `appends`.
         """
+        watch = metrics.Stopwatch()
         calls = self._calls(appends)
+        watch.lap("append")
         try:
             replies = await self._run(calls)
         except NoScriptError:
@@ -85,7 +88,7 @@ class PlayBuffer:
         answers: list[Answer | None] = [None] * len(appends)
         for (places, _, _), reply in zip(calls, replies, strict=True):
             for n, place in enumerate(places):
-                answers[place] = Answer(Taken(_text(reply[2 * n])), int(reply[2 * n + 1]))
+                answers[place] = Answer(_TAKEN[reply[2 * n]], int(reply[2 * n + 1]))
         return [answer for answer in answers if answer is not None]
 
     async def read_stored(self, session_ids: Sequence[str]) -> dict[str, int]:
@@ -131,17 +134,13 @@ class PlayBuffer:
         args: list[str | int | bytes] = [self._ttl, self._clock.time_us() // 1000]
         for place in places:
             append = appends[place]
-            keys.append(self._keys.session(append.session_id))
-            args += (append.session_id, append.token, append.first, append.last, append.stored)
-            args += (int(append.seal), len(append.items))
-            for item in append.items:
+            session_id, token, first, last, seal, items, stored = append
+            keys.append(self._keys.session_in(shard, session_id))
+            args += (session_id, token, first, last, stored, int(seal), len(items))
+            for item in items:
                 args += (item.field(), item.blob())
         return places, keys, args
 
 
 _Call = tuple[list[int], list[str], list[str | int | bytes]]
 """One call of the append script: places in the caller's list, keys, arguments."""
-
-
-def _text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

@@ -28,7 +28,11 @@ class PlayKeys:
 
     def session(self, session_id: str) -> str:
         """The session's marks: token, last, stored, state, child, at, snapshot."""
-        return f"{self.prefix}:{{{self.shard_of(session_id)}}}:session:{session_id}"
+        return self.session_in(self.shard_of(session_id), session_id)
+
+    def session_in(self, shard: int, session_id: str) -> str:
+        """The same, for who knows the session's shard."""
+        return f"{self.prefix}:{{{shard}}}:session:{session_id}"
 
     def open_sessions(self, shard: int) -> str:
         """Ids of the shard's sessions that are not sealed."""

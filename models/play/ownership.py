@@ -1,8 +1,10 @@
 """Who owns a session: opening it, taking it over, and the place of its child."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
 
 from config.clock import Clock
 from models.play import scripts
@@ -103,9 +105,24 @@ class Ownership:
         """Take `last` back to where nothing is missing. Only the owner may."""
         await self._lower(keys=[self._keys.session(session_id)], args=[token, last])
 
-    async def keep_snapshot(self, session_id: str, token: int, snapshot: bytes) -> None:
-        """Keep the scoring state of a session, in place of an older one."""
-        await self._snapshot(keys=[self._keys.session(session_id)], args=[token, snapshot])
+    async def keep_snapshots(self, snapshots: Sequence[tuple[str, int, bytes]]) -> None:
+        """Keep the scoring state of some sessions, each in place of an older one, in one go.
+
+        Args:
+            snapshots: the session, its owner's token and the state.
+        """
+        try:
+            await self._keep_snapshots(snapshots)
+        except NoScriptError:
+            await self._redis.script_load(scripts.SNAPSHOT)
+            await self._keep_snapshots(snapshots)
+
+    async def _keep_snapshots(self, snapshots: Sequence[tuple[str, int, bytes]]) -> None:
+        pipe = self._redis.pipeline(transaction=False)
+        for session_id, token, snapshot in snapshots:
+            key = self._keys.session(session_id)
+            pipe.execute_command("EVALSHA", self._snapshot.sha, 1, key, token, snapshot)
+        await pipe.execute()
 
     async def read_snapshot(self, session_id: str) -> bytes | None:
         """Return the newest snapshot of a session."""

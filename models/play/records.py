@@ -1,9 +1,9 @@
 """What is kept of play: the items of a stream entry, which are the documents of MongoDB."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -22,6 +22,8 @@ class Kind(StrEnum):
     CALIBRATION = "c"
 
 
+_HEADS = {kind: f"{SCHEMA}|{kind.value}|" for kind in Kind}
+
 COLLECTIONS: dict[Kind, str] = {
     Kind.SESSION: "sessions",
     Kind.CHUNK: "frame_chunks",
@@ -32,8 +34,7 @@ COLLECTIONS: dict[Kind, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One document on its way through the stream.
 
     `last` is the highest message number the item covers: once it is in MongoDB, everything of
@@ -47,7 +48,7 @@ class Item:
 
     def field(self) -> str:
         """Name of the item's field in the stream entry: its kind, session and mark."""
-        return f"{SCHEMA}|{self.kind.value}|{self.session_id}|{self.last}"
+        return f"{_HEADS[self.kind]}{self.session_id}|{self.last}"
 
     def blob(self) -> bytes:
         """The document as it lies in the stream; settled here, identical at every delivery."""
@@ -89,6 +90,7 @@ def session_named(field: bytes) -> str:
     return parts[2].decode("utf-8", "replace") if len(parts) == 4 else ""
 
 
+@lru_cache(maxsize=1)  # all chunks of an append have the same
 def utc(time_us: int) -> datetime:
     """Return the aware datetime of a Unix time in microseconds, to the millisecond of BSON."""
     return datetime.fromtimestamp(time_us // 1000 / 1000, UTC)

@@ -8,25 +8,23 @@ from typing import Any
 import numpy as np
 
 from sessions.frames import FrameMessage
-from sessions.scoring import sets
 from sessions.scoring.book import Unshaped, add_shapes
-from sessions.scoring.intake import Columns, columns_of, in_rounds
+from sessions.scoring.intake import Columns, columns_of, columns_of_plain, in_rounds
 from sessions.scoring.library import Library, check_motion
+from sessions.scoring.looks import advices, lives
 from sessions.scoring.marks import Advice, Live, Mark, Peak, Rep
 from sessions.scoring.plan import Motion, SetPlan
 from sessions.scoring.result import set_result
 from sessions.scoring.rounds import AnyBook, Round, book_of, cut_off
 from sessions.scoring.snapshot import SnapshotError, packed, unpacked
 from sessions.scoring.stage import accumulate, admit, examine, signals
-from sessions.scoring.state import EXT, HOLD, State
+from sessions.scoring.state import EXT, State
 from sessions.scoring.verdicts import OTHER_HAND
 
 __all__ = ["Advice", "Batch", "Live", "Mark", "Peak", "Rep"]
 
 TRACE_US = 10_000_000
-_SECOND_US = 1_000_000
 _FAR = 1e6
-_MISSING_US = 1_000_000
 KINDS = ("reps", "tap", "hold", "sequence")
 
 
@@ -109,6 +107,17 @@ class Batch:
         """
         return self.feed(columns_of(work)) if work else []
 
+    def step_plain(
+        self, slots: Sequence[int], messages: Sequence[bytes | memoryview]
+    ) -> list[Mark]:
+        """Do the same for the bytes of messages that are known to be well formed.
+
+        Args:
+            slots: the slot of each message.
+            messages: with records of the known length, as `FrameMessage.plain` returns them.
+        """
+        return self.feed(columns_of_plain(slots, messages)) if messages else []
+
     def feed(self, columns: Columns) -> list[Mark]:
         """Score records that did not come as messages."""
         state = self._state
@@ -145,35 +154,17 @@ class Batch:
         marks.sort(key=lambda pair: pair[0])
         return [mark for _, mark in marks]
 
-    def live(self, slot: int) -> Live | None:
-        """The set at its latest accepted frame; None before there is one."""
-        book, state = self._book(slot), self._state
-        if not state.frames[slot]:
-            return None
-        held = None
-        if state.kind[slot] == HOLD:
-            inside = bool(state.inside[slot])
-            held = int(state.signal_us[slot] - state.held_us[slot]) / 1e6 if inside else 0.0
-        has_guide = bool(book.plan.motion.guide_weights.any())
-        return Live(
-            int(state.signal_us[slot]),
-            float(state.z[slot]),
-            float(state.sim[slot]) if has_guide else None,
-            self._valid_share(slot, book),
-            book.counts["full"],
-            book.counts["partial"],
-            held,
-        )
+    def lives(self, slots: Sequence[int]) -> list[Live | None]:
+        """Some sets at their latest accepted frame; None before there is one."""
+        return lives(self._state, [self._book(slot) for slot in slots]) if slots else []
 
-    def advice(self, slot: int) -> Advice:
-        """How well the hand is tracked now, as far as records tell; silence is not seen here."""
-        book, state = self._book(slot), self._state
-        since = state.last_us[slot] if state.begun[slot] else state.first_seen[slot]
-        return Advice(
-            self._valid_share(slot, book),
-            bool(state.last_seen[slot] - since >= _MISSING_US),
-            sets.inverted(*state.tally[slot, 1:].tolist()),
-        )
+    def live(self, slot: int) -> Live | None:
+        """One set at its latest accepted frame; None before there is one."""
+        return self.lives((slot,))[0]
+
+    def advices(self, slots: Sequence[int]) -> list[Advice]:
+        """How well some hands are tracked now, as far as records tell; silence is not seen here."""
+        return advices(self._state, [self._book(slot) for slot in slots]) if slots else []
 
     def trace(self, slot: int) -> list[tuple[int, float]]:
         """Capture time and z of the frames of the last 10 s, oldest first."""
@@ -260,15 +251,6 @@ class Batch:
             state.first_seen[slot[first]] = columns.t_us[first]
             state.seen[slot] = True
         np.maximum.at(state.last_seen, slot, columns.t_us)
-
-    def _valid_share(self, slot: int, book: AnyBook) -> float:
-        """Accepted frames of the last second by those the nominal rate promises."""
-        state, fps = self._state, book.plan.fps
-        now = int(state.last_seen[slot])
-        at = state.recent(slot, math.ceil(2.0 * fps))
-        valid = int((state.ring_us[slot, at] > now - _SECOND_US).sum())
-        elapsed = min((now - int(state.first_seen[slot])) / 1e6, 1.0)
-        return min(valid / max(fps * elapsed, 1.0), 1.0)
 
 
 def _check_anchors(rest: float, target: float) -> None:

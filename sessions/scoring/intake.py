@@ -121,11 +121,15 @@ class Geometry:
 
 def columns_of(work: Sequence[tuple[int, FrameMessage]]) -> Columns:
     """The records of a tick's messages; at least one message."""
-    messages = [message for _, message in work]
-    slot = np.array([slot for slot, _ in work], np.intp)
-    of = np.arange(len(work))
-    head, rec = _alike(messages) or _apart(messages)
-    if len(rec) > len(work):
+    return columns_of_plain([slot for slot, _ in work], [message.plain() for _, message in work])
+
+
+def columns_of_plain(slots: Sequence[int], messages: Sequence[bytes | memoryview]) -> Columns:
+    """The records of messages in bytes, of which each record has the known length."""
+    slot = np.array(slots, np.intp)
+    of = np.arange(len(messages))
+    head, rec = _parts(messages)
+    if len(rec) > len(messages):
         of = np.repeat(of, head["n"])
         slot, head = slot[of], head.take(of)
     t0 = np.minimum(head["t0"], T0_MAX).astype(np.int64)
@@ -149,35 +153,24 @@ def columns_of(work: Sequence[tuple[int, FrameMessage]]) -> Columns:
     )
 
 
-Parts = tuple[NDArray[np.void], NDArray[np.void]]
-"""(messages,) of `HEAD` and (records,) of `REC`."""
-
-
-def _alike(messages: Sequence[FrameMessage]) -> Parts | None:
-    """The parts of messages as long as each other, read all at once; None if they are not."""
-    payloads = [message.payload for message in messages]
-    size = len(payloads[0])
-    if not size or set(map(len, payloads)) != {size}:
-        return None
-    whole = np.frombuffer(b"".join(payloads), _message((size - HEAD.itemsize) // REC.itemsize))
-    return whole["head"], whole["rec"].reshape(-1)
+def _parts(
+    messages: Sequence[bytes | memoryview],
+) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """(messages,) of `HEAD` and (records,) of `REC`."""
+    size = len(messages[0])
+    # Joining bytes is an order of magnitude cheaper than concatenating structured arrays.
+    if set(map(len, messages)) == {size}:
+        whole = np.frombuffer(b"".join(messages), _message((size - HEAD.itemsize) // REC.itemsize))
+        return whole["head"], whole["rec"].reshape(-1)
+    heads = b"".join([message[: HEAD.itemsize] for message in messages])
+    records = b"".join([message[HEAD.itemsize :] for message in messages])
+    return np.frombuffer(heads, HEAD), np.frombuffer(records, REC)
 
 
 @lru_cache(maxsize=MAX_RECORDS)
 def _message(n: int) -> np.dtype[np.void]:
     """A message of n records."""
     return np.dtype([("head", HEAD), ("rec", REC, (n,))])
-
-
-def _apart(messages: Sequence[FrameMessage]) -> Parts:
-    """The parts of messages of any lengths."""
-    # Joining bytes is an order of magnitude cheaper than concatenating structured arrays.
-    rec = np.frombuffer(b"".join([m.records.tobytes() for m in messages]), REC)
-    rows = [
-        (0, 0, SPACES.index(m.space), len(m.records), 0, m.t0_us, m.seq0, m.width, m.height)
-        for m in messages
-    ]
-    return np.array(rows, HEAD), rec
 
 
 def in_rounds(slot: NDArray[np.intp]) -> tuple[NDArray[np.intp], list[int]]:

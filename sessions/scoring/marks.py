@@ -1,7 +1,7 @@
 """What the scoring tells while a set runs."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 RepClass = Literal["full", "partial", "rejected", "interrupted"]
 
@@ -39,8 +39,7 @@ class Rep:
 Mark = Peak | Rep
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
+class Live(NamedTuple):
     """A set at its latest accepted frame."""
 
     t_us: int
@@ -55,8 +54,7 @@ class Live:
     """Seconds in the target so far, 0 outside; None for a motion without a hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(NamedTuple):
     """How well the hand is tracked now."""
 
     valid: float

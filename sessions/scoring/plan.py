@@ -1,6 +1,6 @@
 """What the scoring of one set is told before its first frame: the motion, the hand, the anchors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -77,6 +77,12 @@ class Motion:
     """Opposition: and has let go of it above this."""
     order: tuple[int, ...] = ()
     """Sequence: the steps in order; fingers 0 index .. 3 little, or numbers of fingers out."""
+    guided: bool = field(init=False)
+    """Whether the live similarity compares anything with the guide."""
+
+    def __post_init__(self) -> None:
+        """Look at the weights once."""
+        object.__setattr__(self, "guided", bool(self.guide_weights.any()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

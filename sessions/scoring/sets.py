@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median, stdev
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +44,13 @@ class Tracking:
     """(12,) sum of their squares."""
 
 
-def inverted(curled: int, palmar: int) -> bool:
+@overload
+def inverted(curled: int, palmar: int) -> bool: ...
+@overload
+def inverted(curled: NDArray[np.int64], palmar: NDArray[np.int64]) -> NDArray[np.bool_]: ...
+def inverted(curled: Any, palmar: Any) -> Any:
     """Whether the fingers bend to the back of the hand: side or mirroring is told wrongly."""
-    return curled >= _INVERTED_MIN and palmar < _INVERTED_BELOW * curled
+    return (curled >= _INVERTED_MIN) & (palmar < _INVERTED_BELOW * curled)
 
 
 def quality(tracking: Tracking) -> dict[str, float | None]:

@@ -1,7 +1,6 @@
 """The append script: whole or not at all, only the next number, only from the owner."""
 
 import asyncio
-import dataclasses
 from collections.abc import AsyncIterator
 
 import pytest
@@ -172,15 +171,15 @@ async def test_a_mark_never_lies_below_what_is_stored(
     await redis.hset(keys.session("a"), "last", 1)  # the last second of Redis is lost
     lost = frames("a", 5, 1)
     assert await buffer.append([lost]) == [Answer(Taken.MOVED, 1)]
-    known = dataclasses.replace(lost, stored=4)
+    known = lost._replace(stored=4)
     assert await buffer.append([known]) == [Answer(Taken.TAKEN, 5)]
 
 
 async def test_a_snapshot_is_kept_for_the_owner_alone(owners: Ownership) -> None:
     await owners.open("a", "kid", session_of("a"))
-    await owners.keep_snapshot("a", TOKEN - 1, b"old owner")
+    await owners.keep_snapshots([("a", TOKEN - 1, b"old owner")])
     assert await owners.read_snapshot("a") is None
-    await owners.keep_snapshot("a", TOKEN, b"owner")
+    await owners.keep_snapshots([("a", TOKEN, b"owner")])
     assert await owners.read_snapshot("a") == b"owner"
 
 

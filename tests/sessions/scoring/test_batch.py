@@ -118,18 +118,18 @@ def test_advice_sees_a_missing_hand_and_a_wrong_side() -> None:
     gone = still(80)
     gone["flags"][45:] = NO_HAND
     batch.step([(slot, message(gone[:60]))])
-    seen = batch.advice(slot)
+    seen = batch.advices((slot,))[0]
     assert not seen.hand_missing
     assert 0.4 < seen.valid < 0.6
     batch.step([(slot, message(gone[60:]))])
-    assert batch.advice(slot).hand_missing
-    assert batch.advice(slot).valid < 0.1
+    assert batch.advices((slot,))[0].hand_missing
+    assert batch.advices((slot,))[0].valid < 0.1
     wrong = batch.open(plan())
     mirrored = played(reps=2)
     mirrored["lm"][:, :, 0] *= -1
     for one in cut(mirrored, []):
         batch.step([(wrong, one)])
-    assert batch.advice(wrong).chirality_inverted
+    assert batch.advices((wrong,))[0].chirality_inverted
     result = batch.close(wrong)
     assert result["flags"] == ["chirality_inverted"]
     assert result["quality"]["q_chir"] == result["quality"]["q"] == 0.0

@@ -1,0 +1,115 @@
+"""The frames of a tick: kept, scored as one batch, and told to players and watchers."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from config import metrics
+from models.errors import AppError, ErrorCode
+from sessions.control import Control
+from sessions.feed import FeedHub
+from sessions.frames import SHAPE_BYTES, FrameError, decode
+from sessions.scoring.batch import Batch
+from sessions.session import Session
+from sessions.telling import tell_advice, tell_mark
+from sessions.views import score_body
+
+Feed = tuple[Session, bytes, int]
+"""A watched session's message, and its place among those that are scored; -1 when it is not."""
+Told = dict[int, list[dict[str, Any]]]
+"""Peaks and repetitions, by the place of the message that completed them."""
+
+
+class Scorer:
+    """Takes the frames out of the inboxes, all sessions together."""
+
+    def __init__(self, *, batch: Batch, hub: FeedHub, control: Control, score_s: float) -> None:
+        self._batch = batch
+        self._hub = hub
+        self._control = control
+        self._score_s = score_s
+
+    def score(self, active: Iterable[Session], now: float) -> None:
+        """Score the frames of some sessions up to their next control event."""
+        watch = metrics.Stopwatch()
+        slots: list[int] = []
+        messages: list[bytes | memoryview] = []
+        owners: list[Session] = []
+        feeds: list[Feed] = []
+        for session in active:
+            inbox = session.inbox
+            playing = session.set is not None and not session.paused
+            watched = self._hub.watched(session.id)
+            while inbox and isinstance(payload := inbox[0], bytes):
+                inbox.popleft()
+                plain: bytes | memoryview = payload
+                if payload[:SHAPE_BYTES] != session.shape or len(payload) != session.shape_size:
+                    examined = self._examined(session, payload)
+                    if examined is None:
+                        continue
+                    plain = examined
+                session.keep_frames(payload)
+                if watched:
+                    feeds.append((session, payload, len(slots) if playing else -1))
+                if playing and session.set is not None:
+                    slots.append(session.set.slot)
+                    messages.append(plain)
+                    owners.append(session)
+        watch.lap("decode")
+        told: Told = {}
+        if slots:
+            marks = self._batch.step_plain(slots, messages)
+            watch.lap("score")
+            for mark in marks:
+                owner = owners[mark.work_index]
+                told.setdefault(mark.work_index, []).append(tell_mark(owner, mark))
+        self._tell(owners, feeds, told, now, watch)
+
+    def _examined(self, session: Session, payload: bytes) -> bytes | memoryview | None:
+        """Look at a message that is not like the last one; None if it is refused."""
+        try:
+            decoded = decode(payload, session.opened.space)
+        except FrameError as fault:
+            error = AppError(ErrorCode(fault.code), f"frames: {fault}")
+            self._control.void(session, session.cursor, error)
+            return None
+        if decoded.payload:
+            session.shape, session.shape_size = payload[:SHAPE_BYTES], len(payload)
+        return decoded.plain()
+
+    def _tell(
+        self,
+        owners: Sequence[Session],
+        feeds: Sequence[Feed],
+        told: Told,
+        now: float,
+        watch: metrics.Stopwatch,
+    ) -> None:
+        due = [session for session in dict.fromkeys(owners) if now >= session.score_at]
+        shown = dict.fromkeys(due)
+        shown.update((session, None) for session, _, _ in feeds)
+        scores = self._scores(list(shown))
+        advices = self._batch.advices([s.set.slot for s in due if s.set is not None])
+        for session, advice in zip(due, advices, strict=True):
+            self._plan_score(session, now)
+            score = scores.get(session)
+            if score is not None:
+                session.send("score", score)
+            tell_advice(session, advice)
+        watch.lap("tell")
+        for session, payload, place in feeds:
+            self._hub.publish(session.id, payload, told.get(place, ()), scores.get(session))
+        watch.lap("feed")
+
+    def _scores(self, sessions: Sequence[Session]) -> dict[Session, dict[str, Any]]:
+        playing = [(s, s.set) for s in sessions if s.set is not None]
+        lives = self._batch.lives([open_set.slot for _, open_set in playing])
+        return {
+            session: score_body(open_set, live)
+            for (session, open_set), live in zip(playing, lives, strict=True)
+            if live is not None
+        }
+
+    def _plan_score(self, session: Session, now: float) -> None:
+        """Put a session's next score on a grid of its own, so that all together come evenly."""
+        phase = session.score_phase * self._score_s
+        session.score_at = now + self._score_s - (now - phase) % self._score_s

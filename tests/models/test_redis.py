@@ -1,0 +1,58 @@
+"""The connection to Redis: our packing is the library's, byte for byte."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio import Connection, Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import DataError
+
+from models.redis import connect_redis
+
+VALUES = st.one_of(
+    st.binary(max_size=50), st.text(max_size=50), st.integers(-(2**63), 2**63 - 1), st.floats()
+)
+
+
+def ours(url: str = "redis://127.0.0.1") -> Any:
+    return connect_redis(url, 3.0, cluster=False).connection_pool.make_connection()
+
+
+@given(st.sampled_from(["GET", "CONFIG GET", b"SCRIPT LOAD"]), st.lists(VALUES, max_size=5))
+def test_commands_are_packed_as_the_library_packs_them(name: str, args: list[Any]) -> None:
+    command, theirs = (name, *args), Connection()
+    assert b"".join(ours().pack_command(*command)) == b"".join(theirs.pack_command(*command))
+    both = [command, ("PING",)]
+    assert b"".join(ours().pack_commands(both)) == b"".join(theirs.pack_commands(both))
+
+
+@pytest.mark.parametrize("value", [None, [1], {"a": 1}])
+def test_what_is_no_value_is_refused(value: object) -> None:
+    with pytest.raises(DataError):
+        ours().pack_command("SET", "key", value)
+
+
+@pytest.mark.parametrize("url", ["redis://h:1/0", "rediss://h:1/0", "unix:///tmp/s"])
+def test_every_kind_of_address_is_packed(url: str) -> None:
+    assert type(ours(url)).__name__.startswith("_Packed")
+
+
+async def test_a_cluster_keeps_the_library_s_own_connections() -> None:
+    client = connect_redis("redis://127.0.0.1:1", 1.0, cluster=True)
+    assert isinstance(client, RedisCluster)
+    await client.aclose()
+
+
+async def test_values_come_back_as_they_were_sent(redis_url: str, redis_prefix: str) -> None:
+    redis: Redis = connect_redis(redis_url, 3.0, cluster=False)
+    try:
+        pipe = redis.pipeline(transaction=False)
+        for n, value in enumerate((b"\x00\r\n\xff", "말", 7, 1.5, b"x" * 100_000)):
+            pipe.set(f"{redis_prefix}:{n}", value)
+        await pipe.execute()
+        found = await redis.mget([f"{redis_prefix}:{n}" for n in range(5)])
+    finally:
+        await redis.aclose()
+    assert found == [b"\x00\r\n\xff", "말".encode(), b"7", b"1.5", b"x" * 100_000]
