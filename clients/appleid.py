@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jwt
 
-from clients.base import Upstream, UpstreamError
+from clients.base import Reply, Upstream, UpstreamError
 from clients.idtoken import Identity, IdTokenError, IdTokens, email_of
 from clients.jwks import Jwks
 from config.clock import Clock
@@ -89,9 +89,8 @@ class AppleId:
                 },
             )
         except UpstreamError as error:
-            if error.reply is not None and error.reply.status == 400:
-                if error.reply.json().get("error") == "invalid_grant":
-                    raise IdTokenError("its code is not valid any more") from error
+            if error.reply is not None and error.reply.status == 400 and _is_spent(error.reply):
+                raise IdTokenError("its code is not valid any more") from error
             raise
         token = reply.json().get("refresh_token")
         if not isinstance(token, str):
@@ -129,3 +128,7 @@ class AppleId:
         }
         key = self._private_key or b""
         return jwt.encode(claims, key, algorithm="ES256", headers={"kid": self._key_id})
+
+
+def _is_spent(reply: Reply) -> bool:
+    return reply.json().get("error") == "invalid_grant"

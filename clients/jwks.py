@@ -52,9 +52,8 @@ class Jwks:
             UpstreamError: no keys can be had, and none are recent enough.
         """
         now = self._clock.monotonic()
-        if now >= self._fresh_until:
-            await self._refresh()
-        elif kid not in self._keys and now - self._asked_at >= UNKNOWN_SECONDS:
+        is_new = kid not in self._keys and now - self._asked_at >= UNKNOWN_SECONDS
+        if is_new or now >= self._fresh_until:
             await self._refresh()
         return self._keys.get(kid)
 

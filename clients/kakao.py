@@ -1,4 +1,4 @@
-"""Kakao sign-in: ID tokens, or an access token whose app is checked first (Kakao Login REST API)."""
+"""Kakao sign-in (Kakao Login REST API): ID tokens, or access tokens whose app is checked first."""
 
 from collections.abc import Collection
 
@@ -66,7 +66,9 @@ class Kakao:
         account = user.get("kakao_account")
         account = account if isinstance(account, dict) else {}
         email = account.get("email")
-        verified = account.get("is_email_valid") is True and account.get("is_email_verified") is True
+        verified = (
+            account.get("is_email_valid") is True and account.get("is_email_verified") is True
+        )
         profile = account.get("profile")
         name = profile.get("nickname") if isinstance(profile, dict) else None
         return Identity(

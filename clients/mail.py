@@ -104,11 +104,14 @@ class FolderMailer:
         self._written = 0
 
     async def send(self, mail: Mail) -> None:
-        """Write a mail; the newest has the highest number of its address."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Write a mail; the newest has the highest number."""
         self._written += 1
-        name = re.sub(r"[^\w.@-]", "_", mail.to)
-        path = self._folder / f"{name}-{self._written:04d}.eml"
+        await asyncio.to_thread(self._write, mail, self._written)
+
+    def _write(self, mail: Mail, number: int) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        name = re.sub(r"[^\w.@+-]", "_", mail.to)
+        path = self._folder / f"{name}-{number:04d}.eml"
         path.write_bytes(_message(mail, self._sender).as_bytes(policy=SMTP))
         metrics.MAILS.labels("written").inc()
 

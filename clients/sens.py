@@ -42,8 +42,8 @@ class Sens:
         """Close the connections."""
         await self._upstream.close()
 
-    async def send(self, digits: str, content: str) -> None:
-        """Send a text to a Korean number in its national form, digits alone.
+    async def send(self, number: str, content: str) -> None:
+        """Send a text to a Korean number in E.164 form.
 
         Raises:
             UpstreamError: SENS did not take it; whether a message went out is not known.
@@ -65,6 +65,6 @@ class Sens:
                 "countryCode": "82",
                 "from": self._sender,
                 "content": content,
-                "messages": [{"to": digits}],
+                "messages": [{"to": f"0{number.removeprefix('+82')}"}],
             },
         )

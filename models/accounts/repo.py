@@ -108,7 +108,9 @@ class AccountRepo:
             array_filters=[{"local.password_hash": old}],
         )
 
-    async def change_password(self, user_id: str, new: str, *, old: str | None = None) -> User | None:
+    async def change_password(
+        self, user_id: str, new: str, *, old: str | None = None
+    ) -> User | None:
         """Store another password and raise the token version, in one write.
 
         Args:
@@ -134,7 +136,9 @@ class AccountRepo:
 
     async def confirm_email(self, user_id: str, email: str) -> User | None:
         """Mark an e-mail as verified; None if it is not the account's any more."""
-        return await self._update({"_id": user_id, "email": email}, {"$set": {"email_verified": True}})
+        return await self._update(
+            {"_id": user_id, "email": email}, {"$set": {"email_verified": True}}
+        )
 
     async def change_profile(self, user_id: str, fields: dict[str, str]) -> User | None:
         """Store `name_sealed`, `locale` or `zone`."""

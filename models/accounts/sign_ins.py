@@ -282,6 +282,4 @@ def _successor(token: str, salt: str) -> str:
 
 
 def _refused() -> AppError:
-    return AppError(
-        ErrorCode.UNAUTHENTICATED, "The refresh token holds no longer; sign in again."
-    )
+    return AppError(ErrorCode.UNAUTHENTICATED, "The refresh token holds no longer; sign in again.")
