@@ -20,6 +20,7 @@ from models.accounts.revocations import Revocations
 from models.bus import Bus
 from models.db import Mongo
 from models.play.repo import PlayRepo
+from server.accounts import AccountParts
 from server.realtime import Realtime
 from server.telemetry import Health
 from sessions.appender import Appender
@@ -58,6 +59,7 @@ class Parts:
     indexes: Indexes
     janitor: Janitor
     alarms: Alarms
+    people: AccountParts
     runner: Runner
     health: Health
     realtime: Realtime
@@ -106,6 +108,7 @@ async def _start(p: Parts) -> None:
         ("indexes", p.indexes.run),
         ("flush", p.flusher.run),
         ("alarms", p.alarms.run),
+        ("mail", p.people.post.run),
         ("health", p.health.run),
         ("connections", p.realtime.run),
         ("revocations", p.revocations.run),
@@ -139,6 +142,7 @@ async def _stop(p: Parts) -> None:
     await within(DRAIN_SECONDS, p.flusher.drain(DRAIN_SECONDS), "flushing what is left")
     await within(1.0, p.directory.withdraw(), "leaving the directory")
     await p.alarms.close()
+    await p.people.close()
     await p.mongo.close()
     await p.redis.aclose()
 

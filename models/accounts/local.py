@@ -53,7 +53,7 @@ class LocalParts:
     sign_ins: SignIns
     profiles: Profiles
     hasher: Hasher
-    pwned: PwnedPasswords
+    pwned: PwnedPasswords | None
     throttle: Throttle
     codes: OneTimeCodes
     post: Callable[[Mail], None]
@@ -131,33 +131,52 @@ class LocalAccounts:
             raise AppError(ErrorCode.UNAUTHENTICATED, "The password is wrong.")
         await self._p.throttle.succeeded(address)
 
-    async def set_password(
-        self, user: User, current: str | None, password: str, device: Device
+    async def change_password(
+        self, user: User, current: str, password: str, device: Device
     ) -> Tokens:
-        """Give an account another password, or its first one; return new tokens.
-
-        A changed password ends every sign-in, the caller's too.
+        """Change the password and end every sign-in, the caller's too; return new tokens.
 
         Raises:
-            AppError: `unauthenticated`, `password_refused`; `conflict` without a verified e-mail.
+            AppError: `unauthenticated`, `password_refused`, `rate_limited`; `conflict` without a
+                password, or when it was changed meanwhile.
         """
-        if user.email is None:
-            raise AppError(ErrorCode.CONFLICT, "A password needs an account with an e-mail.")
         had = user.method(Provider.LOCAL)
-        if had is not None:
-            await self.give_password_again(user, current or "")
-        elif not user.email_verified:
-            raise AppError(ErrorCode.CONFLICT, "Verify the e-mail first.")
-        check_password(password, email=user.email, name=self._p.profiles.name_of(user))
-        await self._refuse_breached(password)
-        hashed = await self._p.hasher.hash(password)
         if had is None:
-            return await self._first_password(user, hashed, device)
-        changed = await self._p.accounts.change_password(user.id, hashed, old=had.password_hash)
+            raise AppError(ErrorCode.CONFLICT, "The account has no password; add one.")
+        await self.give_password_again(user, current)
+        hashed = await self._taken(password, user)
+        now = await self._p.profiles.find(user.id)
+        local = now.method(Provider.LOCAL)
+        # What was checked is what is replaced; hashing it anew at sign-in made no other password.
+        if local is None or now.version != user.version:
+            raise _meanwhile()
+        changed = await self._p.accounts.change_password(user.id, hashed, old=local.password_hash)
         if changed is None:
-            raise AppError(ErrorCode.CONFLICT, "The password was changed meanwhile; sign in again.")
+            raise _meanwhile()
         await self._after_change(changed)
         return await self._p.sign_ins.begin(changed, device)
+
+    async def add_password(self, user: User, password: str) -> User:
+        """Give an account its first password.
+
+        Raises:
+            AppError: `password_refused`; `conflict` without a verified e-mail, or with a password.
+        """
+        if user.email is None or not user.email_verified:
+            raise AppError(ErrorCode.CONFLICT, "A password needs a verified e-mail.")
+        method = SignInMethod(
+            provider=Provider.LOCAL,
+            subject=user.email,
+            linked_at=self._p.clock.now(),
+            password_hash=await self._taken(password, user),
+        )
+        try:
+            linked = await self._p.accounts.add_method(user.id, method)
+        except TakenError:
+            linked = None
+        if linked is None:
+            raise AppError(ErrorCode.CONFLICT, "The account has a password; change it.")
+        return linked
 
     async def request_reset(self, email: str, locale: str) -> None:
         """Mail a code for a new password, if there is an account; the caller is not told.
@@ -240,20 +259,11 @@ class LocalAccounts:
             await self._p.accounts.replace_hash(user.id, stored, renewed)
         return True
 
-    async def _first_password(self, user: User, hashed: str, device: Device) -> Tokens:
-        method = SignInMethod(
-            provider=Provider.LOCAL,
-            subject=user.email or "",
-            linked_at=self._p.clock.now(),
-            password_hash=hashed,
-        )
-        try:
-            linked = await self._p.accounts.add_method(user.id, method)
-        except TakenError:
-            linked = None
-        if linked is None:
-            raise AppError(ErrorCode.CONFLICT, "The password was set meanwhile; sign in again.")
-        return await self._p.sign_ins.begin(linked, device)
+    async def _taken(self, password: str, user: User) -> str:
+        """Return the hash of a password that may be taken."""
+        check_password(password, email=user.email, name=self._p.profiles.name_of(user))
+        await self._refuse_breached(password)
+        return await self._p.hasher.hash(password)
 
     async def _after_change(self, user: User) -> None:
         if user.email is not None:
@@ -261,6 +271,8 @@ class LocalAccounts:
         await self._p.sign_ins.end_all(user, "password_changed")
 
     async def _refuse_breached(self, password: str) -> None:
+        if self._p.pwned is None:
+            return
         try:
             seen = await self._p.pwned.count(password)
         except UpstreamError as error:
@@ -296,3 +308,7 @@ class LocalAccounts:
 
 def _minutes() -> int:
     return int(CODE_LIFE.total_seconds()) // 60
+
+
+def _meanwhile() -> AppError:
+    return AppError(ErrorCode.CONFLICT, "The password was changed meanwhile; sign in again.")

@@ -9,7 +9,7 @@ stored salt, so that however many ask at once, the chain has one end.
 import hashlib
 import hmac
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -225,6 +225,28 @@ class SignIns:
         now = self._clock.now()
         ended = await self._repo.end_all(user.id, user.version, f"{why}:{user.version}", now)
         await self._tell(ended, user)
+
+    async def end_everything(self, user_id: str) -> None:
+        """End every sign-in of an account, whatever is under way.
+
+        Raises:
+            AppError: `busy` where Redis cannot tell the workers: asking again is safe.
+        """
+        raised = await self._accounts.raise_version(user_id)
+        if raised is not None:
+            await self.end_all(raised, "signed_out_everywhere")
+
+    async def change_roles(self, user_id: str, roles: Sequence[Role]) -> bool:
+        """Give an account other roles; everything signed in ends. Tell whether there is one.
+
+        Raises:
+            AppError: `busy` where Redis cannot tell the workers: asking again is safe.
+        """
+        changed = await self._accounts.change_roles(user_id, [role.value for role in roles])
+        if changed is None:
+            return False
+        await self.end_all(changed, "roles_changed")
+        return True
 
     async def list_of(self, user_id: str) -> list[SignIn]:
         """Return an account's sign-ins that hold, those of children's devices among them."""
