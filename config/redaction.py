@@ -9,6 +9,7 @@ _KEYS = (
     "accesstoken|refreshtoken|idtoken|authorization|cookie|x-api-key|code|nonce|signature|"
     "email|phone|number|name|signedpayload|signedtransaction|purchasetoken|receipt"
 )
+_VALUE = r"""\"[^\"]*\"|'[^']*'|[^\s&,;)\"']+"""
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # JWTs and JWS, of whatever length.
     (re.compile(r"\beyJ[\w-]{4,}(?:\.[\w-]*){1,4}"), HIDDEN),
@@ -25,7 +26,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])"), HIDDEN),
     # "key": "value" of JSON and of Python, key=value of queries and forms.
     (re.compile(rf"(?i)([\"'](?:{_KEYS})[\"']\s*:\s*)(?:\"[^\"]*\"?|'[^']*'?)"), rf'\1"{HIDDEN}"'),
-    (re.compile(rf"(?i)(?<![\w-])((?:{_KEYS})=)(?:\"[^\"]*\"|'[^']*'|[^\s&,;)\"']+)"), rf"\1{HIDDEN}"),
+    (re.compile(rf"(?i)(?<![\w-])((?:{_KEYS})=)({_VALUE})"), rf"\1{HIDDEN}"),
 )  # fmt: skip
 
 
