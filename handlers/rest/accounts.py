@@ -114,6 +114,7 @@ class PhoneCode(PhoneNumber):
     policy=PUBLIC,
     limit=Limit.SIGN_UP,
     status=201,
+    idempotent=True,
     errors={ErrorCode.PASSWORD_REFUSED, ErrorCode.EMAIL_ALREADY_REGISTERED},
 )
 async def sign_up(call: PublicCall, body: SignUp) -> TokensView:
