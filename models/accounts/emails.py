@@ -57,10 +57,3 @@ def _refused(why: str) -> AppError:
     return AppError(
         ErrorCode.INVALID, f"`email` is not an address: {why}.", details={"field": "email"}
     )
-
-
-def masked_email(canonical: str) -> str:
-    """Return an address as its owner knows it and others do not: `m•••@n•••.com`."""
-    local, _, domain = canonical.partition("@")
-    name, _, rest = domain.partition(".")
-    return f"{local[:1]}•••@{name[:1]}•••.{rest}"
