@@ -53,11 +53,13 @@ class Jwks:
         """
         now = self._clock.monotonic()
         is_new = kid not in self._keys and now - self._asked_at >= UNKNOWN_SECONDS
-        if is_new or now >= self._fresh_until:
-            await self._refresh()
-        return self._keys.get(kid)
+        failure = await self._refresh() if is_new or now >= self._fresh_until else None
+        key = self._keys.get(kid)
+        if key is None and failure is not None:
+            raise failure  # it may be one of those that could not be fetched
+        return key
 
-    async def _refresh(self) -> None:
+    async def _refresh(self) -> UpstreamError | None:
         """Fetch once for all who wait; a failure is borne while the old keys are recent."""
         if self._fetching is None:
             self._asked_at = self._clock.monotonic()
@@ -74,6 +76,8 @@ class Jwks:
             # The next caller need not wait for the same outage again.
             self._fresh_until = self._clock.monotonic() + TTL_LEAST
             log.warning("keys of a provider are %d s old: %s", age, error)
+            return error
+        return None
 
     def _fetched(self, task: asyncio.Task[None]) -> None:
         self._fetching = None

@@ -25,7 +25,7 @@ WAITING = 32
 RETRY_MS = 1000
 _COMMON = Path(__file__).with_name("common_passwords.txt")
 _ROWS = ("1234567890-=", "qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./", "abcdefghijklmnopqrstuvwxyz")
-_OTHERS = 4
+_OTHERS = 5
 """Characters a password must have besides somebody's name or address."""
 
 
