@@ -21,9 +21,10 @@ from config.services import AccountSettings
 from config.settings import Settings
 from jobs.post import PostOffice
 from models.accounts.accounts import Accounts
+from models.accounts.argon import HashCost
 from models.accounts.codes import OneTimeCodes
 from models.accounts.local import LocalAccounts, LocalParts
-from models.accounts.passwords import HashCost, Hasher
+from models.accounts.passwords import Hasher
 from models.accounts.phone_numbers import Country
 from models.accounts.phones import OwnCodes, Phones, PhoneVerifier, TextFolder
 from models.accounts.profiles import Profiles

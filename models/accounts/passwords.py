@@ -1,19 +1,18 @@
 """Passwords: which are taken, and how they are hashed (Argon2id, RFC 9106) off the event loop."""
 
 import asyncio
-import base64
+import os
+import sys
+import threading
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from argon2 import PasswordHasher, Type
-from argon2.exceptions import InvalidHashError, VerificationError
-
 from config import metrics
+from models.accounts.argon import HASH_BYTES, HashCost, cost_of, encoded, hashed, matches
 from models.errors import AppError, ErrorCode
 
 T = TypeVar("T")
@@ -23,6 +22,9 @@ LEAST, MOST = 10, 128
 WAITING = 32
 """Hashes that may wait for a thread; beyond that the server is `busy`."""
 RETRY_MS = 1000
+SALT_BYTES = 16
+LEAST_URGENT = 19
+"""The niceness of hashing threads."""
 _COMMON = Path(__file__).with_name("common_passwords.txt")
 _ROWS = ("1234567890-=", "qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./", "abcdefghijklmnopqrstuvwxyz")
 _OTHERS = 5
@@ -85,30 +87,19 @@ def _is_mostly(text: str, own: str) -> bool:
     return len(word) >= 3 and word in bare and len(bare) - len(word) < _OTHERS
 
 
-@dataclass(frozen=True, slots=True)
-class HashCost:
-    """What a hash costs (RFC 9106): passes, memory, lanes, and hashes made at once."""
-
-    passes: int
-    memory_kib: int
-    lanes: int
-    at_once: int
-
-
 class Hasher:
     """Hashes and verifies in threads of its own; argon2 lets go of the interpreter meanwhile."""
 
-    def __init__(self, cost: HashCost) -> None:
-        self._argon2 = PasswordHasher(
-            time_cost=cost.passes,
-            memory_cost=cost.memory_kib,
-            parallelism=cost.lanes,
-            type=Type.ID,
+    def __init__(self, cost: HashCost, random: Callable[[int], bytes] = os.urandom) -> None:
+        self._cost = cost
+        self._random = random
+        self._threads = ThreadPoolExecutor(
+            cost.at_once, thread_name_prefix="argon2", initializer=_yield_to_others
         )
-        self._threads = ThreadPoolExecutor(cost.at_once, thread_name_prefix="argon2")
         self._most = cost.at_once + WAITING
         self._under_way = 0
-        self._nobody = _hash_of_nothing(cost)
+        # No password has it, and it costs as much to verify as any other.
+        self._nobody = encoded(cost, bytes(SALT_BYTES), bytes(HASH_BYTES))
 
     def close(self) -> None:
         """Let the threads end; what is under way is finished."""
@@ -121,7 +112,8 @@ class Hasher:
             AppError: `busy`, too many are waiting.
         """
         text = normalized(password)
-        return await self._run(lambda: self._argon2.hash(text))
+        salt = self._random(SALT_BYTES)
+        return await self._run(lambda: hashed(text, salt, self._cost))
 
     async def verify(self, stored: str | None, password: str) -> bool:
         """Tell whether it is the password of a stored hash; None is no, after the same time.
@@ -131,18 +123,12 @@ class Hasher:
         """
         text = normalized(password)
         against = self._nobody if stored is None else stored
-        matches = await self._run(lambda: self._matches(against, text))
-        return matches and stored is not None
+        right = await self._run(lambda: matches(against, text))
+        return right and stored is not None
 
     def is_stale(self, stored: str) -> bool:
         """Tell whether a hash was made at another cost than today's."""
-        return self._argon2.check_needs_rehash(stored)
-
-    def _matches(self, stored: str, text: str) -> bool:
-        try:
-            return self._argon2.verify(stored, text)
-        except (VerificationError, InvalidHashError):
-            return False
+        return cost_of(stored) != (self._cost.passes, self._cost.memory_kib, self._cost.lanes)
 
     async def _run(self, work: Callable[[], T]) -> T:
         if self._under_way >= self._most:
@@ -161,11 +147,10 @@ class Hasher:
         metrics.HASHES_WAITING.set(self._under_way)
 
 
-def _hash_of_nothing(cost: HashCost) -> str:
-    """Return a hash that no password has, as dear to verify as any other."""
+def _yield_to_others() -> None:
+    """Let this thread run when the live sessions of the process do not want to.
 
-    def b64(data: bytes) -> str:
-        return base64.b64encode(data).decode().rstrip("=")
-
-    parameters = f"m={cost.memory_kib},t={cost.passes},p={cost.lanes}"
-    return f"$argon2id$v=19${parameters}${b64(bytes(16))}${b64(bytes(32))}"
+    Linux has a priority a thread; elsewhere it would be the whole process's.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LEAST_URGENT)

@@ -4,14 +4,15 @@ import asyncio
 import threading
 
 import pytest
+from argon2 import PasswordHasher
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.accounts.argon import HashCost, hashed, matches
 from models.accounts.passwords import (
     LEAST,
     MOST,
     WAITING,
-    HashCost,
     Hasher,
     check_password,
     normalized,
@@ -45,20 +46,30 @@ async def test_somebody_unknown_costs_what_somebody_known_does(
     hasher = Hasher(CHEAP)
     stored = await hasher.hash(GOOD)
     verified: list[str] = []
-    library = type(hasher._argon2)
-    verify = library.verify
 
-    def watched(self: object, hashed: str, password: str) -> bool:
+    def watched(hashed: str, password: str) -> bool:
         verified.append(hashed)
-        return bool(verify(self, hashed, password))  # type: ignore[arg-type]
+        return matches(hashed, password)
 
-    monkeypatch.setattr(library, "verify", watched)
+    monkeypatch.setattr("models.accounts.passwords.matches", watched)
     assert not await hasher.verify(None, GOOD)
     assert not await hasher.verify(stored, "another")
     nobody, somebody = verified
     assert nobody.rsplit("$", 2)[0] == somebody.rsplit("$", 2)[0]  # the same cost
     assert [len(part) for part in nobody.split("$")] == [len(part) for part in somebody.split("$")]
     hasher.close()
+
+
+def test_the_hash_is_the_one_of_the_library() -> None:
+    cost = HashCost(passes=3, memory_kib=64, lanes=4, at_once=1)
+    ours = hashed("password", b"somesalt12345678", cost)
+    library = PasswordHasher(time_cost=3, memory_cost=64, parallelism=4)
+    assert library.hash("password", salt=b"somesalt12345678") == ours
+    assert library.verify(ours, "password")
+    assert matches(ours, "password")
+    assert not matches(ours, "Password")
+    for broken in ("", "$", ours[:-3] + "!!!", ours.replace("argon2id", "argon2i"), ours[:30]):
+        assert not matches(broken, "password")
 
 
 async def test_the_loop_goes_on_while_passwords_are_hashed() -> None:
