@@ -87,6 +87,31 @@ REQUEST = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
+UPSTREAM = Counter(
+    "gemgem_upstream", "Calls to outside services.", ["provider", "outcome"], registry=REGISTRY
+)
+UPSTREAM_SECONDS = Histogram(
+    "gemgem_upstream_seconds",
+    "Calls to outside services, retries included.",
+    ["provider"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+UPSTREAM_OPEN = Gauge(
+    "gemgem_upstream_open", "Outside services left alone for now.", ["provider"], registry=REGISTRY
+)
+SIGN_INS = Counter(
+    "gemgem_sign_ins", "Attempts to sign in.", ["method", "outcome"], registry=REGISTRY
+)
+FAMILIES_REVOKED = Counter(
+    "gemgem_families_revoked",
+    "Sign-ins ended because a refresh token came twice.",
+    registry=REGISTRY,
+)
+HASHES_WAITING = Gauge(
+    "gemgem_hashes_waiting", "Passwords waiting to be hashed.", registry=REGISTRY
+)
+MAILS = Counter("gemgem_mails", "Mails by what became of them.", ["outcome"], registry=REGISTRY)
 
 
 class Stopwatch:

@@ -2,14 +2,26 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
+)
+
+from config.services import (
+    AccountSettings,
+    AppleSettings,
+    GoogleSettings,
+    KakaoSettings,
+    MailSettings,
+    PwnedSettings,
+    SensSettings,
+    TwilioSettings,
+    url_fault,
 )
 
 DEFAULTS = Path(__file__).with_name("defaults.toml")
@@ -196,6 +208,22 @@ class Settings(BaseSettings):
     """PEM file of the development key; its tokens carry their own grants (claim `children`)."""
     node: str | None = None
     """Name of this process among its peers; made at start when not given."""
+    field_keys: SecretStr | None = None
+    """Keys personal fields are sealed with: `id:base64` of 32 bytes each, the newest first."""
+    index_key: SecretStr | None = None
+    """Base64 of the 32 bytes that look-up indexes of sealed fields are made with."""
+    env: Literal["development", "production"] = "development"
+    """In production nothing that only a laptop may do is taken."""
+    token_keys: tuple[Path, ...] = ()
+    """PEM files of P-256 keys: the first signs access tokens, all verify them."""
+    apple_key: Path | None = None
+    """PEM file of the key that exchanges codes with Apple."""
+    twilio_account: str | None = None
+    twilio_token: SecretStr | None = None
+    sens_access_key: str | None = None
+    sens_secret: SecretStr | None = None
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
     log_level: str = "INFO"
     discord_webhook: SecretStr | None = None
     """Channel of the operators; alarms are posted there when it is set."""
@@ -206,6 +234,35 @@ class Settings(BaseSettings):
     socket: SocketSettings
     live: LiveSettings
     store: StoreSettings
+    account: AccountSettings
+    google: GoogleSettings
+    apple: AppleSettings
+    kakao: KakaoSettings
+    pwned: PwnedSettings
+    twilio: TwilioSettings
+    sens: SensSettings
+    mail: MailSettings
+
+    @model_validator(mode="after")
+    def _is_fit_for_production(self) -> Self:
+        if self.env == "production" and (faults := self._laptop_faults()):
+            raise ValueError("not in production: " + "; ".join(faults))
+        return self
+
+    def _laptop_faults(self) -> list[str]:
+        """Return what only a laptop may do."""
+        faults = []
+        if self.dev_key is not None:
+            faults.append("GEMGEM_DEV_KEY lets its holder be anybody")
+        if not self.token_keys:
+            faults.append("GEMGEM_TOKEN_KEYS must name the keys that sign")
+        if not self.mail.host or self.mail.security == "none":
+            faults.append("mail.host must name a mail server, with TLS")
+        for name in ("google", "apple", "kakao", "pwned", "twilio", "sens"):
+            for key, value in getattr(self, name).model_dump().items():
+                if key.endswith("url") and value and (fault := url_fault(value)):
+                    faults.append(f"{name}.{key} {fault}")
+        return faults
 
     @classmethod
     def settings_customise_sources(

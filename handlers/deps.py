@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from config.clock import Clock
 from config.settings import Settings
+from models.accounts.accounts import Accounts
 from models.accounts.records import Principal
 from models.accounts.tokens import Verifier
 from models.answers import Answers
@@ -36,4 +37,5 @@ class Deps:
     repo: PlayRepo
     gate: Gate
     answers: Answers
+    accounts: Accounts
     door: ChildDoor

@@ -32,6 +32,11 @@ class ErrorCode(StrEnum):
     BUSY = "busy"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     INTERNAL = "internal"
+    EMAIL_ALREADY_REGISTERED = "email_already_registered"
+    LINK_REQUIRED = "link_required"
+    LAST_METHOD = "last_method"
+    PASSWORD_REFUSED = "password_refused"  # noqa: S105 - a code, no password
+    CODE_REFUSED = "code_refused"
 
 
 class Retry(StrEnum):
@@ -167,6 +172,33 @@ ERRORS: Mapping[ErrorCode, Meaning] = MappingProxyType(
         ),
         ErrorCode.INTERNAL: Meaning(
             500, Retry.LATER, "The server failed.", "서버에 문제가 생겼습니다."
+        ),
+        ErrorCode.EMAIL_ALREADY_REGISTERED: Meaning(
+            409,
+            Retry.CHANGED,
+            "This e-mail has an account already: sign in by one of its `providers`.",
+            "이미 가입된 이메일입니다. 기존 방법으로 로그인해 주세요.",
+        ),
+        ErrorCode.LINK_REQUIRED: Meaning(
+            409,
+            Retry.CHANGED,
+            "This e-mail has an account already: sign in by one of its `providers`, then link.",
+            "이미 가입된 이메일입니다. 기존 방법으로 로그인한 뒤 연결해 주세요.",
+        ),
+        ErrorCode.LAST_METHOD: Meaning(
+            409,
+            Retry.CHANGED,
+            "This is the only way into the account: add another one first.",
+            "마지막 로그인 방법은 해제할 수 없습니다. 다른 방법을 먼저 추가해 주세요.",
+        ),
+        ErrorCode.PASSWORD_REFUSED: Meaning(
+            400, Retry.CHANGED, "Choose another password.", "다른 비밀번호를 사용해 주세요."
+        ),
+        ErrorCode.CODE_REFUSED: Meaning(
+            400,
+            Retry.CHANGED,
+            "The code is not the one that was sent, or holds no longer: ask for another.",
+            "인증번호가 올바르지 않거나 만료되었습니다.",
         ),
     }
 )

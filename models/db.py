@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
-from pymongo import WriteConcern
+from pymongo import ReturnDocument, WriteConcern
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
@@ -33,7 +33,11 @@ UNREACHABLE = (AutoReconnect, ConnectionFailure, NotPrimaryError, WTimeoutError)
 UNENCODABLE = (BSONError, DocumentTooLarge, OverflowError)
 """The document cannot be written as BSON: its own fault, found before anything is sent."""
 
+AFTER = ReturnDocument.AFTER
+"""Of `find_one_and_update`: return the document as it is then."""
+
 __all__ = [
+    "AFTER",
     "UNENCODABLE",
     "UNREACHABLE",
     "BulkWriteError",

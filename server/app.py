@@ -28,10 +28,12 @@ from jobs.janitor import Janitor
 from jobs.runner import Runner
 from models.accounts.presence import Presence
 from models.accounts.revocations import Revocations
-from models.accounts.tokens import Verifier, load_dev_key
+from models.accounts.signing import TokenKeyError, TokenKeys, load_token_keys
+from models.accounts.tokens import Verifier
 from models.answers import Answers
 from models.bus import Bus
 from models.children.access import open_door
+from models.cipher import FieldCipher, KeyRingError, dev_ring, ring_of
 from models.db import DatabaseError, Mongo
 from models.limits import Gate
 from models.play.buffer import PlayBuffer
@@ -43,6 +45,7 @@ from models.play.repo import PlayRepo
 from models.play.stream import PlayStream
 from models.redis import connect_redis
 from models.therapy.repo import TherapyRepo
+from server.accounts import build_accounts
 from server.lifespan import Parts, attach
 from server.middleware import middlewares
 from server.realtime import Realtime
@@ -77,11 +80,7 @@ def build_app(
         raise ConfigurationError(
             "Set GEMGEM_MONGO_URL and GEMGEM_REDIS_URL, or start with `serve --embedded`."
         )
-    if settings.dev_key is None:
-        raise ConfigurationError(
-            "No key to verify tokens with: set GEMGEM_DEV_KEY to a PEM file, or start with "
-            "`serve --embedded`, which makes one."
-        )
+    token_keys, cipher = token_keys_of(settings), field_cipher(settings)
     clock = clock or SystemClock()
     node = settings.node or f"n-{secrets.token_hex(4)}"
     store = settings.store
@@ -155,11 +154,22 @@ def build_app(
 
     token = settings.token
     verifier = Verifier(
-        (load_dev_key(settings.dev_key),),
+        token_keys.verifying,
         token.issuer,
         token.audience,
         token.leeway_seconds,
         revocations.covers,
+        revocations.outdates,
+        clock,
+    )
+    people = build_accounts(
+        settings,
+        redis=redis,
+        database=mongo.database,
+        revocations=revocations,
+        cipher=cipher,
+        signer=token_keys.signer,
+        clock=clock,
     )
     deps = Deps(
         settings=settings,
@@ -174,6 +184,7 @@ def build_app(
         repo=repo,
         gate=Gate(redis, store.redis_prefix, rates_of(settings.rate), clock),
         answers=answers,
+        accounts=people.accounts,
         door=open_door,
     )
 
@@ -219,6 +230,7 @@ def build_app(
             indexes=Indexes((answers,)),
             janitor=janitor,
             alarms=alarms,
+            people=people,
             runner=runner,
             health=health,
             places=places,
@@ -228,3 +240,37 @@ def build_app(
         ),
     )
     return app
+
+
+def token_keys_of(settings: Settings) -> TokenKeys:
+    """Return the keys of access tokens that the settings name.
+
+    Raises:
+        ConfigurationError: there is none, or one cannot be used.
+    """
+    if settings.dev_key is None and not settings.token_keys:
+        raise ConfigurationError(
+            "No key to sign tokens with: set GEMGEM_TOKEN_KEYS to PEM files, or start with "
+            "`serve --embedded`, which makes a development key."
+        )
+    try:
+        return load_token_keys(settings.token_keys, settings.dev_key)
+    except TokenKeyError as error:
+        raise ConfigurationError(f"GEMGEM_TOKEN_KEYS: {error}.") from error
+
+
+def field_cipher(settings: Settings) -> FieldCipher:
+    """Return the cipher of personal fields that the settings describe.
+
+    Raises:
+        ConfigurationError: a key is missing or is none.
+    """
+    keys, index_key = settings.field_keys, settings.index_key
+    if keys is None and index_key is None and settings.dev_key is not None:
+        return FieldCipher(dev_ring(settings.dev_key))
+    if keys is None or index_key is None:
+        raise ConfigurationError("Set GEMGEM_FIELD_KEYS and GEMGEM_INDEX_KEY, both of them.")
+    try:
+        return FieldCipher(ring_of(keys.get_secret_value(), index_key.get_secret_value()))
+    except KeyRingError as error:
+        raise ConfigurationError(str(error)) from error

@@ -21,6 +21,7 @@ from models.accounts.revocations import Revocations
 from models.bus import Bus
 from models.db import Mongo
 from models.play.repo import PlayRepo
+from server.accounts import AccountParts
 from server.realtime import Realtime
 from server.telemetry import Health
 from sessions.appender import Appender
@@ -59,6 +60,7 @@ class Parts:
     indexes: Indexes
     janitor: Janitor
     alarms: Alarms
+    people: AccountParts
     runner: Runner
     health: Health
     places: Places
@@ -108,6 +110,7 @@ async def _start(p: Parts) -> None:
         ("indexes", p.indexes.run),
         ("flush", p.flusher.run),
         ("alarms", p.alarms.run),
+        ("mail", p.people.post.run),
         ("health", p.health.run),
         ("connections", p.realtime.run),
         ("connection places", p.places.run),
@@ -144,6 +147,7 @@ async def _stop(p: Parts) -> None:
     await within(1.0, p.directory.withdraw(), "leaving the directory")
     await within(1.0, p.places.give_back(), "giving places back")
     await p.alarms.close()
+    await p.people.close()
     await p.mongo.close()
     await p.redis.aclose()
 

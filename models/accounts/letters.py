@@ -1,0 +1,88 @@
+"""What accounts are written: mails and texts, in Korean and English."""
+
+from clients.mail import Mail
+from models.accounts.records import Provider, User
+
+_NAMES = {
+    Provider.GOOGLE: ("구글", "Google"),
+    Provider.APPLE: ("애플", "Apple"),
+    Provider.KAKAO: ("카카오", "Kakao"),
+}
+
+
+def verification_mail(to: str, locale: str, code: str, minutes: int) -> Mail:
+    """Return the mail with the code that verifies an address."""
+    if locale == "ko":
+        return Mail(
+            to,
+            "이메일 인증번호",
+            f"인증번호: {grouped(code)}\n\n앱에 이 번호를 입력해 주세요. {minutes}분 동안 "
+            "사용할 수 있습니다.\n가입한 적이 없다면 이 메일을 무시해 주세요.\n",
+        )
+    return Mail(
+        to,
+        "Your verification code",
+        f"Your code: {grouped(code)}\n\nEnter it in the app within {minutes} minutes.\n"
+        "If you did not sign up, ignore this mail.\n",
+    )
+
+
+def reset_mail(to: str, locale: str, code: str, minutes: int) -> Mail:
+    """Return the mail with the code that sets a new password."""
+    if locale == "ko":
+        return Mail(
+            to,
+            "비밀번호 재설정 인증번호",
+            f"인증번호: {grouped(code)}\n\n앱에 이 번호와 새 비밀번호를 입력해 주세요. {minutes}분 "
+            "동안 사용할 수 있습니다.\n요청한 적이 없다면 이 메일을 무시해 주세요. 비밀번호는 "
+            "바뀌지 않습니다.\n",
+        )
+    return Mail(
+        to,
+        "Your code for a new password",
+        f"Your code: {grouped(code)}\n\nEnter it in the app with a new password within {minutes} "
+        "minutes.\nIf you did not ask for it, ignore this mail: your password stays as it is.\n",
+    )
+
+
+def other_method_mail(to: str, user: User) -> Mail:
+    """Return the mail to somebody who wants a new password and never had one."""
+    names = [_NAMES[m.provider] for m in user.methods if m.provider in _NAMES]
+    if user.locale == "ko":
+        ways = ", ".join(korean for korean, _ in names)
+        return Mail(
+            to,
+            "로그인 방법 안내",
+            f"이 계정에는 비밀번호가 없습니다. {ways} 계정으로 로그인해 주세요.\n",
+        )
+    ways = " or ".join(english for _, english in names)
+    return Mail(to, "How you sign in", f"Your account has no password: sign in with {ways}.\n")
+
+
+def password_changed_mail(to: str, locale: str) -> Mail:
+    """Return the mail that tells of a new password."""
+    if locale == "ko":
+        return Mail(
+            to,
+            "비밀번호가 변경되었습니다",
+            "비밀번호가 변경되어 모든 기기에서 로그아웃되었습니다.\n"
+            "직접 바꾸지 않았다면 지금 비밀번호를 재설정해 주세요.\n",
+        )
+    return Mail(
+        to,
+        "Your password was changed",
+        "Your password was changed, and every device was signed out.\n"
+        "If it was not you, reset your password now.\n",
+    )
+
+
+def text_of_code(code: str, locale: str) -> str:
+    """Return the text message with a code; at most 90 bytes of EUC-KR, which is one SMS."""
+    if locale == "ko":
+        return f"[gemgem] 인증번호 {code}. 다른 사람에게 알려주지 마세요."
+    return f"[gemgem] Your code is {code}. Share it with nobody."
+
+
+def grouped(code: str) -> str:
+    """Return a code as it is read aloud: `K7M2-9QXF`."""
+    return "-".join(code[i : i + 4] for i in range(0, len(code), 4))
