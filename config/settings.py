@@ -193,6 +193,10 @@ class Settings(BaseSettings):
     """PEM file of the development key; its tokens carry their own grants (claim `children`)."""
     node: str | None = None
     """Name of this process among its peers; made at start when not given."""
+    field_keys: SecretStr | None = None
+    """Keys personal fields are sealed with: `id:base64` of 32 bytes each, the newest first."""
+    index_key: SecretStr | None = None
+    """Base64 of the 32 bytes that look-up indexes of sealed fields are made with."""
     log_level: str = "INFO"
     discord_webhook: SecretStr | None = None
     """Channel of the operators; alarms are posted there when it is set."""

@@ -32,6 +32,7 @@ from models.accounts.tokens import Verifier, load_dev_key
 from models.answers import Answers
 from models.bus import Bus
 from models.children.access import open_door
+from models.cipher import FieldCipher, KeyRingError, dev_ring, ring_of
 from models.db import DatabaseError, Mongo
 from models.limits import Gate
 from models.play.buffer import PlayBuffer
@@ -228,3 +229,20 @@ def build_app(
         ),
     )
     return app
+
+
+def field_cipher(settings: Settings) -> FieldCipher:
+    """Return the cipher of personal fields that the settings describe.
+
+    Raises:
+        ConfigurationError: a key is missing or is none.
+    """
+    keys, index_key = settings.field_keys, settings.index_key
+    if keys is None and index_key is None and settings.dev_key is not None:
+        return FieldCipher(dev_ring(settings.dev_key))
+    if keys is None or index_key is None:
+        raise ConfigurationError("Set GEMGEM_FIELD_KEYS and GEMGEM_INDEX_KEY, both of them.")
+    try:
+        return FieldCipher(ring_of(keys.get_secret_value(), index_key.get_secret_value()))
+    except KeyRingError as error:
+        raise ConfigurationError(str(error)) from error
