@@ -4,8 +4,9 @@ Both have the same interface as far as it is used here, so the swap is the setti
 `store.mongo_driver`. Repositories are written against `Database` and `Collection`.
 """
 
-from collections.abc import Callable
-from typing import Any, Literal
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeVar
 
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
@@ -43,6 +44,10 @@ __all__ = [
     "Mongo",
 ]
 
+T = TypeVar("T")
+Session = Any
+"""A transaction under way: what is written with it is written together."""
+
 
 class Mongo:
     """A client and the product's database in it; `w: majority` with journal on every write."""
@@ -57,11 +62,21 @@ class Mongo:
             socketTimeoutMS=10_000,
             retryWrites=True,
         )
+        self._concern = WriteConcern(w="majority", j=True, wtimeout=8000)
         self.database: Database = self._client.get_database(
-            database,
-            codec_options=CodecOptions(tz_aware=True),
-            write_concern=WriteConcern(w="majority", j=True, wtimeout=8000),
+            database, codec_options=CodecOptions(tz_aware=True), write_concern=self._concern
         )
+
+    async def transact(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Do `work` in one transaction: all of it is written, or nothing; return its answer.
+
+        It is done again when another transaction was in its way, so it must have no other effect.
+        """
+        starting = self._client.start_session()
+        session = await starting if inspect.isawaitable(starting) else starting
+        async with session:
+            done: T = await session.with_transaction(work, write_concern=self._concern)
+            return done
 
     async def ping(self) -> bool:
         """Tell whether a primary that takes writes is known."""
