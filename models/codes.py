@@ -32,6 +32,7 @@ class ErrorCode(StrEnum):
     BUSY = "busy"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     INTERNAL = "internal"
+    CONSENT_REQUIRED = "consent_required"
 
 
 class Retry(StrEnum):
@@ -167,6 +168,12 @@ ERRORS: Mapping[ErrorCode, Meaning] = MappingProxyType(
         ),
         ErrorCode.INTERNAL: Meaning(
             500, Retry.LATER, "The server failed.", "서버에 문제가 생겼습니다."
+        ),
+        ErrorCode.CONSENT_REQUIRED: Meaning(
+            403,
+            Retry.CHANGED,
+            "A guardian must consent to this first.",
+            "보호자의 동의가 필요합니다.",
         ),
     }
 )

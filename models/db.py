@@ -42,6 +42,7 @@ __all__ = [
     "DatabaseError",
     "DuplicateKeyError",
     "Mongo",
+    "aggregate",
 ]
 
 T = TypeVar("T")
@@ -88,6 +89,14 @@ class Mongo:
         closing = self._client.close()
         if closing is not None:
             await closing
+
+
+async def aggregate(collection: Collection, pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the documents a pipeline ends with; the drivers start it in different ways."""
+    starting = collection.aggregate(pipeline)
+    cursor = await starting if inspect.isawaitable(starting) else starting
+    found: list[dict[str, Any]] = await cursor.to_list(None)
+    return found
 
 
 def _motor() -> Callable[..., Any]:

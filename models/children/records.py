@@ -1,14 +1,17 @@
 """What is known of a child, as it lies in MongoDB and as the product uses it."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-from models.children.localday import ZoneSpan, date_in
+from models.children.localday import ZoneSpan, date_in, span_at
 from models.cipher import Context
 
+_ANIMALS = ("다람쥐", "토끼", "여우", "수달", "고래", "펭귄", "판다", "사슴", "참새", "나비",
+            "거북이", "코알라", "햄스터", "돌고래", "부엉이", "고슴도치")  # fmt: skip
 Hand = Literal["left", "right"]
 Hands = Literal["left", "right", "both"]
 Sex = Literal["female", "male", "other"]
@@ -74,6 +77,8 @@ class Child:
     zones: tuple[ZoneSpan, ...]
     guardians: tuple[str, ...]
     grade: Grade
+    grade_n: int = 0
+    """How often the grade was changed."""
     care: tuple[Care, ...] = ()
     consents: Mapping[Consent, Given] | None = None
     version: int = 0
@@ -89,6 +94,10 @@ class Child:
         """Return the date an instant counts for."""
         return date_in(self.zones, instant, hour)
 
+    def zone_at(self, instant: datetime) -> str:
+        """Return the zone that counts for the child at an instant."""
+        return span_at(self.zones, instant).zone
+
     def consents_to(self, purpose: Consent) -> bool:
         """Tell whether a consent is given."""
         state = (self.consents or {}).get(purpose)
@@ -100,13 +109,19 @@ def name_context(child_id: str) -> Context:
     return Context("children", "name", child_id)
 
 
-def child_of(document: Mapping[str, Any], alias: str) -> Child:
-    """Return the child of a document of `children`; `alias` is for one that has chosen none."""
+def alias_of(child_id: str) -> str:
+    """Return the name a live list shows until the guardian chooses one: never the child's own."""
+    digest = hashlib.sha256(child_id.encode()).digest()
+    return f"{_ANIMALS[digest[0] % len(_ANIMALS)]} {digest[1] % 90 + 10}"
+
+
+def child_of(document: Mapping[str, Any]) -> Child:
+    """Return the child of a document of `children`."""
     born = document.get("birth_date")
     return Child(
         id=document["_id"],
         sealed_name=document["name"],
-        alias=document.get("alias") or alias,
+        alias=document.get("alias") or alias_of(document["_id"]),
         birth_date=date.fromisoformat(born) if born else None,
         sex=document.get("sex"),
         dominant_hand=document.get("dominant_hand"),
@@ -119,6 +134,7 @@ def child_of(document: Mapping[str, Any], alias: str) -> Child:
         ),
         guardians=tuple(document["guardians"]),
         grade=document["grade"],
+        grade_n=document["grade_n"],
         care=tuple(
             Care(c["assignment_id"], c.get("therapist_id"), c.get("clinic_id"), c["until"])
             for c in document.get("care", ())
