@@ -19,6 +19,7 @@ from jobs.janitor import Janitor
 from jobs.runner import Runner
 from models.accounts.revocations import Revocations
 from models.bus import Bus
+from models.children.changes import AccessChanges
 from models.db import Mongo
 from models.play.repo import PlayRepo
 from server.realtime import Realtime
@@ -49,6 +50,7 @@ class Parts:
     repo: PlayRepo
     bus: Bus
     revocations: Revocations
+    changes: AccessChanges
     engine: Engine
     appender: Appender
     relay: Relay
@@ -93,6 +95,7 @@ async def _start(p: Parts) -> None:
     await p.appender.start()
     await p.relay.start()
     await p.revocations.start()
+    await p.changes.start()
     await p.registry.start()
     for name, job in (
         ("bus listening", p.bus.run_listening),
@@ -112,6 +115,7 @@ async def _start(p: Parts) -> None:
         ("connections", p.realtime.run),
         ("connection places", p.places.run),
         ("revocations", p.revocations.run),
+        ("access", p.changes.run),
         ("game expiry", p.game.run),
         ("watch expiry", p.watch.run),
         ("live lists", p.watch.run_lists),
