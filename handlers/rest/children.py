@@ -159,7 +159,7 @@ async def list_children(call: Call, page: PageQuery) -> Page[ChildView]:
 
 @routes.get(
     "/children/{child_id}",
-    policy=Policy({*SEEN_BY, Role.CHILD}, child="child_id", purpose="profile"),
+    policy=Policy({*SEEN_BY, Role.CHILD}, child="child_id"),
 )
 async def show_child(call: Call, child_id: ChildId) -> ChildView:  # noqa: ARG001 - reached by the door
     """Show a child's profile."""

@@ -43,9 +43,9 @@ def _to(*ways: Way, needs: Consent | None = None, live: bool = False) -> Purpose
 
 _SEEN = (Way.GUARDIAN, Way.THERAPIST, Way.ADMIN)
 PURPOSES: Final = {
-    "read": _to(*_SEEN, Way.SERVICE),
-    "write": _to(*_SEEN),
-    "profile": _to(*_SEEN, Way.CHILD),
+    # Of routes that say nothing else: their roles decide, the door says whose child it is.
+    "read": _to(*_SEEN, Way.CHILD, Way.SERVICE),
+    "write": _to(*_SEEN, Way.CHILD),
     "family": _to(Way.GUARDIAN, Way.ADMIN),
     "consent": _to(Way.GUARDIAN),
     "clinical": _to(Way.THERAPIST, Way.ADMIN),

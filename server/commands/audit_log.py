@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
     """Verify, 0 if the log is as it was written, 1 otherwise; or print the heads of a whole log."""
     settings = load_settings()
     try:
-        verdict = asyncio.run(_verify(args.anchor, settings))
+        heads = [] if args.anchor is None else _HEADS.validate_json(args.anchor.read_bytes())
+        verdict = asyncio.run(_verify(heads, settings))
     except (ConfigurationError, OSError) as error:
         print(f"audit-log: {error}", file=sys.stderr)
         return 2
@@ -48,10 +49,9 @@ def run(args: argparse.Namespace) -> int:
     return 1 if verdict.faults else 0
 
 
-async def _verify(anchor: Path | None, settings: Settings) -> Verdict:
+async def _verify(heads: list[Head], settings: Settings) -> Verdict:
     if settings.mongo_url is None:
         raise ConfigurationError("set GEMGEM_MONGO_URL to the database to look into")
-    heads = [] if anchor is None else _HEADS.validate_json(anchor.read_bytes())
     store = settings.store
     mongo = Mongo(settings.mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver)
     try:
