@@ -19,6 +19,9 @@ class Look:
 
     child_id: str
     user_id: str
+    """Who looked; of an admin in somebody else's name the admin."""
+    sign_in: str
+    """The sign-in they looked through: it tells the device."""
     role: str
     """As what they looked: `therapist`, `admin` or `service`."""
     action: str
@@ -26,7 +29,7 @@ class Look:
     via: str
     """`rest` or `live`."""
     address: str | None
-    """Network address of the client, as the gateway tells it."""
+    """Network address of a request, as the gateway tells it; a live connection has its sign-in."""
     trace_id: str | None
     """Of the request, as the request log has it."""
     reason: str | None
@@ -52,6 +55,7 @@ def entry_of(look: Look, chain: int, seq: int, previous: str) -> dict[str, Any]:
         "seq": seq,
         "child_id": look.child_id,
         "user_id": look.user_id,
+        "sign_in": look.sign_in,
         "role": look.role,
         "action": look.action,
         "via": look.via,

@@ -167,6 +167,7 @@ class Access:
             Look(
                 child_id=child.id,
                 user_id=who.user_id,
+                sign_in=who.sign_in,
                 role=way.value,
                 action=visit.what,
                 via=visit.via,
