@@ -87,6 +87,21 @@ REQUEST = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
+LOOKS = Counter(
+    "gemgem_looks",
+    "Looks of staff at a child's data, in the access log.",
+    ["role"],
+    registry=REGISTRY,
+)
+LOOKS_REFUSED = Counter(
+    "gemgem_looks_refused", "Looks refused, as the access log took none.", registry=REGISTRY
+)
+ACCESS_DENIED = Counter(
+    "gemgem_access_denied",
+    "Children asked for without the right, by whether there is such a child.",
+    ["role", "child"],
+    registry=REGISTRY,
+)
 UPSTREAM = Counter(
     "gemgem_upstream", "Calls to outside services.", ["provider", "outcome"], registry=REGISTRY
 )

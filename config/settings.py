@@ -28,6 +28,7 @@ DEFAULTS = Path(__file__).with_name("defaults.toml")
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[int | float, Field(gt=0)]
+Labels = Annotated[tuple[str, ...], Field(min_length=5, max_length=5)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -79,6 +80,25 @@ class RateSettings(_Section):
     refresh: Positive
     code_send: Positive
     others: Positive
+
+
+class CareSettings(_Section):
+    """Children and those who care for them."""
+
+    day_start_hour: Annotated[int, Field(ge=0, le=6)]
+    """Wall time at which a child's local day starts."""
+    invite_hours: Positive
+    """How long an invitation of a guardian or a therapist can be taken."""
+    care_days: Positive
+    """How long care lasts when the guardian says nothing else."""
+    care_days_most: Positive
+    guardian_link: str
+    """Opens the app with the code of a guardian's invitation, which is put behind it."""
+    care_link: str
+    """The same for a therapist's invitation."""
+    grade_labels_ko: Labels
+    """Names of the grades 1 to 5."""
+    grade_labels_en: Labels
 
 
 class SocketSettings(_Section):
@@ -231,6 +251,7 @@ class Settings(BaseSettings):
     http: HttpSettings
     token: TokenSettings
     rate: RateSettings
+    care: CareSettings
     socket: SocketSettings
     live: LiveSettings
     store: StoreSettings

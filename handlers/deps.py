@@ -1,24 +1,24 @@
 """What handlers may reach: one frozen dataclass, built by the composition."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from config.clock import Clock
 from config.settings import Settings
 from models.accounts.accounts import Accounts
-from models.accounts.records import Principal
 from models.accounts.tokens import Verifier
 from models.answers import Answers
-from models.children.access import Visit
+from models.audit.repo import AuditRepo
+from models.children.access import Access
+from models.children.actions import Children
+from models.clinic.actions import ClinicalRecords
+from models.clinic.care import Care
+from models.consent.actions import Consents
 from models.limits import Gate
 from models.play.repo import PlayRepo
 from sessions.directory import Directory
 from sessions.engine import Engine
 from sessions.registry import Registry
 from sessions.relay import Relay
-
-ChildDoor = Callable[[Principal, str, Visit], Awaitable[None]]
-"""Lets somebody through to a child, or raises `not_found`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +38,9 @@ class Deps:
     gate: Gate
     answers: Answers
     accounts: Accounts
-    door: ChildDoor
+    access: Access
+    children: Children
+    consents: Consents
+    care: Care
+    clinical: ClinicalRecords
+    looks: AuditRepo

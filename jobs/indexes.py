@@ -18,9 +18,12 @@ class Indexes:
 
     def __init__(self, repositories: Sequence[Indexed]) -> None:
         self._repositories = repositories
+        self.made = asyncio.Event()
+        """Set once all of them are there: what rests on uniqueness may begin."""
 
     async def run(self) -> None:
         """Make all of them, then rest for ever; raises when the database is away."""
         for repository in self._repositories:
             await repository.ensure_indexes()
+        self.made.set()
         await asyncio.Event().wait()

@@ -37,6 +37,7 @@ class ErrorCode(StrEnum):
     LAST_METHOD = "last_method"
     PASSWORD_REFUSED = "password_refused"  # noqa: S105 - a code, no password
     CODE_REFUSED = "code_refused"
+    CONSENT_REQUIRED = "consent_required"
 
 
 class Retry(StrEnum):
@@ -199,6 +200,12 @@ ERRORS: Mapping[ErrorCode, Meaning] = MappingProxyType(
             Retry.CHANGED,
             "The code is not the one that was sent, or holds no longer: ask for another.",
             "인증번호가 올바르지 않거나 만료되었습니다.",
+        ),
+        ErrorCode.CONSENT_REQUIRED: Meaning(
+            403,
+            Retry.CHANGED,
+            "A guardian must consent to this first.",
+            "보호자의 동의가 필요합니다.",
         ),
     }
 )

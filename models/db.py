@@ -4,8 +4,9 @@ Both have the same interface as far as it is used here, so the swap is the setti
 `store.mongo_driver`. Repositories are written against `Database` and `Collection`.
 """
 
-from collections.abc import Callable
-from typing import Any, Literal
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeVar
 
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
@@ -45,7 +46,12 @@ __all__ = [
     "DatabaseError",
     "DuplicateKeyError",
     "Mongo",
+    "aggregate",
 ]
+
+T = TypeVar("T")
+Session = Any
+"""A transaction under way: what is written with it is written together."""
 
 
 class Mongo:
@@ -61,11 +67,21 @@ class Mongo:
             socketTimeoutMS=10_000,
             retryWrites=True,
         )
+        self._concern = WriteConcern(w="majority", j=True, wtimeout=8000)
         self.database: Database = self._client.get_database(
-            database,
-            codec_options=CodecOptions(tz_aware=True),
-            write_concern=WriteConcern(w="majority", j=True, wtimeout=8000),
+            database, codec_options=CodecOptions(tz_aware=True), write_concern=self._concern
         )
+
+    async def transact(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Do `work` in one transaction: all of it is written, or nothing; return its answer.
+
+        It is done again when another transaction was in its way, so it must have no other effect.
+        """
+        starting = self._client.start_session()
+        session = await starting if inspect.isawaitable(starting) else starting
+        async with session:
+            done: T = await session.with_transaction(work, write_concern=self._concern)
+            return done
 
     async def ping(self) -> bool:
         """Tell whether a primary that takes writes is known."""
@@ -77,6 +93,14 @@ class Mongo:
         closing = self._client.close()
         if closing is not None:
             await closing
+
+
+async def aggregate(collection: Collection, pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the documents a pipeline ends with; the drivers start it in different ways."""
+    starting = collection.aggregate(pipeline)
+    cursor = await starting if inspect.isawaitable(starting) else starting
+    found: list[dict[str, Any]] = await cursor.to_list(None)
+    return found
 
 
 def _motor() -> Callable[..., Any]:

@@ -7,6 +7,7 @@ from config.version import VERSION
 from server.commands import (
     access_token,
     audit,
+    audit_log,
     chaos,
     contract,
     dead_letters,
@@ -27,6 +28,7 @@ COMMANDS = (
     demo,
     simulate,
     audit,
+    audit_log,
     rescore,
     score,
     chaos,

@@ -32,7 +32,6 @@ from models.accounts.signing import TokenKeyError, TokenKeys, load_token_keys
 from models.accounts.tokens import Verifier
 from models.answers import Answers
 from models.bus import Bus
-from models.children.access import open_door
 from models.cipher import FieldCipher, KeyRingError, dev_ring, ring_of
 from models.db import DatabaseError, Mongo
 from models.limits import Gate
@@ -46,6 +45,7 @@ from models.play.stream import PlayStream
 from models.redis import connect_redis
 from models.therapy.repo import TherapyRepo
 from server.accounts import build_accounts
+from server.families import build_families
 from server.lifespan import Parts, attach
 from server.middleware import middlewares
 from server.realtime import Realtime
@@ -99,6 +99,15 @@ def build_app(
     bus = Bus(redis)
     answers = Answers(mongo.database, clock)
 
+    families = build_families(
+        mongo,
+        redis,
+        bus,
+        prefix=store.redis_prefix,
+        cipher=field_cipher(settings),
+        clock=clock,
+        settings=settings.care,
+    )
     revocations = Revocations(redis, bus, store.redis_prefix, clock)
     alarms = Alarms(settings.discord_webhook)
     pressure = Pressure(store.alarm_share, store.refuse_share, alarms.raise_alarm)
@@ -138,6 +147,8 @@ def build_app(
         clock=clock,
         limits=settings.live,
         new_id=lambda: f"s_{secrets.token_urlsafe(15)}",
+        access=families.access,
+        day_start_hour=settings.care.day_start_hour,
         therapies=TherapyRepo(mongo.database),
     )
 
@@ -150,7 +161,9 @@ def build_app(
         alarm=alarms.raise_alarm,
     )
     janitor = Janitor(ownership=ownership, registry=registry, limits=settings.live)
-    health = Health(redis, mongo, runner, clock, pressure)
+    indexes = Indexes((answers, *families.indexed))
+    awaited = {"indexes are being made": indexes.made}
+    health = Health(redis, mongo, runner, clock, pressure, awaited)
 
     token = settings.token
     verifier = Verifier(
@@ -185,7 +198,12 @@ def build_app(
         gate=Gate(redis, store.redis_prefix, rates_of(settings.rate), clock),
         answers=answers,
         accounts=people.accounts,
-        door=open_door,
+        access=families.access,
+        children=families.children,
+        consents=families.consents,
+        care=families.care,
+        clinical=families.clinical,
+        looks=families.looks,
     )
 
     limits = settings.socket
@@ -207,6 +225,7 @@ def build_app(
     realtime.add(watch)
     realtime.attach(app)
     revocations.told += [game.revoke, watch.revoke]
+    families.changes.told += [game.access_changed, watch.access_changed]
     add_telemetry(app, health)
     mount(app, routes, deps)
     add_documents(app, routes, ROOT)
@@ -220,6 +239,7 @@ def build_app(
             repo=repo,
             bus=bus,
             revocations=revocations,
+            changes=families.changes,
             engine=engine,
             appender=appender,
             relay=relay,
@@ -227,7 +247,7 @@ def build_app(
             rebuilder=rebuilder,
             directory=directory,
             flusher=flusher,
-            indexes=Indexes((answers,)),
+            indexes=indexes,
             janitor=janitor,
             alarms=alarms,
             people=people,

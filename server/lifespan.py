@@ -19,6 +19,7 @@ from jobs.janitor import Janitor
 from jobs.runner import Runner
 from models.accounts.revocations import Revocations
 from models.bus import Bus
+from models.children.changes import AccessChanges
 from models.db import Mongo
 from models.play.repo import PlayRepo
 from server.accounts import AccountParts
@@ -50,6 +51,7 @@ class Parts:
     repo: PlayRepo
     bus: Bus
     revocations: Revocations
+    changes: AccessChanges
     engine: Engine
     appender: Appender
     relay: Relay
@@ -95,6 +97,7 @@ async def _start(p: Parts) -> None:
     await p.appender.start()
     await p.relay.start()
     await p.revocations.start()
+    await p.changes.start()
     await p.registry.start()
     for name, job in (
         ("bus listening", p.bus.run_listening),
@@ -115,6 +118,7 @@ async def _start(p: Parts) -> None:
         ("connections", p.realtime.run),
         ("connection places", p.places.run),
         ("revocations", p.revocations.run),
+        ("access", p.changes.run),
         ("game expiry", p.game.run),
         ("game rooms", p.game.run_rooms),
         ("watch expiry", p.watch.run),

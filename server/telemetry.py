@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -28,9 +29,21 @@ class Health:
     """Whether this process should be given work."""
 
     def __init__(
-        self, redis: Redis, mongo: Mongo, runner: Runner, clock: Clock, pressure: Pressure
+        self,
+        redis: Redis,
+        mongo: Mongo,
+        runner: Runner,
+        clock: Clock,
+        pressure: Pressure,
+        awaited: Mapping[str, asyncio.Event] | None = None,
     ) -> None:
+        """Take what is looked at.
+
+        Args:
+            awaited: what must have happened once, by the words for it that the log gets.
+        """
         self.draining = False
+        self._awaited = awaited or {}
         self._redis = redis
         self._mongo = mongo
         self._runner = runner
@@ -46,6 +59,7 @@ class Health:
             now = self._clock.monotonic()
             if now - self._checked_at >= CHECK_SECONDS:
                 found = [*await self._redis_faults(), *await self._mongo_faults()]
+                found += [what for what, event in self._awaited.items() if not event.is_set()]
                 found += [f"job {name} keeps failing" for name in self._runner.unhealthy()]
                 if found != self._faults:
                     log.info("ready" if not found else "not ready: " + "; ".join(found))

@@ -16,7 +16,8 @@ from config.clock import Clock
 from config.settings import LiveSettings
 from models.accounts.records import Principal
 from models.bus import Bus
-from models.children.access import access_child
+from models.children.access import Access, Visit
+from models.children.records import Child
 from models.db import DatabaseError
 from models.errors import AppError, ErrorCode
 from models.play.keys import PlayKeys
@@ -59,11 +60,13 @@ class Registry:
         ownership: Ownership,
         takeover: Takeover,
         pressure: Pressure,
+        access: Access,
         therapies: TherapyRepo,
         bus: Bus,
         keys: PlayKeys,
         clock: Clock,
         limits: LiveSettings,
+        day_start_hour: int,
         new_id: Callable[[], str],
     ) -> None:
         self._node = node
@@ -71,11 +74,13 @@ class Registry:
         self._ownership = ownership
         self._takeover = takeover
         self._pressure = pressure
+        self._access = access
         self._therapies = therapies
         self._bus = bus
         self._keys = keys
         self._clock = clock
         self._limits = limits
+        self._day_start_hour = day_start_hour
         self._new_id = new_id
         self._opening: dict[str, asyncio.Lock] = {}
         self._held: dict[str, Session] = {}
@@ -96,15 +101,27 @@ class Registry:
             asked: the payload of `session:open`.
 
         Raises:
-            AppError: `not_found` (child), `session_limit`, `session_sealed`, `conflict`, `busy`.
+            AppError: `not_found` (child), `consent_required`, `session_limit`, `session_sealed`,
+                `conflict`, `busy`.
         """
-        access_child(who, asked["child_id"])
+        child = await self.admit(who, asked["child_id"], "session:open")
         self._check_room()
         self._pressure.check()
         try:
-            return await self._open(who, asked, player)
+            return await self._open(who, asked, child, player)
         except (RedisError, DatabaseError, OSError, TimeoutError) as error:
             raise busy_error() from error
+
+    async def admit(self, who: Principal, child_id: str, event: str) -> Child:
+        """Return the child if `who` may play it.
+
+        Raises:
+            AppError: `not_found`, `consent_required`, `busy`.
+        """
+        now = self._clock.now()
+        return await self._access.child(
+            who, child_id, Visit("play", event, None, None, None, now, via="live")
+        )
 
     def _check_room(self) -> None:
         if len(self._engine.sessions) >= self._limits.sessions:
@@ -112,7 +129,9 @@ class Registry:
                 ErrorCode.SESSION_LIMIT, "This worker is full; try again.", retry_ms=5000
             )
 
-    async def _open(self, who: Principal, asked: dict[str, Any], player: Player) -> Session:
+    async def _open(
+        self, who: Principal, asked: dict[str, Any], child: Child, player: Player
+    ) -> Session:
         fresh = self._new_id()
         session_id, resume_token = await self._ownership.claim_opening(
             who.user_id, asked["client_key"], fresh, self._new_id()
@@ -123,7 +142,7 @@ class Registry:
                 return known
         await self._hold_child(asked["child_id"], session_id)
         therapy = await self._therapy(asked["child_id"])
-        opened = self._opened(session_id, who, asked, therapy, resume_token)
+        opened = self._opened(session_id, who, asked, child, therapy, resume_token)
         item = session_item(session_id, {**opened.document, "at": utc(self._clock.time_us())})
         token = await self._ownership.open(session_id, opened.child_id, item)
         if token is None:
@@ -188,11 +207,16 @@ class Registry:
         session_id: str,
         who: Principal,
         asked: dict[str, Any],
+        child: Child,
         therapy: Therapy,
         resume_token: str,
     ) -> Opened:
+        now = self._clock.now()
         document = {
             "_id": session_id,
+            "alias": child.alias,
+            "zone": child.zone_at(now),
+            "local_date": child.local_date(now, self._day_start_hour).isoformat(),
             **{k: asked[k] for k in asked if k != "client_key"},
             "opened_by": who.user_id,
             "opened_us": self._clock.time_us(),
@@ -239,7 +263,7 @@ class Registry:
             or not hmac.compare_digest(document["resume_sha256"], _digest(resume_token))
         ):
             raise AppError(ErrorCode.NOT_FOUND, "There is no such session to resume.")
-        access_child(who, document["child_id"])
+        await self._still_admit(who, document["child_id"])
         if session is not None and session.state is not State.SEALED:
             outcome = "resumed" if session.player is None else "taken_over"
             await self._hold_child(session.opened.child_id, session_id)
@@ -260,6 +284,21 @@ class Registry:
         if taken.lost:
             return taken.session, "restarted", {}
         return taken.session, "taken_over" if connected else "resumed", {}
+
+    async def _still_admit(self, who: Principal, child_id: str) -> None:
+        """Look again whether somebody may play a child whose session they opened.
+
+        A database that is away stops nobody who plays: nothing can be withdrawn in it meanwhile.
+        """
+        try:
+            async with asyncio.timeout(THERAPY_S):
+                await self.admit(who, child_id, "session:resume")
+        except TimeoutError:
+            log.warning("who may play is not looked up: a session goes on by its resume token")
+        except AppError as error:
+            if error.code is not ErrorCode.BUSY:
+                raise
+            log.warning("who may play is not looked up: a session goes on by its resume token")
 
     async def seal_lost(self, session_id: str) -> None:
         """Seal a session nobody has: its worker is gone and nobody came back.

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from config import metrics
 from config.settings import LiveSettings
-from models.children.access import alias_of
+from models.children.records import alias_of
 from models.errors import AppError, ErrorCode
 from models.play.buffer import Append
 from models.play.records import Item, chunk_item
@@ -87,7 +87,7 @@ def opened_of(document: dict[str, Any], therapy: Therapy, resume_token: str) -> 
     return Opened(
         session_id=document["_id"],
         child_id=document["child_id"],
-        alias=alias_of(document["child_id"]),
+        alias=document.get("alias") or alias_of(document["child_id"]),
         user_id=document["opened_by"],
         kind=document["kind"],
         space=document["space"],

@@ -522,6 +522,7 @@ def test_what_is_not_enforced_is_marked_so() -> None:
         "socket": {"socket", "limits", "settings"},
         "live": {"live", "limits", "settings"},
         "store": {"store", "settings"},
+        "care": {"care", "settings", "labels"},
     }
     read = set()
     for part in ("server", "handlers", "sessions", "jobs"):
@@ -605,7 +606,7 @@ def test_routes_are_described() -> None:
 
 # -- every page
 
-RUN = re.compile(r"^(?:\w+=\$\()?gemgem (\w+)([^\n)]*)", re.MULTILINE)
+RUN = re.compile(r"^(?:\w+=\$\()?gemgem ([\w-]+)([^\n)]*)", re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", PAGES)

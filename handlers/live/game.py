@@ -56,6 +56,8 @@ class GameNamespace(LiveNamespace[Player]):
 
     name = "/game"
     roles = frozenset({Role.GUARDIAN, Role.CHILD})
+    _changes = 0
+    """Counts the news of access: an opening that was under way meanwhile is looked at again."""
 
     def __init__(self, deps: Deps, wire: Wire) -> None:
         super().__init__(deps, wire)
@@ -78,6 +80,22 @@ class GameNamespace(LiveNamespace[Player]):
         """Make the connection."""
         return Player(self.wire, self.name, eio_sid, who)
 
+    def access_changed(self, child_id: str) -> None:
+        """Somebody may play a child no longer: look again, and close what is not theirs."""
+        self._changes += 1
+        for player in self.connections.values():
+            if player.session is not None and player.session.opened.child_id == child_id:
+                self.later(self._look_again(player, child_id), "access", lambda _: None)
+
+    async def _look_again(self, player: Player, child_id: str) -> dict[str, Any]:
+        try:
+            await self.deps.registry.admit(player.who, child_id, "access")
+        except AppError as error:
+            if error.code is ErrorCode.BUSY:
+                raise
+            player.end("closed", error)
+        return {}
+
     async def left(self, connection: Player) -> None:
         """Leave the session; what was sent still counts."""
         if connection in self._stopped:
@@ -93,6 +111,7 @@ class GameNamespace(LiveNamespace[Player]):
         self.later(self._opened(player, plain(asked)), "session:open", reply)
 
     async def _opened(self, player: Player, asked: dict[str, Any]) -> dict[str, Any]:
+        changes = self._changes
         try:
             session = await self.deps.registry.open(player.who, asked, player)
         finally:
@@ -105,6 +124,8 @@ class GameNamespace(LiveNamespace[Player]):
         player.session = session
         if not player.open:
             self.deps.registry.leave(session, player)
+        elif changes != self._changes:
+            await self._look_again(player, session.opened.child_id)
         return {
             "session_id": session.id,
             "resume_token": session.opened.resume_token,

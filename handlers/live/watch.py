@@ -10,14 +10,17 @@ from redis.exceptions import RedisError
 from config import metrics
 from handlers.live.base import Connection, Event, LiveNamespace
 from handlers.live.protocol import Nothing, WatchJoin, WatchLeave
+from handlers.live.sight import Sight, shown
 from models.accounts.records import Principal, Role
-from models.children.access import access_child, may_reach
+from models.children.access import Visit
 from models.errors import AppError, ErrorCode
 from sessions.answers import busy_error
 from sessions.feed import FeedItem, Joined, Thinner
 
 LIST_SECONDS = 1.0
 PULSE_SECONDS = 0.02
+AWAY_SECONDS = 5.0
+"""Who sees what is not asked for that long after the database did not answer."""
 JOINED_MAX = 50
 """Sessions one connection may watch at a time."""
 
@@ -27,8 +30,9 @@ class Watcher(Connection):
 
     lossy = True
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, sight: Sight, *args: Any) -> None:
         super().__init__(*args)
+        self.sight = sight
         self.sinks: dict[str, WatchSink] = {}
         self.listed: dict[str, dict[str, Any]] | None = None
 
@@ -37,10 +41,15 @@ class WatchSink:
     """One watcher's reading of one session."""
 
     def __init__(
-        self, watcher: Watcher, session_id: str, max_fps: float, namespace: "WatchNamespace"
+        self,
+        watcher: Watcher,
+        summary: dict[str, Any],
+        max_fps: float,
+        namespace: "WatchNamespace",
     ) -> None:
+        session_id = summary["session_id"]
         self._watcher = watcher
-        self._session_id = session_id
+        self.child_id = summary["child_id"]
         self._namespace = namespace
         self.node = ""
         """The worker that holds the session, as far as this reader knows."""
@@ -94,6 +103,9 @@ class WatchNamespace(LiveNamespace[Watcher]):
 
     name = "/watch"
     roles = frozenset({Role.THERAPIST, Role.GUARDIAN, Role.ADMIN})
+    _away_until = float("-inf")
+    _changes = 0
+    """Counts the news of access: a join that was under way meanwhile is looked at again."""
 
     def events(self) -> dict[str, Event]:
         """The events a watcher may send."""
@@ -105,7 +117,8 @@ class WatchNamespace(LiveNamespace[Watcher]):
 
     def joined(self, eio_sid: str, who: Principal) -> Watcher:
         """Make the connection."""
-        return Watcher(self.wire, self.name, eio_sid, who)
+        sight = Sight(self.deps.access, self.deps.clock)
+        return Watcher(sight, self.wire, self.name, eio_sid, who)
 
     async def left(self, connection: Watcher) -> None:
         """Stop its feeds."""
@@ -119,7 +132,8 @@ class WatchNamespace(LiveNamespace[Watcher]):
 
     async def _listed(self, watcher: Watcher) -> dict[str, Any]:
         live = await self._live()
-        watcher.listed = _visible(live, watcher.who)
+        children = {summary["child_id"] for summary in live.values()}
+        watcher.listed = shown(live, await watcher.sight.look(watcher.who, children))
         return {"sessions": list(watcher.listed.values())}
 
     def _join(self, watcher: Watcher, asked: WatchJoin, reply: Callable[..., None]) -> None:
@@ -132,22 +146,51 @@ class WatchNamespace(LiveNamespace[Watcher]):
         summary = await self._find(asked.session_id)
         if summary is None:
             raise AppError(ErrorCode.NOT_FOUND, "There is no such live session.")
-        try:
-            access_child(who, summary["child_id"])
-        except AppError:
-            raise AppError(ErrorCode.NOT_FOUND, "There is no such live session.") from None
+        changes = self._changes
+        await self._let_in(who, summary["child_id"], asked.reason)
         if asked.session_id in watcher.sinks:
             await self._dismiss(watcher, asked.session_id)
         if len(watcher.sinks) >= JOINED_MAX:
             raise AppError(ErrorCode.BUSY, "Leave a session before you join another.")
-        sink = WatchSink(watcher, asked.session_id, asked.max_fps, self)
+        sink = WatchSink(watcher, summary, asked.max_fps, self)
         joined = await self.deps.relay.join(asked.session_id, summary["node"], sink)
         sink.node = summary["node"]
         watcher.sinks[asked.session_id] = sink
         metrics.WATCHERS.inc()
         if not watcher.open:
             await self.left(watcher)
+        elif changes != self._changes:
+            await self._look_again(watcher, sink.child_id)
         return {"snapshot": joined.snapshot, "epoch": joined.epoch, "offset": joined.offset}
+
+    async def _let_in(self, who: Principal, child_id: str, reason: str | None) -> None:
+        visit = Visit("watch", "watch:join", reason, None, None, self.deps.clock.now(), via="live")
+        try:
+            await self.deps.access.child(who, child_id, visit)
+        except AppError as error:
+            if error.code is not ErrorCode.NOT_FOUND:
+                raise
+            raise AppError(ErrorCode.NOT_FOUND, "There is no such live session.") from None
+
+    def access_changed(self, child_id: str) -> None:
+        """Somebody's way to a child may have ended: look again, and stop what is not theirs."""
+        self._changes += 1
+        for watcher in self.connections.values():
+            watcher.sight.forget(child_id)
+            if any(sink.child_id == child_id for sink in watcher.sinks.values()):
+                self.later(self._look_again(watcher, child_id), "access", lambda _: None)
+
+    async def _look_again(self, watcher: Watcher, child_id: str) -> dict[str, Any]:
+        if not await self.deps.access.reachable(watcher.who, {child_id}, "watch"):
+            await self._lose(watcher, child_id)
+        return {}
+
+    async def _lose(self, watcher: Watcher, child_id: str) -> None:
+        """End the feeds of a child that is not the watcher's to see any more."""
+        for session_id, sink in list(watcher.sinks.items()):
+            if sink.child_id == child_id:
+                await self._dismiss(watcher, session_id)
+                watcher.send("ended", {"session_id": session_id, "result": {}})
 
     def _leave(self, watcher: Watcher, asked: WatchLeave, reply: Callable[..., None]) -> None:
         async def leave() -> dict[str, Any]:
@@ -182,8 +225,7 @@ class WatchNamespace(LiveNamespace[Watcher]):
                 continue
             live = await self.deps.directory.read()
             for watcher in list(self.connections.values()):
-                if watcher.listed is not None:
-                    self._tell_changes(watcher, _visible(live, watcher.who))
+                await self._tell_list(watcher, live)
                 for session_id, sink in list(watcher.sinks.items()):
                     await self._follow(sink, session_id, live.get(session_id))
 
@@ -212,6 +254,26 @@ class WatchNamespace(LiveNamespace[Watcher]):
                 for sink in list(watcher.sinks.values()):
                     sink.pulse(now)
 
+    async def _tell_list(self, watcher: Watcher, live: dict[str, dict[str, Any]]) -> None:
+        """Tell a watcher what changed in its list, and end what is not theirs any more."""
+        watched = {sink.child_id for sink in watcher.sinks.values()}
+        listed = {s["child_id"] for s in live.values()} if watcher.listed is not None else set()
+        visible = await self._look(watcher, watched, watched | listed)
+        for child_id in watched - visible:
+            await self._lose(watcher, child_id)
+        if watcher.listed is not None:
+            self._tell_changes(watcher, shown(live, visible))
+
+    async def _look(self, watcher: Watcher, watched: set[str], all_: set[str]) -> set[str]:
+        now = self.deps.clock.monotonic()
+        if now >= self._away_until:
+            try:
+                return await watcher.sight.look(watcher.who, all_)
+            except AppError:
+                self._away_until = now + AWAY_SECONDS
+        # Nobody loses what they watch because the database is away.
+        return watcher.sight.known(all_) | watched
+
     def _tell_changes(self, watcher: Watcher, now: dict[str, dict[str, Any]]) -> None:
         before = watcher.listed or {}
         added = [s for key, s in now.items() if key not in before]
@@ -220,12 +282,3 @@ class WatchNamespace(LiveNamespace[Watcher]):
         watcher.listed = now
         if added or changed or removed:
             watcher.send("live", {"added": added, "changed": changed, "removed": removed})
-
-
-def _visible(live: dict[str, dict[str, Any]], who: Principal) -> dict[str, dict[str, Any]]:
-    """Return the summaries `who` may see, without what is the server's own."""
-    return {
-        session_id: {k: v for k, v in summary.items() if k not in ("child_id", "node")}
-        for session_id, summary in live.items()
-        if may_reach(who, summary["child_id"])
-    }

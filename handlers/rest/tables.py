@@ -1,6 +1,26 @@
 """Every table of routes the server serves, in the order of the documentation."""
 
-from handlers.rest import accounts, results, sign_ins
+from handlers.rest import (
+    accounts,
+    care,
+    children,
+    clinical,
+    consents,
+    families,
+    results,
+    sign_ins,
+)
 from handlers.routing.routes import Route, check
 
-ROUTES: tuple[Route, ...] = check((accounts.routes, sign_ins.routes, results.routes))
+ROUTES: tuple[Route, ...] = check(
+    (
+        accounts.routes,
+        sign_ins.routes,
+        children.routes,
+        families.routes,
+        consents.routes,
+        care.routes,
+        clinical.routes,
+        results.routes,
+    )
+)

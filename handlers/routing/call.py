@@ -8,6 +8,8 @@ from datetime import datetime
 from handlers.deps import Deps
 from handlers.languages import Language
 from models.accounts.records import Principal
+from models.children.access import Visit
+from models.children.records import Child
 from models.limits import Limit
 
 
@@ -61,3 +63,16 @@ class Call(PublicCall):
     who: Principal
     reason: str | None
     """Why, in the caller's words: the header `X-Reason`."""
+    reached: Child | None = None
+    """The child the guarded door let the caller through to."""
+
+    @property
+    def child(self) -> Child:
+        """The child of a route whose policy names one."""
+        if self.reached is None:
+            raise LookupError(f"{self.route}: its policy names no child")
+        return self.reached
+
+    def visit(self, purpose: str) -> Visit:
+        """Return how the caller comes to a child's data."""
+        return Visit(purpose, self.route, self.reason, self.address, self.request_id, self.now)

@@ -17,7 +17,6 @@ from handlers.routing.reading import read_body, read_parameter, read_query, read
 from handlers.routing.routes import Route
 from models.accounts.records import Principal
 from models.answers import Asked, Kept, Turn
-from models.children.access import Visit
 from models.errors import AppError, ErrorCode
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{16,128}")
@@ -48,7 +47,7 @@ class Endpoint:
             for p in signature.path
         }
         if isinstance(call, Call) and route.policy.child is not None:
-            await self._through_the_door(call, given[route.policy.child])
+            call = await self._through_the_door(call, given[route.policy.child])
         query = read_query(signature.query[1] if signature.query else None, request)
         if signature.query:
             given[signature.query[0]] = query
@@ -100,22 +99,12 @@ class Endpoint:
         fields = {name: getattr(call, name) for name in PublicCall.__slots__}
         return Call(**fields, who=who, reason=reason)
 
-    async def _through_the_door(self, call: Call, child_id: str) -> None:
+    async def _through_the_door(self, call: Call, child_id: str) -> Call:
         purpose = self._route.policy.purpose
         if purpose is None:
             purpose = "read" if self._route.method == "GET" else "write"
-        await self._deps.door(
-            call.who,
-            child_id,
-            Visit(
-                purpose=purpose,
-                what=self._route.name,
-                reason=call.reason,
-                address=call.address,
-                request_id=call.request_id,
-                at=call.now,
-            ),
-        )
+        child = await self._deps.access.child(call.who, child_id, call.visit(purpose))
+        return replace(call, reached=child)
 
     async def _body(self, call: PublicCall, given: dict[str, Any]) -> bytes:
         view = await self._route.handler(call, **given)

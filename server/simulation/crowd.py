@@ -16,7 +16,7 @@ import aiohttp
 from config.clock import Clock
 from models.accounts.records import Role
 from models.accounts.tokens import mint
-from models.children.access import alias_of
+from models.children.records import alias_of
 from server.simulation.board import Row, Totals
 from server.simulation.child import Casting, Child, Stage
 from server.simulation.latency import Latencies
