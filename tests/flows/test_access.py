@@ -88,7 +88,7 @@ def some(parameter: Parameter) -> str:
     schema = parameter.adapter.json_schema()
     if "const" in schema or "enum" in schema:
         return str(schema.get("const") or schema["enum"][0])
-    return "1" * 12
+    return "1" if schema.get("type") == "integer" else "1" * 12
 
 
 async def outcome(http: aiohttp.ClientSession, served: Served, row: Route, who: Caller) -> str:

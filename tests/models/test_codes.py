@@ -9,7 +9,6 @@ NOT_YET = {
     ErrorCode.TICKET_REQUIRED,
     ErrorCode.PROTOCOL_LOCKED,
     ErrorCode.LOCKED,
-    ErrorCode.PROVIDER_UNAVAILABLE,
 }
 """Agreed with clients before the feature is there."""
 
