@@ -4,8 +4,6 @@ from sessions.session import Session
 
 AT_ONCE = 250
 """Sessions in one append. After an outage all have much to give, and the loop goes on between."""
-
-
 TURN_TICKS = 2
 """Ticks between two turns: each round trip costs, however little it carries."""
 _GOLDEN = 0.6180339887498949
