@@ -135,7 +135,7 @@ class LeanLine(Gate):
         try:
             guard = self.guard
             # A binary part belongs to the message that announced it.
-            counts = kind is not WSMsgType.BINARY or not guard.waits
+            counts = kind is not WSMsgType.BINARY or (guard.packet is None and guard.seq < 0)
             debt = guard.budget.take(counts, len(data), self._now)
             if debt > guard.floor:
                 self._slow(debt)
