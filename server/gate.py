@@ -1,7 +1,7 @@
 """What comes over a connection, message by message, and the reasons to read nothing more."""
 
 import asyncio
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import Any
 
@@ -20,7 +20,7 @@ Message = tuple[WSMsgType, Any, Any]
 """Kind, data, and what aiohttp adds."""
 
 
-class Gate(asyncio.Protocol):
+class Gate(asyncio.Protocol, ABC):
     """The reading half of a WebSocket: each message is handled in the moment it is whole.
 
     While there is a reason not to, nothing is read; what was read already is kept, which is at

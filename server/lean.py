@@ -81,12 +81,16 @@ class LeanLine(Gate):
         """Upgrade the request and serve it until it ends."""
         request: web.Request = environ["aiohttp.request"]
         response = answer(request)
-        guard = self._switch.plugged(self)
         try:
+            if request.transport is None:
+                raise ConnectionResetError("the client left before it was answered")
+            self._sink = Sink(request.transport, self._soon, self._limits, self._now)
+            self._sink.paused = True  # nothing goes before the answer
+            guard = self._switch.plugged(self)
             if guard is not None:
                 self.guard = guard
                 await response.prepare(request)
-                self._take_over(request)
+                self._take_over(request.transport, request.protocol)
                 await self._over
         finally:
             self.done = True
@@ -99,18 +103,16 @@ class LeanLine(Gate):
                 self._transport.abort()
         return response
 
-    def _take_over(self, request: web.Request) -> None:
-        transport, under = request.transport, request.protocol
+    def _take_over(self, transport: asyncio.Transport | None, under: web.RequestHandler) -> None:
         if transport is None:
-            raise ConnectionResetError("the client left before it was answered")
+            raise ConnectionResetError("the client left while it was answered")
         use_buffer(transport, self._limits.send_buffer_bytes)
         self.socket.connected = self.socket.upgraded = True
         self._transport, self._under = transport, under
-        self._sink = Sink(transport, lambda: self._switch.soon(self), self._limits, self._now)
         self._reader = parser(self.message, self._broken, self._limits.message_bytes)
         while not self.socket.queue.empty():  # the library's handshake
             self._sink.put(frame(TEXT, self.socket.queue.get_nowait().encode().encode()))
-        self.flush()
+        self.resume_writing()
         under.keep_alive(False)
         under.set_parser(cast(Any, self))  # hands over what came behind the head
         transport.set_protocol(self)
@@ -135,7 +137,7 @@ class LeanLine(Gate):
         try:
             guard = self.guard
             # A binary part belongs to the message that announced it.
-            counts = kind is not WSMsgType.BINARY or not guard.waits
+            counts = kind is not WSMsgType.BINARY or (guard.packet is None and guard.seq < 0)
             debt = guard.budget.take(counts, len(data), self._now)
             if debt > guard.floor:
                 self._slow(debt)
@@ -245,6 +247,9 @@ class LeanLine(Gate):
         ):
             return
         sink.put(encoded.frames(self.guard.packed is True))
+
+    def _soon(self) -> None:
+        self._switch.soon(self)
 
     def flush(self) -> None:
         """Write what waits, as far as the transport takes it."""

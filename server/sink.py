@@ -59,13 +59,10 @@ class Sink:
     @property
     def full(self) -> bool:
         """Whether as much waits as may; what came in this very turn is written first."""
-        if self._over:
-            self.flush()
-        return self._over
-
-    @property
-    def _over(self) -> bool:
         limits = self._limits
+        if len(self.waiting) < limits.queue_packets and self._size < limits.queue_bytes:
+            return False
+        self.flush()
         return len(self.waiting) >= limits.queue_packets or self._size >= limits.queue_bytes
 
     def flush(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgpack
 import pytest
 from redis.asyncio import Redis
 
@@ -169,6 +170,60 @@ async def test_binary_parts_before_joining_close_the_connection(serve: Serve) ->
                 await client.say(message)
                 seconds, code = await client.closed()
                 assert (seconds < 1, code) == (True, 1008)
+
+
+def packed(kind: int, data: Any = None, **more: Any) -> bytes:
+    """Return a packet of the msgpack parser."""
+    return bytes(msgpack.packb({"type": kind, "data": data, "nsp": "/game", **more}))
+
+
+NOT_PACKED: dict[str, list[str | bytes]] = {
+    "text": ['42/game,["clock",{"t_us":1}]'],
+    "no msgpack": [b"\xc1"],
+    "nothing": [b""],
+    "a packet cut short": [packed(2, ["clock", {"t_us": 1}])[:-1]],
+    "two packets": [packed(2, ["clock", {"t_us": 1}]) * 2],
+    "an unknown kind": [packed(7)],
+    "a namespace not joined": [packed(2, ["x"], nsp="/watch")],
+    "an event that is no list": [packed(2, {"a": 1})],
+    "an ack number that is huge": [packed(2, ["x"], id=2**63)],
+    "lists that say they are long": [b"\xdd\x00\x03\xff\xff" * 50_000],
+}
+
+
+async def test_what_is_no_packet_of_msgpack_closes_its_connection(serve: Serve) -> None:
+    before = counted("invalid_packet")
+    async with serve() as served:
+        token = served.token("guardian", "child-1")
+        for kind, messages in NOT_PACKED.items():
+            async with raw(served.url) as client:
+                await client.say(packed(0, {"token": token}), *messages)
+                seconds, code = await client.closed()
+                assert (seconds < 1, code) == (True, 1008), kind
+    assert counted("invalid_packet") == before + len(NOT_PACKED)
+
+
+async def test_content_of_msgpack_over_its_limits_is_answered(serve: Serve) -> None:
+    before = counted("json")
+    deep: Any = 1
+    for _ in range(33):
+        deep = [deep]
+    rejected = [deep, [1] * 10_001, float("nan"), msgpack.ExtType(5, b"x"), [b"x"] * 9]
+    async with serve() as served, raw(served.url) as client:
+        await client.say(packed(0, {"token": served.token("guardian", "child-1")}))
+        await client.say(*[packed(2, ["clock", what], id=3) for what in rejected])
+        await client.say(packed(2, ["clock", [[1] * 9_999] * 3]))  # too long to look at
+        await client.say(packed(2, ["clock", {"t_us": 1}], id=4))
+        answers = []
+        async with asyncio.timeout(5):
+            while not answers or answers[-1]["id"] != 4:
+                message = await client.ws.receive()
+                packet = msgpack.unpackb(message.data) if isinstance(message.data, bytes) else {}
+                if packet.get("type") == 3:
+                    answers.append(packet)
+        assert [a["data"][0]["error"]["code"] for a in answers[:-1]] == ["invalid"] * len(rejected)
+        assert "ok" in answers[-1]["data"][0]
+    assert counted("json") == before + len(rejected) + 1
 
 
 REJECTED = {

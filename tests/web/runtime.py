@@ -30,7 +30,9 @@ def node() -> str:
 def packages() -> Path:
     """Return the folder of the page's installed packages."""
     folder = WEB / "node_modules"
-    if not (folder / "socket.io-client").is_dir():
+    if not all(
+        (folder / name).is_dir() for name in ("socket.io-client", "socket.io-msgpack-parser")
+    ):
         _missing("the page's packages are not installed: run ./scripts/setup")
     return folder
 
