@@ -170,6 +170,8 @@ class SocketIoDoor(Door):
 class ColyseusDoor(Door):
     """Makes connections of a Colyseus server: a seat is booked over HTTP, then taken."""
 
+    _lobby: str | None = None
+
     def _seat(self, method: str, name: str, options: dict[str, Any]) -> tuple[str, str]:
         """Book a seat; return the room and the path of its WebSocket."""
         http = HTTPConnection(self.host, self.port, timeout=20)
@@ -195,7 +197,14 @@ class ColyseusDoor(Door):
         return self._take([self._seat("create", "session", {}) for _ in range(count)])
 
     def _joined(self, count: int) -> list[Conn]:
-        return self._players(count)
+        if self._lobby is None:
+            # One room for all that play nothing: what a room takes is a session's, not theirs.
+            self._lobby, path = self._seat("create", "session", {})
+            seats = [(self._lobby, path)]
+        else:
+            seats = []
+        seats += [self._seat("joinById", self._lobby, {}) for _ in range(count - len(seats))]
+        return self._take(seats)
 
     def _watchers(self, players: Sequence[Conn], pump: Pump) -> list[Conn]:
         seats = [self._seat("joinById", p.session_id, {"watch": True}) for p in players]

@@ -1,14 +1,13 @@
 """The servers that are measured: how each is started, reached and stopped."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -20,13 +19,12 @@ import redis
 from config.clock import SystemClock
 from models.accounts.records import Role
 from models.accounts.tokens import create_dev_key, mint
-from tests.load.transport import cores
+from tests.load.transport import cores, packages
 from tests.load.transport.door import ColyseusDoor, Door, SocketIoDoor
 from tests.load.transport.speech import DIALECTS
 from tests.load.transport.stores import Stores
 
 ROOT = Path(__file__).resolve().parents[3]
-NODE = Path(__file__).with_name("node")
 READY_S = 45.0
 STOP_S = 15.0
 HOST = "127.0.0.1"
@@ -54,10 +52,8 @@ class Peer:
     name: str
     run: Callable[["Peer", Stores], "Iterator[Running]"]
     dialect: str
-    needs: str | None = None
-    """What is missing to run it, if something is."""
 
-    def running(self, stores: Stores) -> "contextmanager[Running]":
+    def running(self, stores: Stores) -> AbstractContextManager[Running]:
         """Run it alone on its core for as long as the context lasts."""
         return contextmanager(self.run)(self, stores)
 
@@ -118,38 +114,41 @@ def _wait(child: "subprocess.Popen[bytes]", port: int, path: str | None, log: Pa
     raise ServerError(f"not ready: {' / '.join(words) or 'it said nothing'}")
 
 
+def _signed(stores: Stores) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the environment of a server of ours, and the auth its clients give."""
+    key = stores.home / "key.pem"
+    create_dev_key(key)
+    environment = {
+        "GEMGEM_DEV_KEY": str(key),
+        "GEMGEM_LOG_LEVEL": "WARNING",
+        # One token serves all: a thousand signatures more would tell nothing of the load.
+        "GEMGEM_SOCKET__ACCOUNT_CONNECTIONS": "100000",
+    }
+    token = mint(key, sub="bench", roles=[Role.GUARDIAN], children=["*"], clock=SystemClock())
+    return environment, {"token": token}
+
+
 def run_gemgem(peer: Peer, stores: Stores) -> Iterator[Running]:
     """Run our server, and its flusher on another core; what they stored is dropped afterwards."""
     with ExitStack() as stack:
-        home = stores.home
-        key, log = home / "key.pem", home / "gemgem.log"
-        create_dev_key(key)
+        log, port = stores.home / "gemgem.log", _free_port()
         name = f"bench_{uuid.uuid4().hex[:8]}"
+        signed, auth = _signed(stores)
         environment = {
+            **signed,
             "GEMGEM_MONGO_URL": stores.mongo_url,
             "GEMGEM_REDIS_URL": stores.redis_url,
-            "GEMGEM_DEV_KEY": str(key),
-            "GEMGEM_LOG_LEVEL": "WARNING",
             "GEMGEM_STORE__MONGO_DATABASE": name,
             "GEMGEM_STORE__REDIS_PREFIX": name,
-            # One token serves all: signing a thousand would be measured as nothing else.
-            "GEMGEM_SOCKET__ACCOUNT_CONNECTIONS": "100000",
         }
         stack.callback(_clear, stores, name)
-        port = _free_port()
         ours = [sys.executable, "-m", "server"]
         worker = _start(stack, [*ours, "worker"], environment, cores.everybody_else(), log)
         serve = [*ours, "serve", "--host", HOST, "--port", str(port)]
-        server = _start(
-            stack,
-            serve,
-            {**environment, "GEMGEM_STORE__FLUSH": "false"},
-            {cores.SERVER_CORE},
-            log,
-        )
+        unflushed = {**environment, "GEMGEM_STORE__FLUSH": "false"}
+        server = _start(stack, serve, unflushed, {cores.SERVER_CORE}, log)
         _wait(server, port, "/ready", log)
-        token = mint(key, sub="bench", roles=[Role.GUARDIAN], children=["*"], clock=SystemClock())
-        door = SocketIoDoor(HOST, port, DIALECTS[peer.dialect], {"token": token}, scored=True)
+        door = SocketIoDoor(HOST, port, DIALECTS[peer.dialect], auth, scored=True)
         yield Running((HOST, port), server.pid, door, {"flusher": worker.pid, **stores.pids})
 
 
@@ -160,30 +159,43 @@ def _clear(stores: Stores, name: str) -> None:
         client.flushdb()
 
 
-def run_python(peer: Peer, stores: Stores) -> Iterator[Running]:
-    """Run an application of this package."""
+def run_relay(peer: Peer, stores: Stores) -> Iterator[Running]:
+    """Run the relay on our own transport."""
+    environment, auth = _signed(stores)
+    return _run_python(peer, stores, "relay", environment, auth)
+
+
+def run_stock(peer: Peer, stores: Stores) -> Iterator[Running]:
+    """Run the relay on python-socketio."""
+    return _run_python(peer, stores, "stock", {}, {})
+
+
+def _run_python(
+    peer: Peer, stores: Stores, module: str, environment: dict[str, str], auth: dict[str, str]
+) -> Iterator[Running]:
     with ExitStack() as stack:
         port, log = _free_port(), stores.home / f"{peer.name}.log"
-        module = "tests.load.transport." + ("relay" if peer.name == "gemgem_relay" else "stock")
+        module = f"tests.load.transport.{module}"
         command = [sys.executable, "-m", module, "--port", str(port), "--parser", peer.dialect]
-        server = _start(stack, command, {}, {cores.SERVER_CORE}, log)
+        server = _start(stack, command, environment, {cores.SERVER_CORE}, log)
         _wait(server, port, None, log)
-        door = SocketIoDoor(HOST, port, DIALECTS[peer.dialect], {}, scored=False)
+        door = SocketIoDoor(HOST, port, DIALECTS[peer.dialect], auth, scored=False)
         yield Running((HOST, port), server.pid, door)
 
 
 def run_node(peer: Peer, stores: Stores) -> Iterator[Running]:
-    """Run a Node.js application of the `node` directory."""
+    """Run a relay of the `node` directory."""
     with ExitStack() as stack:
         port, log = _free_port(), stores.home / f"{peer.name}.log"
-        node = shutil.which("node") or "node"
-        script = "colyseus.mjs" if peer.dialect == "colyseus" else "socketio.mjs"
+        colyseus = peer.dialect == "colyseus"
+        script = packages.HOME / ("colyseus.mjs" if colyseus else "socketio.mjs")
         environment = {"PORT": str(port), "PARSER": peer.dialect, "NODE_ENV": "production"}
-        server = _start(stack, [node, str(NODE / script)], environment, {cores.SERVER_CORE}, log)
+        command = [packages.node(), str(script)]
+        server = _start(stack, command, environment, {cores.SERVER_CORE}, log)
         _wait(server, port, None, log)
         dialect = DIALECTS[peer.dialect]
         door: Door = ColyseusDoor(HOST, port, dialect)
-        if peer.dialect != "colyseus":
+        if not colyseus:
             door = SocketIoDoor(HOST, port, dialect, {}, scored=False)
         yield Running((HOST, port), server.pid, door)
 
@@ -191,3 +203,23 @@ def run_node(peer: Peer, stores: Stores) -> Iterator[Running]:
 def gemgem(parser: str) -> Peer:
     """Return our server, everything on."""
     return Peer("gemgem", run_gemgem, parser)
+
+
+def peers(parser: str) -> dict[str, Peer]:
+    """Return all that are measured, in the order of the table.
+
+    Args:
+        parser: which of the two our own servers are spoken to by.
+    """
+    found = (
+        gemgem(parser),
+        Peer("gemgem_relay", run_relay, parser),
+        Peer("socketio_python", run_stock, "default"),
+        Peer("socketio_node", run_node, "default"),
+        Peer("socketio_node_msgpack", run_node, "msgpack"),
+        Peer("colyseus", run_node, "colyseus"),
+        Peer("gemgem_default", run_gemgem, "default"),
+        Peer("gemgem_relay_default", run_relay, "default"),
+        Peer("socketio_python_msgpack", run_stock, "msgpack"),
+    )
+    return {peer.name: peer for peer in found}
