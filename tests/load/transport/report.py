@@ -162,7 +162,7 @@ def _remarks(found: dict[str, Any]) -> Sequence[str]:
     lines = [
         f"{where['cpu']}, {where['cores']} cores, Linux {where['kernel']}, {load}",
         f"a frame message has {found['frame_message_bytes']} bytes",
-        f"us/frame: CPU of the server; sessions: the most with nothing lost, and every p99 below {HELD_MS:.0f} ms",
+        f"us/frame: CPU of the server; sessions: the most without loss, p99 below {HELD_MS:.0f} ms",
         "p99 ms: the slowest of score, feed, and, where there are such, answers and acks",
         ", ".join(f"{name} {number}" for name, number in used.items() if number),
     ]
