@@ -19,6 +19,8 @@ from tests.load.transport.compare import Plan, compare
 from tests.load.transport.servers import Peer, peers
 
 NODE = ("socketio_node", "socketio_node_msgpack", "colyseus")
+WARM_S = 1.5
+"""Long enough for a just-in-time compiler to see what is asked of it."""
 STANDARD = ("gemgem", "gemgem_relay", "socketio_python", *NODE)
 
 
@@ -36,8 +38,10 @@ def main() -> int:
     load = float(Path("/proc/loadavg").read_text().split()[0])
     plan = Plan(
         levels=args.levels,
+        warm_s=WARM_S,
         seconds=args.seconds,
         rounds=args.rounds,
+        idle=args.idle,
         search=not args.no_max,
         until=time.monotonic() + 60 * args.minutes,
     )
@@ -66,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--levels", type=_levels, default=(100, 500, 800), metavar="N,N,…")
     parser.add_argument("--seconds", type=float, default=4.0, help="measured at each level")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--idle", type=int, default=400, help="connections memory is counted over")
     parser.add_argument("--only", help="servers to measure, with commas between them")
     parser.add_argument(
         "--relay-only", action="store_true", help="leave out the server with everything on"

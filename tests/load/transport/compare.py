@@ -14,9 +14,8 @@ from tests.load.transport.servers import Peer, Running
 from tests.load.transport.stores import Stores
 from tests.load.transport.wire import WireError
 
-WARM_S = 1.5
-FIRST_IDLE, IDLE = 50, 400
-"""Connections before memory is looked at first, and those it is counted over."""
+FIRST_IDLE = 50
+"""Connections before memory is looked at first."""
 IDLE_SETTLE_S = 1.0
 STEP = 1.3
 """By what a level that was held is exceeded next."""
@@ -34,8 +33,11 @@ class Plan:
     """How much is measured."""
 
     levels: tuple[int, ...]
+    warm_s: float
     seconds: float
     rounds: int
+    idle: int
+    """Idle connections that memory is counted over; with none it is not."""
     search: bool
     until: float
     """Monotonic time at which no further round is begun."""
@@ -91,25 +93,25 @@ class Turn:
         self._running: Running | None = None
         self._generator: Generator | None = None
 
-    def level(self, sessions: int, seconds: float) -> Level:
+    def level(self, sessions: int, plan: Plan) -> Level:
         """Measure a level."""
         running, generator = self._ready()
-        level = measure(generator, running, sessions, WARM_S, seconds)
+        level = measure(generator, running, sessions, plan.warm_s, plan.seconds)
         if level.lost:
             self.close()
         return level
 
-    def kb_per_connection(self) -> float:
+    def kb_per_connection(self, connections: int) -> float:
         """Return the memory that each of many idle connections takes."""
         running, generator = self._ready()
         generator.idle(FIRST_IDLE)
         generator.pump(IDLE_SETTLE_S)
         before = cores.rss_kb(running.pid)
-        generator.idle(IDLE)
+        generator.idle(connections)
         generator.pump(IDLE_SETTLE_S)
         grown = cores.rss_kb(running.pid) - before
         self._stop_generator()
-        return grown / IDLE
+        return grown / connections
 
     def _ready(self) -> tuple[Running, Generator]:
         if self._running is None:
@@ -163,12 +165,13 @@ def compare(peers: Sequence[Peer], plan: Plan, stores: Stores, say: Say) -> dict
 
 
 def _round(turn: Turn, result: Result, plan: Plan, say: Say) -> None:
-    say(", memory")
     try:
-        result.kb.append(turn.kb_per_connection())
+        if plan.idle:
+            say(", memory")
+            result.kb.append(turn.kb_per_connection(plan.idle))
         for sessions in plan.levels:
             say(f", {sessions} sessions")
-            level = turn.level(sessions, plan.seconds)
+            level = turn.level(sessions, plan)
             result.levels.setdefault(sessions, []).append(level)
             if not level.carried:
                 break  # what comes above would only be refused for longer
@@ -188,19 +191,19 @@ def _search(turn: Turn, result: Result, plan: Plan, say: Say) -> None:
         if sessions <= best or (worst is not None and worst <= best * CLOSE):
             break
         say(f", is {sessions} held?")
-        if _is_held(turn, result, sessions, plan.seconds):
+        if _is_held(turn, result, sessions, plan):
             best = sessions
         else:
             worst = sessions
     result.best, result.searched = best, True
 
 
-def _is_held(turn: Turn, result: Result, sessions: int, seconds: float) -> bool:
+def _is_held(turn: Turn, result: Result, sessions: int, plan: Plan) -> bool:
     """Try a level, a second time if it was not held: one disturbance is not the server's."""
     level = None
     for _ in range(2):
         try:
-            level = turn.level(sessions, seconds)
+            level = turn.level(sessions, plan)
         except BROKEN as error:
             turn.close()
             result.notes.append(f"{sessions} sessions: {type(error).__name__}: {error}")

@@ -31,6 +31,7 @@ class Door(ABC):
         self.port = port
         self.dialect = dialect
         self.heard = Heard()
+        self._made: list[Conn] = []
 
     def players(self, count: int, pump: Pump) -> list[Conn]:
         """Return so many connections, each with a session of its own."""
@@ -43,6 +44,12 @@ class Door(ABC):
     def idle(self, count: int, pump: Pump) -> list[Conn]:
         """Return so many connections that joined and have no session."""
         return [c for some in self._batches(range(count), pump) for c in self._joined(len(some))]
+
+    def close(self) -> None:
+        """Hang up everywhere."""
+        for conn in self._made:
+            conn.close()
+        self._made.clear()
 
     @staticmethod
     def _batches(items: Sequence[T], pump: Pump) -> Iterator[Sequence[T]]:
@@ -60,7 +67,10 @@ class Door(ABC):
     def _joined(self, count: int) -> list[Conn]: ...
 
     def _connected(self, paths: Sequence[str]) -> list[Conn]:
-        conns = [Conn(self.dialect, self.host, self.port, self.heard) for _ in paths]
+        conns = []
+        for _ in paths:
+            conns.append(Conn(self.dialect, self.host, self.port, self.heard))
+            self._made.append(conns[-1])
         asked = [
             conn.upgrade(self.host, self.port, path)
             for conn, path in zip(conns, paths, strict=True)

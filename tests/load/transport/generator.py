@@ -55,7 +55,6 @@ class Generator:
         self._door = door
         self._motion = motion
         self._conns: dict[int, Conn] = {}
-        self._idle: list[Conn] = []
         self._epoll = select.epoll()
         self._number = 0
         """The round."""
@@ -64,9 +63,7 @@ class Generator:
 
     def idle(self, count: int) -> None:
         """Add connections that join and then do nothing."""
-        made = self._door.idle(count, self.pump)
-        self._idle += made
-        self._add(made)
+        self._add(self._door.idle(count, self.pump))
 
     def grow(self, players: int) -> None:
         """Add players until there are so many, each fifth with a watcher."""
@@ -202,6 +199,5 @@ class Generator:
 
     def close(self) -> None:
         """Hang up everywhere."""
-        for conn in [*self.players, *self.watchers, *self._idle]:
-            conn.close()
+        self._door.close()
         self._epoll.close()

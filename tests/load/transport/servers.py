@@ -7,8 +7,9 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import IO
@@ -103,10 +104,10 @@ def _wait(child: "subprocess.Popen[bytes]", port: int, path: str | None, log: Pa
             if path is None:
                 socket.create_connection((HOST, port), timeout=1).close()
                 return
-            http = HTTPConnection(HOST, port, timeout=2)
-            http.request("GET", path)
-            if http.getresponse().status == 200:
-                return
+            with closing(HTTPConnection(HOST, port, timeout=2)) as http:
+                http.request("GET", path)
+                if http.getresponse().status == HTTPStatus.OK:
+                    return
         except (OSError, HTTPException):
             pass
         time.sleep(0.05)
@@ -156,7 +157,8 @@ def _clear(stores: Stores, name: str) -> None:
     with pymongo.MongoClient[dict[str, object]](stores.mongo_url) as mongo:
         mongo.drop_database(name)
     with redis.Redis.from_url(stores.redis_url) as client:
-        client.flushdb()
+        if keys := list(client.scan_iter(match=f"{name}*", count=1000)):
+            client.unlink(*keys)
 
 
 def run_relay(peer: Peer, stores: Stores) -> Iterator[Running]:
