@@ -41,6 +41,8 @@ class Plan:
     search: bool
     until: float
     """Monotonic time at which no further round is begun."""
+    end: float
+    """Monotonic time at which the search is to be over."""
 
 
 @dataclass(slots=True)
@@ -156,10 +158,16 @@ def compare(peers: Sequence[Peer], plan: Plan, stores: Stores, say: Say) -> dict
             with _turn(peer, stores, motion) as turn:
                 _round(turn, results[peer.name], plan, lambda what, where=where: say(where + what))
     if plan.search:
-        for peer in peers:
+        for n, peer in enumerate(peers):
+            left = plan.end - time.monotonic()
+            until = time.monotonic() + left / (len(peers) - n)
             with _turn(peer, stores, motion) as turn:
                 _search(
-                    turn, results[peer.name], plan, lambda what, peer=peer: say(peer.name + what)
+                    turn,
+                    results[peer.name],
+                    plan,
+                    until,
+                    lambda what, peer=peer: say(peer.name + what),
                 )
     return results
 
@@ -179,7 +187,7 @@ def _round(turn: Turn, result: Result, plan: Plan, say: Say) -> None:
         result.notes.append(f"{type(error).__name__}: {error}")
 
 
-def _search(turn: Turn, result: Result, plan: Plan, say: Say) -> None:
+def _search(turn: Turn, result: Result, plan: Plan, until: float, say: Say) -> None:
     """Look for the highest level that is held, up from the best so far, then in between."""
     held = [n for n in plan.levels if result.held(n)]
     best = max(held, default=0)
@@ -189,6 +197,9 @@ def _search(turn: Turn, result: Result, plan: Plan, say: Say) -> None:
         wanted = best * STEP if worst is None else (best + worst) / 2
         sessions = min(round(wanted / 10) * 10, MOST)
         if sessions <= best or (worst is not None and worst <= best * CLOSE):
+            break
+        if time.monotonic() > until:
+            result.notes.append(f"the search was cut short between {best} and {worst} sessions")
             break
         say(f", is {sessions} held?")
         if _is_held(turn, result, sessions, plan):
