@@ -38,7 +38,7 @@ def main() -> int:
         console.print("installing Node.js packages")
         packages.install()
     cores.allow_many_files()
-    os.nice(args.nice)
+    cores.rank(os.getpid(), args.nice)
     load = float(Path("/proc/loadavg").read_text().split()[0])
     plan = Plan(
         levels=args.levels,

@@ -64,3 +64,12 @@ def allow_many_files() -> None:
     """Raise the limit of open files as far as it goes."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def rank(pid: int, nice: int) -> None:
+    """Put a process before others, or behind them, which on a desktop kernel goes by session."""
+    if nice:
+        os.setpriority(os.PRIO_PROCESS, pid, nice)
+        group = Path(f"/proc/{pid}/autogroup")
+        if group.exists():
+            group.write_text(f"{nice}\n")

@@ -82,6 +82,7 @@ def _start(
             start_new_session=True,
         )
     stack.callback(_stop, child)
+    cores.rank(child.pid, os.getpriority(os.PRIO_PROCESS, 0))  # in a session of its own
     return child
 
 
