@@ -59,7 +59,7 @@ class Result:
         """Return the median CPU a frame at a level, None where the server did not keep up."""
         found = self.levels.get(sessions, [])
         carried = [level.us_per_frame for level in found if level.carried]
-        return median(carried) if 2 * len(carried) > len(found) else None
+        return median(carried) if 2 * len(carried) > self._rounds else None
 
     def latency(self, sessions: int) -> dict[str, tuple[float, float]]:
         """Return the medians of p50 and p99, ms, of each kind."""
@@ -81,7 +81,12 @@ class Result:
     def held(self, sessions: int) -> bool:
         """Tell whether most rounds held a level."""
         found = self.levels.get(sessions, [])
-        return 2 * sum(level.held for level in found) > len(found)
+        return 2 * sum(level.held for level in found) > self._rounds
+
+    @property
+    def _rounds(self) -> int:
+        # A level above one that broke in a round has fewer.
+        return max((len(found) for found in self.levels.values()), default=0)
 
 
 class Turn:

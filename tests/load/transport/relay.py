@@ -71,7 +71,9 @@ class RelayGame(_Room):
         reply({"session_id": player.session})
 
     def _frames(self, player: Sender, args: list[Any], _: Callable[..., None] | None) -> None:
-        seq, payload = args
+        self._stream(player, *args)
+
+    def _stream(self, player: Sender, seq: int, payload: bytes) -> None:
         watcher = self._watched.by_session.get(player.session)
         if watcher is not None:
             watcher.send("feed", player.session, seq, payload, {})
