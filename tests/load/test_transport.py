@@ -1,5 +1,6 @@
 """The generator says what real clients say, hears what real servers say, and plays for real."""
 
+import dataclasses
 import json
 import math
 import struct
@@ -247,6 +248,8 @@ def test_the_search_closes_in_on_the_most_sessions(most: int, disturbed: bool) -
     assert result.best is not None
     assert most / 1.16 <= result.best <= most
     assert len(set(server.tried)) <= 7
+    assert result.notes == ([result.limit] if result.limit else [])
+    assert "score p99 80 ms" in (result.limit or "score p99 80 ms")
 
 
 def test_a_level_counts_by_what_most_rounds_gave() -> None:
@@ -261,6 +264,16 @@ def test_a_level_counts_by_what_most_rounds_gave() -> None:
     other = Result(levels={100: [level(100, us=88.0)]})
     found = ratios({"gemgem": result, "colyseus": other}, "gemgem", (100, 500))
     assert found == {"100": {"colyseus": 0.5}}
+
+
+def test_a_level_says_why_it_was_not_held() -> None:
+    assert level(5, 80.0).fault == "score p99 80 ms"
+    assert level(5, 80.0, lost=3).fault == "3 connections missed something"
+    troubled = dataclasses.replace(level(5), troubles={"gap": 2})
+    assert not troubled.held
+    assert "gap (2 times)" in troubled.fault
+    late = dataclasses.replace(level(5, 80.0), late_ms=30.0)
+    assert "the generator was the limit, 30 ms late" in late.fault
 
 
 def test_a_profile_adds_up_what_runs_below_the_loop() -> None:

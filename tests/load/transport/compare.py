@@ -52,7 +52,8 @@ class Result:
     levels: dict[int, list[Level]] = field(default_factory=dict)
     kb: list[float] = field(default_factory=list)
     best: int | None = None
-    searched: bool = False
+    limit: str | None = None
+    """Why the last level that was tried in vain was not held."""
     notes: list[str] = field(default_factory=list)
 
     def us(self, sessions: int) -> float | None:
@@ -211,7 +212,9 @@ def _search(turn: Turn, result: Result, plan: Plan, until: float, say: Say) -> N
             best = sessions
         else:
             worst = sessions
-    result.best, result.searched = best, True
+    result.best = best
+    if result.limit is not None:
+        result.notes.append(result.limit)
 
 
 def _is_held(turn: Turn, result: Result, sessions: int, plan: Plan) -> bool:
@@ -226,11 +229,8 @@ def _is_held(turn: Turn, result: Result, sessions: int, plan: Plan) -> bool:
             continue
         if level.held:
             return True
-    if level is not None and level.doubtful:
-        result.notes.append(
-            f"{sessions} sessions: the generator was the limit, {level.late_ms:.0f} ms late and at "
-            f"{level.cores['generator']:.0f} % of a core"
-        )
+    if level is not None:
+        result.limit = f"{sessions} sessions were not held: {level.fault}"
     return False
 
 
