@@ -20,6 +20,8 @@ from sessions.frames import decode
 from tests.load import profile
 from tests.load.transport import packages, report
 from tests.load.transport.compare import Plan, Result, _search, compare, ratios
+from tests.load.transport.conn import ROUNDS
+from tests.load.transport.generator import Generator
 from tests.load.transport.level import Level
 from tests.load.transport.motion import PERIOD_US, Motion, round_of, t_us_of
 from tests.load.transport.servers import peers
@@ -325,6 +327,20 @@ def test_a_server_is_measured(name: str, kept: Stores, capsys: pytest.CaptureFix
     report.show(told)
     assert name in capsys.readouterr().out
     assert f"| {name} |" in report.markdown(told)
+
+
+def test_a_number_leads_to_the_round_it_was_sent_in(kept: Stores) -> None:
+    with peers("default")["socketio_python"].running(kept) as running:
+        generator = Generator(running.door, Motion(1, 2))
+        try:
+            generator.grow(2)
+            for _ in range(2):
+                generator.run(2, 0.0, 0.3, lambda: None)
+                for conn in generator.players:
+                    last = conn.sent_at[(conn.seq - 1 + conn.seq_round) % ROUNDS]
+                    assert last == max(conn.sent_at) > 0.0
+        finally:
+            generator.close()
 
 
 def test_what_is_lost_is_noticed(kept: Stores) -> None:

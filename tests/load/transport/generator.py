@@ -123,7 +123,7 @@ class Generator:
         slots: list[list[Conn]] = [[] for _ in range(SLOTS)]
         for conn in playing:
             slots[conn.slot].append(conn)
-            conn.seq_round = self._number - conn.seq
+            conn.seq_round = self._number + 1 - conn.seq
         asking = playing[:: max(1, players // ASKING)] if self._door.scored else []
         ask_in = {conn.fd: n % RATE for n, conn in enumerate(asking)}
         heard = self._door.heard
