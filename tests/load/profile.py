@@ -24,10 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.load.transport import cores, stores
+from tests.load.transport.child import ROOT
 from tests.load.transport.generator import Generator
 from tests.load.transport.level import Level, measure
 from tests.load.transport.motion import Motion
-from tests.load.transport.servers import ROOT, Running, gemgem
+from tests.load.transport.servers import Running, gemgem
 
 RATE = 250
 """Samples a second."""

@@ -9,14 +9,16 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from tests.load.transport import cores, packages, report, stores
-from tests.load.transport.compare import Plan, compare
+from tests.load.transport.compare import Plan, Result, compare
 from tests.load.transport.servers import Peer, peers
 
 NODE = ("socketio_node", "socketio_node_msgpack", "colyseus")
@@ -34,9 +36,7 @@ def main() -> int:
     # Whoever ends us ends what we have started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     chosen = _chosen(args)
-    if any(peer.name in NODE for peer in chosen) and packages.missing() is not None:
-        console.print("installing Node.js packages")
-        packages.install()
+    lacking = _lacking(chosen, console)
     cores.allow_many_files()
     cores.rank(os.getpid(), args.nice)
     load = float(Path("/proc/loadavg").read_text().split()[0])
@@ -55,14 +55,18 @@ def main() -> int:
         cores.on(cores.everybody_else()),
         console.status("starting") as status,
     ):
-        results = compare(chosen, plan, kept, status.update)
-    found = report.told(results, plan, args.parser, load)
+        able = [peer for peer in chosen if peer.name not in NODE or lacking is None]
+        found = compare(able, plan, kept, status.update)
+    # Those that could not run have their places all the same, and the reason.
+    missing = Result(notes=[f"not measured: {lacking}"])
+    results = {peer.name: found.get(peer.name, missing) for peer in chosen}
+    told = report.told(results, plan, args.parser, load)
     if args.json:
-        print(json.dumps(found))
+        print(json.dumps(told))
     elif args.markdown:
-        print(report.markdown(found))
+        print(report.markdown(told))
     else:
-        report.show(found)
+        report.show(told)
     return 0
 
 
@@ -90,6 +94,18 @@ def _parser() -> argparse.ArgumentParser:
     out.add_argument("--json", action="store_true", help="print one line of JSON")
     out.add_argument("--markdown", action="store_true", help="print tables for a page")
     return parser
+
+
+def _lacking(chosen: Sequence[Peer], console: Console) -> str | None:
+    """Install what the Node.js peers need; return what is missing all the same."""
+    if not any(peer.name in NODE for peer in chosen) or packages.missing() is None:
+        return None
+    console.print("installing Node.js and the packages of its peers")
+    try:
+        packages.install()
+    except (OSError, subprocess.CalledProcessError) as error:
+        console.print(f"that failed: {error}")
+    return packages.missing()
 
 
 def _chosen(args: argparse.Namespace) -> list[Peer]:

@@ -4,9 +4,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 
 from tests.load.transport import cores
+from tests.load.transport.child import ServerError
 from tests.load.transport.generator import Generator
 from tests.load.transport.level import Level, measure
 from tests.load.transport.motion import Motion
@@ -24,7 +26,7 @@ CLOSE = 1.08
 MOST_STEPS = 7
 MOST = 3500
 """Sessions the search does not go beyond: our server's own limits begin there."""
-BROKEN = (OSError, WireError, PermissionError)
+BROKEN = (OSError, WireError, ServerError)
 Say = Callable[[str], None]
 
 
@@ -162,20 +164,18 @@ def compare(peers: Sequence[Peer], plan: Plan, stores: Stores, say: Say) -> dict
         for peer in [*peers[shift:], *peers[:shift]]:
             where = f"round {number + 1} of {plan.rounds}: {peer.name}"
             with _turn(peer, stores, motion) as turn:
-                _round(turn, results[peer.name], plan, lambda what, where=where: say(where + what))
+                _round(turn, results[peer.name], plan, partial(_tell, say, where))
     if plan.search:
         for n, peer in enumerate(peers):
             left = plan.end - time.monotonic()
             until = time.monotonic() + left / (len(peers) - n)
             with _turn(peer, stores, motion) as turn:
-                _search(
-                    turn,
-                    results[peer.name],
-                    plan,
-                    until,
-                    lambda what, peer=peer: say(peer.name + what),
-                )
+                _search(turn, results[peer.name], plan, until, partial(_tell, say, peer.name))
     return results
+
+
+def _tell(say: Say, where: str, what: str) -> None:
+    say(where + what)
 
 
 def _round(turn: Turn, result: Result, plan: Plan, say: Say) -> None:

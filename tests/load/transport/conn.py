@@ -62,6 +62,7 @@ class Conn:
         "fd",
         "feeds",
         "heard",
+        "newest",
         "now",
         "over",
         "player",
@@ -96,6 +97,8 @@ class Conn:
         self.seq_round = 0
         """What the round of a frame message is ahead of its seq."""
         self.sent = self.scores = self.feeds = 0
+        self.newest = 0
+        """Round of the last frame message of a watched session."""
         self.acked = 0
         """Highest seq that is kept."""
         self.sent_at = array("d", bytes(8 * ROUNDS))
@@ -208,8 +211,9 @@ class Conn:
     def feed(self, t_us: int) -> None:
         """A frame message of the watched session."""
         self.feeds += 1
+        self.newest = round_of(t_us)
         if self.player is not None:
-            sent_at = self.player.sent_at[round_of(t_us) % ROUNDS]
+            sent_at = self.player.sent_at[self.newest % ROUNDS]
             self.heard.feed.append(self.now - sent_at)
 
     def ack(self, buffered: int) -> None:
@@ -235,8 +239,18 @@ class Conn:
         self.over = True
         self.heard.trouble(why)
 
+    @property
+    def left_out(self) -> int:
+        """Frames of the watched session that have not come."""
+        return 0 if self.player is None else self.player.sent - self.feeds
+
     def settled(self, scored: bool) -> bool:
-        """Tell whether all that was sent was heard of."""
+        """Tell whether all that was sent was heard of.
+
+        Args:
+            scored: by a server that keeps frames, and may leave some of a feed out for newer ones.
+        """
         if self.player is not None:
-            return self.feeds >= self.player.sent
+            last = self.player.seq - 1 + self.player.seq_round
+            return self.newest >= last if scored else self.left_out == 0
         return self.acked >= self.seq - 1 if scored else self.scores >= self.sent // 10

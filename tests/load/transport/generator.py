@@ -41,6 +41,8 @@ class Window:
     """Sent within the window, by all players."""
     unsettled: int
     """Connections that had not heard of all that was sent when the wait for it ended."""
+    thinned: float
+    """Share of the watched frames that did not come, of all rounds."""
     late: "array[float]"
     """By how much the generator began each slot too late, seconds."""
     heard: Heard
@@ -126,6 +128,7 @@ class Generator:
             conn.seq_round = self._number + 1 - conn.seq
         asking = playing[:: max(1, players // ASKING)] if self._door.scored else []
         ask_in = {conn.fd: n % RATE for n, conn in enumerate(asking)}
+        before = sum(w.left_out for w in watching)
         heard = self._door.heard
         late = array("d")
         warm, total = round(warm_s / SLOT_S), round((warm_s + seconds) / SLOT_S)
@@ -143,7 +146,9 @@ class Generator:
             if not left or time.perf_counter() > until:
                 break
             self.pump(0.02)
-        return Window(players, seconds, frames, left, late, heard.taken())
+        thinned = sum(w.left_out for w in watching) - before
+        fed = max(1, len(watching) * total // SLOTS)
+        return Window(players, seconds, frames, left, thinned / fed, late, heard.taken())
 
     def _send(
         self,

@@ -14,6 +14,8 @@ HELD_MS = 50.0
 """No p99 may reach it."""
 CARRIED_MS = 1000.0
 """A server whose p99 is beyond does not keep up: its cost is then not that of the load."""
+THINNED = 1.0
+"""% of a feed that may be left out: what comes 50 ms late may as well not come at all."""
 LATE_MS = 8.0
 BUSY = 97.0
 """% of its core at which the generator may be what is slow."""
@@ -37,6 +39,8 @@ class Level:
     """p99 of how much too late the generator was itself."""
     unsettled: int
     troubles: dict[str, int]
+    thinned: float = 0.0
+    """% of the watched frames that were left out for newer ones."""
 
     @property
     def worst_ms(self) -> float:
@@ -50,8 +54,8 @@ class Level:
 
     @property
     def held(self) -> bool:
-        """Whether the level was held: nothing lost, and every p99 below 50 ms."""
-        return not self.lost and self.worst_ms < HELD_MS
+        """Whether the level was held: nothing lost, and 99 of 100 of each kind within 50 ms."""
+        return not self.lost and self.worst_ms < HELD_MS and self.thinned < THINNED
 
     @property
     def carried(self) -> bool:
@@ -71,7 +75,10 @@ class Level:
             troubles = [f"{what} ({count} times)" for what, count in self.troubles.items()]
             return ", ".join([f"{self.unsettled} connections missed something", *troubles])
         slow = [(p99, kind) for kind, (_, p99) in self.latency_ms.items() if p99 >= HELD_MS]
-        return ", ".join(f"{kind} p99 {p99:.0f} ms" for p99, kind in sorted(slow, reverse=True))
+        told = [f"{kind} p99 {p99:.0f} ms" for p99, kind in sorted(slow, reverse=True)]
+        if self.thinned >= THINNED:
+            told.append(f"{self.thinned:.1f} % of the feed left out")
+        return ", ".join(told)
 
 
 def measure(
@@ -98,6 +105,7 @@ def measure(
         late_ms=1e3 * float(np.percentile(window.late, 99)),
         unsettled=window.unsettled,
         troubles=window.heard.troubles,
+        thinned=100 * window.thinned,
     )
 
 

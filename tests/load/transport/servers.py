@@ -1,18 +1,10 @@
-"""The servers that are measured: how each is started, reached and stopped."""
+"""The servers that are measured: how each is started, reached and cleared away."""
 
-import os
-import socket
-import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
-from pathlib import Path
-from typing import IO
 
 import pymongo
 import redis
@@ -21,18 +13,10 @@ from config.clock import SystemClock
 from models.accounts.records import Role
 from models.accounts.tokens import create_dev_key, mint
 from tests.load.transport import cores, packages
+from tests.load.transport.child import HOST, Child, free_port
 from tests.load.transport.door import ColyseusDoor, Door, SocketIoDoor
 from tests.load.transport.speech import DIALECTS
 from tests.load.transport.stores import Stores
-
-ROOT = Path(__file__).resolve().parents[3]
-READY_S = 45.0
-STOP_S = 15.0
-HOST = "127.0.0.1"
-
-
-class ServerError(Exception):
-    """A server does not run. The text says why, as its log does."""
 
 
 @dataclass(slots=True)
@@ -59,61 +43,17 @@ class Peer:
         return contextmanager(self.run)(self, stores)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _start(
-    stack: ExitStack, command: list[str], environment: Mapping[str, str], cpus: set[int], log: Path
-) -> "subprocess.Popen[bytes]":
+    stack: ExitStack,
+    stores: Stores,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    cpus: set[int],
+) -> Child:
     """Start a child that ends, at the latest, with the stack."""
-    file: IO[bytes] = stack.enter_context(log.open("ab"))
-    with cores.on(cpus):
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-            start_new_session=True,
-        )
-    stack.callback(_stop, child)
-    cores.rank(child.pid, os.getpriority(os.PRIO_PROCESS, 0))  # in a session of its own
+    child = Child(stores.home / uuid.uuid4().hex[:8], command, environment, cpus)
+    stack.callback(child.stop)
     return child
-
-
-def _stop(child: "subprocess.Popen[bytes]") -> None:
-    child.terminate()
-    try:
-        child.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
-
-
-def _wait(child: "subprocess.Popen[bytes]", port: int, path: str | None, log: Path) -> None:
-    """Wait until a port is open, and, where a path is given, says that it is ready."""
-    until = time.monotonic() + READY_S
-    while time.monotonic() < until:
-        if child.poll() is not None:
-            break
-        try:
-            if path is None:
-                socket.create_connection((HOST, port), timeout=1).close()
-                return
-            with closing(HTTPConnection(HOST, port, timeout=2)) as http:
-                http.request("GET", path)
-                if http.getresponse().status == HTTPStatus.OK:
-                    return
-        except (OSError, HTTPException):
-            pass
-        time.sleep(0.05)
-    words = log.read_text(errors="replace").strip().splitlines()[-3:]
-    raise ServerError(f"not ready: {' / '.join(words) or 'it said nothing'}")
 
 
 def _signed(stores: Stores) -> tuple[dict[str, str], dict[str, str]]:
@@ -133,7 +73,7 @@ def _signed(stores: Stores) -> tuple[dict[str, str], dict[str, str]]:
 def run_gemgem(peer: Peer, stores: Stores) -> Iterator[Running]:
     """Run our server, and its flusher on another core; what they stored is dropped afterwards."""
     with ExitStack() as stack:
-        log, port = stores.home / "gemgem.log", _free_port()
+        port = free_port()
         name = f"bench_{uuid.uuid4().hex[:8]}"
         signed, auth = _signed(stores)
         environment = {
@@ -145,11 +85,12 @@ def run_gemgem(peer: Peer, stores: Stores) -> Iterator[Running]:
         }
         stack.callback(_clear, stores, name)
         ours = [sys.executable, "-m", "server"]
-        worker = _start(stack, [*ours, "worker"], environment, cores.everybody_else(), log)
+        others = cores.everybody_else()
+        worker = _start(stack, stores, [*ours, "worker"], environment, others)
         serve = [*ours, "serve", "--host", HOST, "--port", str(port)]
         unflushed = {**environment, "GEMGEM_STORE__FLUSH": "false"}
-        server = _start(stack, serve, unflushed, {cores.SERVER_CORE}, log)
-        _wait(server, port, "/ready", log)
+        server = _start(stack, stores, serve, unflushed, {cores.SERVER_CORE})
+        server.until_ready(port, "/ready")
         door = SocketIoDoor(HOST, port, DIALECTS[peer.dialect], auth, scored=True)
         yield Running((HOST, port), server.pid, door, {"flusher": worker.pid, **stores.pids})
 
@@ -177,11 +118,11 @@ def _run_python(
     peer: Peer, stores: Stores, module: str, environment: dict[str, str], auth: dict[str, str]
 ) -> Iterator[Running]:
     with ExitStack() as stack:
-        port, log = _free_port(), stores.home / f"{peer.name}.log"
+        port = free_port()
         module = f"tests.load.transport.{module}"
         command = [sys.executable, "-m", module, "--port", str(port), "--parser", peer.dialect]
-        server = _start(stack, command, environment, {cores.SERVER_CORE}, log)
-        _wait(server, port, None, log)
+        server = _start(stack, stores, command, environment, {cores.SERVER_CORE})
+        server.until_ready(port)
         door = SocketIoDoor(HOST, port, DIALECTS[peer.dialect], auth, scored=False)
         yield Running((HOST, port), server.pid, door)
 
@@ -189,13 +130,13 @@ def _run_python(
 def run_node(peer: Peer, stores: Stores) -> Iterator[Running]:
     """Run a relay of the `node` directory."""
     with ExitStack() as stack:
-        port, log = _free_port(), stores.home / f"{peer.name}.log"
+        port = free_port()
         colyseus = peer.dialect == "colyseus"
         script = packages.HOME / ("colyseus.mjs" if colyseus else "socketio.mjs")
         environment = {"PORT": str(port), "PARSER": peer.dialect, "NODE_ENV": "production"}
         command = [packages.node(), str(script)]
-        server = _start(stack, command, environment, {cores.SERVER_CORE}, log)
-        _wait(server, port, None, log)
+        server = _start(stack, stores, command, environment, {cores.SERVER_CORE})
+        server.until_ready(port)
         dialect = DIALECTS[peer.dialect]
         door: Door = ColyseusDoor(HOST, port, dialect)
         if not colyseus:

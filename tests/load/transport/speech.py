@@ -100,7 +100,9 @@ class DefaultParser(Dialect):
     @staticmethod
     def _framed(packet: sio.Packet) -> bytes:
         parts = packet.encode()
-        head, *rest = [parts] if isinstance(parts, str) else parts
+        if isinstance(parts, str):
+            return frame(TEXT, b"4" + parts.encode())
+        head, *rest = parts
         return frame(TEXT, b"4" + head.encode()) + b"".join(frame(BINARY, part) for part in rest)
 
     def pong(self) -> bytes:
@@ -179,7 +181,7 @@ class MsgpackParser(Dialect):
         packet = msgpack.unpackb(content) if opcode == BINARY else {}
         if packet.get("type") == sio.CONNECT_ERROR:
             raise PermissionError(str(packet.get("data")))
-        return packet.get("type") == sio.CONNECT
+        return bool(packet.get("type") == sio.CONNECT)
 
     def answered(self, opcode: int, content: bytes) -> dict[str, Any] | None:
         """Return the answer a message holds."""
@@ -204,8 +206,9 @@ class MsgpackParser(Dialect):
 
     @staticmethod
     def _packet(ear: Ear, packet: dict[str, Any]) -> None:
-        kind, data = packet["type"], packet.get("data")
+        kind = packet["type"]
         if kind == sio.EVENT:
+            data = packet["data"]
             if data[0] == "score":
                 ear.score(int(data[1]["t_us"]))
             elif data[0] == "ack":

@@ -32,7 +32,7 @@ def build(parser: str) -> web.Application:
         session = sessions[sid]
         watcher = watchers.get(session)
         if watcher is not None:
-            feed = (session, seq, payload, {})
+            feed: tuple[object, ...] = (session, seq, payload, {})
             await sio.emit("feed", feed, to=watcher, namespace="/watch")
         frames[sid] += 1
         if frames[sid] % SCORE_EVERY == 0:
