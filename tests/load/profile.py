@@ -9,6 +9,7 @@ for a flame graph.
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -159,8 +160,8 @@ def show(found: Profile, most: int) -> None:
     )
     for kind, (p50, p99) in level.latency_ms.items():
         console.print(f"{kind}: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
-    if level.lost:
-        console.print(f"[red]lost: {level.unsettled} unsettled, {level.troubles}[/]")
+    if not level.carried:
+        console.print(f"[red]the server did not keep up, the figures are too low:[/] {level.fault}")
     stages = Table(title="as the server counts (waiting included where it waits)")
     stages.add_column("metric")
     stages.add_column("us a frame", justify="right")
@@ -209,9 +210,13 @@ def main() -> None:
         "--native", action="store_true", help="look into the event loop and other C code too"
     )
     parser.add_argument("--most", type=int, default=25, help="rows a table")
+    parser.add_argument(
+        "--nice", type=int, default=0, help="of all that is measured; below 0 on a busy machine"
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     args = parser.parse_args()
     cores.allow_many_files()
+    cores.rank(os.getpid(), args.nice)
     found = profile(args.sessions, args.seconds, args.parser, args.raw, native=args.native)
     if not args.json:
         show(found, args.most)
