@@ -121,7 +121,8 @@ class Generator:
             mark: called when the window begins and when it ends.
         """
         playing = self.players[:players]
-        watching = [w for w in self.watchers if w.player in set(playing)]
+        among = set(playing)
+        watching = [w for w in self.watchers if w.player in among]
         slots: list[list[Conn]] = [[] for _ in range(SLOTS)]
         for conn in playing:
             slots[conn.slot].append(conn)
