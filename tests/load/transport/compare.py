@@ -64,6 +64,11 @@ class Result:
         carried = [level.us_per_frame for level in found if level.carried]
         return median(carried) if 2 * len(carried) > self._rounds else None
 
+    def middle(self, sessions: int, name: str) -> float | None:
+        """Return the median of an attribute at a level, None where nothing was measured."""
+        found = [float(getattr(level, name)) for level in self.levels.get(sessions, [])]
+        return median(found) if found else None
+
     def latency(self, sessions: int) -> dict[str, tuple[float, float]]:
         """Return the medians of p50 and p99, ms, of each kind."""
         found = [level.latency_ms for level in self.levels.get(sessions, [])]

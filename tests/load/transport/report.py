@@ -16,6 +16,12 @@ from tests.load.transport.level import HELD_MS
 from tests.load.transport.motion import Motion
 
 OURS = ("gemgem", "gemgem_relay")
+MORE = {
+    "kernel_us_per_frame": "system_us",
+    "generator_late_ms": "late_ms",
+    "feed_left_out_percent": "thinned",
+}
+"""What else is told of each level, by its name in the JSON and in the code."""
 
 
 def machine() -> dict[str, Any]:
@@ -65,6 +71,13 @@ def told(results: dict[str, Result], plan: Plan, parser: str, load: float) -> di
                 for name, result in results.items()
             }
             for n in levels
+        },
+        **{
+            key: {
+                str(n): {name: _round(result.middle(n, of)) for name, result in results.items()}
+                for n in levels
+            }
+            for key, of in MORE.items()
         },
         "rounds": {
             str(n): {
