@@ -204,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench profile", description=__doc__)
     parser.add_argument("--sessions", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=6.0)
-    parser.add_argument("--parser", choices=("default", "msgpack"), default="default")
+    parser.add_argument("--parser", choices=("default", "msgpack"), default="msgpack")
     parser.add_argument("--raw", type=Path, help="keep the sampled stacks in this file")
     parser.add_argument(
         "--native", action="store_true", help="look into the event loop and other C code too"

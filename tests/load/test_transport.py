@@ -307,13 +307,22 @@ def kept(mongo_url: str, redis_url: str, tmp_path: Path) -> Stores:
     return Stores(mongo_url, redis_url, {}, tmp_path)
 
 
-@pytest.mark.parametrize("name", [*SMOKE, *NODE])
-def test_a_server_is_measured(name: str, kept: Stores, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "parser"),
+    [
+        ("gemgem", "msgpack"),
+        ("gemgem_relay", "msgpack"),
+        *((name, "default") for name in (*SMOKE, *NODE)),
+    ],
+)
+def test_a_server_is_measured(
+    name: str, parser: str, kept: Stores, capsys: pytest.CaptureFixture[str]
+) -> None:
     if name in NODE and (missing := packages.missing()):
         pytest.skip(missing)
     idle = 20 if name == "gemgem_relay" else 0
     plan = Plan((5,), 0.3, 1.0, 1, idle, search=False, until=0.0, end=0.0)
-    result = compare([peers("default")[name]], plan, kept, lambda _: None)
+    result = compare([peers(parser)[name]], plan, kept, lambda _: None)
     (found,) = result[name].levels[5]
     assert not found.lost, (found.unsettled, found.troubles)
     assert found.thinned == 0 or name == "gemgem", "only ours may leave something out"
@@ -323,7 +332,7 @@ def test_a_server_is_measured(name: str, kept: Stores, capsys: pytest.CaptureFix
     )
     assert not result[name].notes
     assert len(result[name].kb) == bool(idle)
-    told = report.told(result, plan, "default", 0.0)
+    told = report.told(result, plan, parser, 0.0)
     assert told["cpu_us_per_frame"]["5"].keys() == {name}
     assert json.loads(json.dumps(told)) == told
     report.show(told)

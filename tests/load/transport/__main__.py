@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         "--relay-only", action="store_true", help="leave out the server with everything on"
     )
     parser.add_argument("--no-max", action="store_true", help="do not look for the most sessions")
-    parser.add_argument("--parser", choices=("default", "msgpack"), default="default")
+    parser.add_argument("--parser", choices=("default", "msgpack"), default="msgpack")
     parser.add_argument("--minutes", type=float, default=14.0, help="how long it may take, about")
     parser.add_argument(
         "--nice", type=int, default=0, help="of all that is measured; below 0 on a busy machine"

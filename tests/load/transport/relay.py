@@ -63,7 +63,7 @@ class RelayGame(_Room):
         """The two events a relay needs."""
         return {
             "session:open": Event(SessionOpen, self._open),
-            "frames": Event(None, self._frames, numbered=True),
+            "frames": Event(None, self._frames, numbered=True, hot=self._stream),
         }
 
     def _open(self, player: Sender, asked: SessionOpen, reply: Callable[..., None]) -> None:
