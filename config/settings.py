@@ -199,6 +199,8 @@ class StoreSettings(_Section):
     redis_timeout_ms: Positive
     session_ttl_seconds: Positive
     """Redis forgets the marks of a session this long after its last message."""
+    flush: bool
+    """Whether a serving process flushes; without it `gemgem worker` has to run beside."""
     flush_ms: Positive
     flush_entries: Positive
     """Entries read from one stream in one round."""

@@ -153,13 +153,15 @@ def build_app(
     )
 
     runner = Runner(clock, outages=(RedisError, DatabaseError, OSError, TimeoutError))
-    flusher = Flusher(
-        stream=stream,
-        repo=repo,
-        clock=clock,
-        settings=store,
-        alarm=alarms.raise_alarm,
-    )
+    flusher = None
+    if store.flush:
+        flusher = Flusher(
+            stream=stream,
+            repo=repo,
+            clock=clock,
+            settings=store,
+            alarm=alarms.raise_alarm,
+        )
     janitor = Janitor(ownership=ownership, registry=registry, limits=settings.live)
     indexes = Indexes((answers, *families.indexed))
     awaited = {"indexes are being made": indexes.made}

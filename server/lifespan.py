@@ -58,7 +58,8 @@ class Parts:
     registry: Registry
     rebuilder: Rebuilder
     directory: Directory
-    flusher: Flusher
+    flusher: Flusher | None
+    """None where `gemgem worker` flushes alone."""
     indexes: Indexes
     janitor: Janitor
     alarms: Alarms
@@ -111,7 +112,6 @@ async def _start(p: Parts) -> None:
         ("child places", p.registry.run),
         ("directory", p.directory.run),
         ("indexes", p.indexes.run),
-        ("flush", p.flusher.run),
         ("alarms", p.alarms.run),
         ("mail", p.people.post.run),
         ("health", p.health.run),
@@ -126,6 +126,8 @@ async def _start(p: Parts) -> None:
         ("watch pulse", p.watch.run_pulse),
     ):
         await p.runner.start(name, job)
+    if p.flusher is not None:
+        await p.runner.start("flush", p.flusher.run)
 
 
 async def _leave(p: Parts) -> None:
@@ -147,7 +149,8 @@ async def _stop(p: Parts) -> None:
     await p.watch.close()
     await p.rebuilder.close()
     await p.runner.close()
-    await within(DRAIN_SECONDS, p.flusher.drain(DRAIN_SECONDS), "flushing what is left")
+    if p.flusher is not None:
+        await within(DRAIN_SECONDS, p.flusher.drain(DRAIN_SECONDS), "flushing what is left")
     await within(1.0, p.directory.withdraw(), "leaving the directory")
     await within(1.0, p.places.give_back(), "giving places back")
     await p.alarms.close()
