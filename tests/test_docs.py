@@ -523,6 +523,10 @@ def test_what_is_not_enforced_is_marked_so() -> None:
         "live": {"live", "limits", "settings"},
         "store": {"store", "settings"},
         "care": {"care", "settings", "labels"},
+        "account": {"account", "rules"},
+        **{
+            name: {name} for name in ("google", "apple", "kakao", "pwned", "twilio", "sens", "mail")
+        },
     }
     read = set()
     for part in ("server", "handlers", "sessions", "jobs"):

@@ -11,6 +11,7 @@ import pymongo
 import pytest
 
 from config.settings import Settings
+from server.__main__ import main
 from tests.flows.client import connected
 from tests.flows.people import Person, Town, town
 
@@ -187,6 +188,24 @@ async def test_a_new_access_token_says_that_the_password_was_given_again(minjun:
         while (answer := await minjun.call("POST", path, body)).status == 429:
             await asyncio.sleep(answer["error"]["retry_ms"] / 1000)
     assert claims(answer["accessToken"])["auth_time"] > before["auth_time"]
+
+
+async def test_an_operator_gives_roles_by_a_command(
+    here: Town, minjun: Person, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = here.served.settings
+    monkeypatch.setattr("server.commands.roles.load_settings", lambda: settings)
+    command = ["roles", "Minjun@example.com", "--role", "therapist", "--role", "guardian"]
+    assert await asyncio.to_thread(main, command) == 1  # the address is not verified
+    code = await here.mail.code("minjun@example.com")
+    await minjun.call("POST", "/v1/me/email/confirmation", {"code": code})
+    assert await asyncio.to_thread(main, command) == 0
+    assert capsys.readouterr().out.split()[1:] == ["therapist", "guardian"]
+    assert (await minjun.refresh()).status == 401
+    minjun.keep(await minjun.sign_in("minjun@example.com"))
+    assert claims(minjun.access)["roles"] == ["therapist", "guardian"]
+    assert await asyncio.to_thread(main, ["roles", "no@example.com", "--role", "admin"]) == 1
+    assert await asyncio.to_thread(main, ["roles", "none", "--role", "admin"]) == 1
 
 
 async def test_an_access_token_of_an_account_opens_the_live_namespaces(
