@@ -65,6 +65,14 @@ def settings_of(
             **sections.get("store", {}),
         },
         "http": {"port": 0, **sections.get("http", {})},
+        # Nobody outside is asked, and hashes cost as little as they may.
+        "pwned": {"url": "", **sections.get("pwned", {})},
+        "account": {
+            "hash_passes": 2,
+            "hash_memory_kib": 19_456,
+            "hash_lanes": 1,
+            **sections.get("account", {}),
+        },
         # Tests send faster than any child plays, and often under one name.
         "socket": {
             "messages_s": 100_000,

@@ -28,7 +28,6 @@ from tests.serving import Served, serving
 
 GOOD = "rather a long sentence 7"
 DEVICE = {"id": "device-0001", "name": "태블릿", "platform": "android"}
-CHEAP = {"hash_passes": 2, "hash_memory_kib": 19_456, "hash_lanes": 1, "hash_threads": 2}
 RATES = ("sign_in_address", "sign_in_account", "sign_up", "refresh", "code_send", "others")
 MANY = dict.fromkeys(RATES, 100_000)
 
@@ -149,7 +148,6 @@ async def town(settings: Settings, folder: Path, **sections: dict[str, Any]) -> 
             )
         )
         given: dict[str, dict[str, Any]] = {
-            "account": CHEAP,
             "rate": MANY,
             "google": {"url": vouchers.url, "client_ids": [AUDIENCES["google"]]},
             "apple": {
