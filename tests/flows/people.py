@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 
 from config.settings import Settings
+from handlers.rest.tables import ROUTES
+from handlers.routing import Route
 from models.accounts.tokens import create_dev_key
 from tests.fakes.messengers import (
     SENS_ACCESS,
@@ -133,7 +135,12 @@ class Town:
 
 
 @asynccontextmanager
-async def town(settings: Settings, folder: Path, **sections: dict[str, Any]) -> AsyncIterator[Town]:
+async def town(
+    settings: Settings,
+    folder: Path,
+    routes: Sequence[Route] = ROUTES,
+    **sections: dict[str, Any],
+) -> AsyncIterator[Town]:
     """Run all of it. `sections` override settings."""
     async with AsyncExitStack() as stack:
         vouchers = await stack.enter_async_context(fake_vouchers())
@@ -184,6 +191,8 @@ async def town(settings: Settings, folder: Path, **sections: dict[str, Any]) -> 
         }
         assert settings.dev_key is not None
         create_dev_key(settings.dev_key)
-        served = await stack.enter_async_context(serving(settings.model_copy(update=update)))
+        served = await stack.enter_async_context(
+            serving(settings.model_copy(update=update), routes)
+        )
         http = await stack.enter_async_context(aiohttp.ClientSession())
         yield Town(served, vouchers, mail, messengers, http)
