@@ -11,12 +11,8 @@ from typing import Any
 from models.accounts.records import Provider, SignInMethod, User
 from models.db import AFTER, Database, DuplicateKeyError
 
-_PRESENT = {"$type": "string"}
-INDEXES: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("email", {"unique": True, "partialFilterExpression": {"email": _PRESENT}}),
-    ("methods.key", {"unique": True, "partialFilterExpression": {"methods.key": _PRESENT}}),
-    ("phone.index", {"unique": True, "partialFilterExpression": {"phone.index": _PRESENT}}),
-)
+UNIQUE = ("email", "methods.key", "phone.index")
+"""Each sparse: an account may lack an e-mail or a telephone number."""
 
 
 class TakenError(Exception):
@@ -45,8 +41,8 @@ class AccountRepo:
             return
         async with self._preparing:
             if not self._ready:
-                for key, options in INDEXES:
-                    await self._db["users"].create_index(key, **options)
+                for key in UNIQUE:
+                    await self._db["users"].create_index(key, unique=True, sparse=True)
                 await self._db["account_events"].create_index([("user_id", 1), ("at", -1)])
                 self._ready = True
 
