@@ -108,6 +108,8 @@ class SocketSettings(_Section):
     """`lean` handles messages in the parser's callback; `stock` is the library's own loop."""
     ping_interval: Seconds
     ping_timeout: Seconds
+    pause_ms: Annotated[float, Field(ge=0, le=10)]
+    """Longest pause between two turns of the loop while messages come by the thousand a second."""
     message_bytes: Positive
     """Largest message on the wire; a bigger one closes the connection with 1009."""
     polling: bool

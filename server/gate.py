@@ -3,6 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import WSMsgType
@@ -25,6 +26,9 @@ class Gate(asyncio.Protocol, ABC):
 
     While there is a reason not to, nothing is read; what was read already is kept, which is at
     most one read of the loop (256 KB) and the messages of one piece of it.
+
+    Args:
+        took: told each time that something came.
     """
 
     __slots__ = (
@@ -37,11 +41,13 @@ class Gate(asyncio.Protocol, ABC):
         "_reader",
         "_stash",
         "_timer",
+        "_took",
         "_transport",
         "done",
     )
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, took: Callable[[], None]) -> None:
+        self._took = took
         self._monotonic = clock.monotonic
         self._now = self._monotonic()
         """When the last of what came was read."""
@@ -68,6 +74,7 @@ class Gate(asyncio.Protocol, ABC):
         if self._deaf:
             return
         self._now = self._monotonic()
+        self._took()
         if self._holds:
             self._stash += data
             if self._transport is not None:

@@ -9,6 +9,7 @@ guard, and takes over where the parser is not as it is known here.
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -19,6 +20,7 @@ from config.settings import SocketSettings
 from handlers.live.base import Hot
 from models.errors import internal_error
 from server.gate import JOIN, ROOM, Gate, Message
+from server.grooves import Groove, groove_of
 from server.guard import INTERNAL_ERROR, Ended, Guard, invalid
 from server.intake import Work
 from server.packets import seq_of
@@ -35,19 +37,28 @@ FAREWELL_SECONDS = 1.0
 """How long a client has to answer the close before the connection is let go."""
 NO_HEAD = "\udfff"
 """Half a character: no text that came in UTF-8 begins so."""
+TRIALS = 8
+"""Messages of a client from which its pattern may be learned."""
+
+
+def _nothing(seq: int, part: bytes) -> None:
+    """Do nothing with what is for nobody."""
 
 
 class LeanLine(Gate):
     """One WebSocket, from its upgrade to its end."""
 
     __slots__ = (
+        "_call",
         "_closing_since",
+        "_groove",
         "_limits",
         "_over",
         "_ping_at",
         "_pinged_at",
         "_sink",
         "_switch",
+        "_trials",
         "_under",
         "_work",
         "guard",
@@ -60,13 +71,16 @@ class LeanLine(Gate):
     def __init__(
         self, switch: Switch, limits: SocketSettings, clock: Clock, handler: Callable[..., Any]
     ) -> None:
-        super().__init__(clock)
+        super().__init__(clock, switch.took)
         self._switch = switch
         self._limits = limits
         self.socket: Any = handler.__self__  # type: ignore[attr-defined]  # the library's socket
         self.sid: str = self.socket.sid
         self.guard: Guard
         self.hot: Hot | None = None
+        self._call: Callable[[int, bytes], None] = _nothing
+        self._groove: Groove | None = None
+        self._trials = 0
         self.hot_head = NO_HEAD
         """How the text of the hot event begins."""
         self._under: asyncio.Protocol | None = None
@@ -179,17 +193,25 @@ class LeanLine(Gate):
             raise invalid("a packet of a kind that a client does not send")
 
     def _binary(self, data: bytes) -> None:
-        guard = self.guard
-        seq = guard.seq
-        if seq < 0:
-            self._receive(data)
-            return
-        guard.seq = -1
-        if self.hot is not None:
-            self.hot.call(seq, data)
+        hot, guard = self.hot, self.guard
+        if self._groove is not None and (found := self._groove.read(data)) is not None:
+            self._call(*found)
+        elif guard.seq >= 0:
+            seq, guard.seq = guard.seq, -1
+            self._call(seq, data)
+        elif hot is not None and guard.packed and self._trials:
+            self._trials -= 1
 
-    def _receive(self, data: str | bytes) -> None:
-        work = self._switch.receive(self.sid, self.guard, data, self.hot)
+            def learn(seq: int, part: bytes) -> None:
+                self._groove = groove_of(data, hot.event, seq, part)
+                hot.call(seq, part)
+
+            self._receive(data, replace(hot, call=learn))
+        else:
+            self._receive(data, hot)
+
+    def _receive(self, data: str | bytes, hot: Hot | None = None) -> None:
+        work = self._switch.receive(self.sid, self.guard, data, hot)
         if work is not None:
             self.hold(JOIN)
             self._work = self._loop.create_task(self._do(work))
@@ -204,6 +226,8 @@ class LeanLine(Gate):
         finally:
             self._work = None
             self.hot = self._switch.hot_of(self.sid)
+            self._call = _nothing if self.hot is None else self.hot.call
+            self._groove, self._trials = None, TRIALS
             self.hot_head = NO_HEAD if self.hot is None else f"4{self.hot.head}"
             self.release(JOIN)
 

@@ -30,6 +30,7 @@ from server.intake import Intake
 from server.lean import LeanLine
 from server.parser import fault
 from server.transport import Line, Outbox
+from server.turns import Turns
 from server.wire import Encoded
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         self._guards: dict[str, Guard] = {}
         self._lines: dict[str, Line | LeanLine] = {}
         self._lean: dict[str, LeanLine] = {}
-        self._dirty: list[LeanLine] = []
+        self._turns = Turns(limits.pause_ms / 1000, clock.monotonic)
+        self.soon, self.took = self._turns.soon, self._turns.took
         self._rooms: dict[str, LiveNamespace[Any]] = {}
         self._intake = Intake(self, self._rooms, limits, clock)
         self.receive = self._intake.receive
@@ -254,17 +256,6 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         for room in self._rooms.values():
             if line.sid in room.connections:  # however the library's own leave-taking went
                 self._spawn(room.disconnect, line.sid)
-
-    def soon(self, line: LeanLine) -> None:
-        """Call the line's `flush` at the end of this turn of the loop."""
-        if not self._dirty:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._dirty.append(line)
-
-    def _flush(self) -> None:
-        dirty, self._dirty = self._dirty, []
-        for line in dirty:
-            line.flush()
 
     def hot_of(self, sid: str) -> Hot | None:
         """Return the event of a connection that goes straight to its handler."""

@@ -21,6 +21,10 @@ class Switch(Protocol):
         """Forget a line."""
         ...
 
+    def took(self) -> None:
+        """Say that something came in this turn of the loop."""
+        ...
+
     def soon(self, line: "LeanLine") -> None:
         """Call the line's `flush` at the end of this turn of the loop."""
         ...

@@ -58,6 +58,8 @@ class Engine:
         self._woken: list[Session] = []
         self._marked: dict[Session, None] = {}
         """Sessions whose marks moved too soon after they were told last."""
+        self._stored: dict[Session, None] = {}
+        """Those of which only `stored` is to be told: there is time."""
         self._snapshots: deque[tuple[float, Session]] = deque()
         """When each session's next snapshot is due, the earliest first."""
         self._rounds_at = 0.0
@@ -115,6 +117,7 @@ class Engine:
         session.woken = []  # whatever its connection still sends wakes nobody
         self._dues.leave(session)
         self._marked.pop(session, None)
+        self._stored.pop(session, None)
         metrics.SESSIONS.set(len(self.sessions))
 
     def open_sessions(self) -> list[Session]:
@@ -172,6 +175,8 @@ class Engine:
         metrics.UNAPPENDED.set(self._dues.waiting)
 
     def _go_round(self, now: float) -> None:
+        for session in [s for s in self._stored if s.tell_marks(now)]:
+            del self._stored[session]
         for session in list(self.sessions.values()):
             if session.answers.owed:
                 session.answers.expire(now)
@@ -198,7 +203,8 @@ class Engine:
         for session in sessions:
             self._dues.note(session)
             if not session.tell_marks(now):
-                self._marked[session] = None
+                late = self._marked if session.buffered != session.told[0] else self._stored
+                late[session] = None
 
     # -- what is told
 

@@ -104,7 +104,8 @@ class Session:
     # A thousand of them are gone through 50 times a second: what lies together is found sooner.
     __slots__ = (
         "_ack_s", "_bytes", "_bytes_cut", "_chunk", "_closing", "_gap_told", "_linger_s",
-        "_pending", "_seal", "_seal_landed", "_unacked_bytes", "_unacked_messages", "advised",
+        "_pending", "_seal", "_seal_landed", "_stored_s", "_unacked_bytes", "_unacked_messages",
+        "advised",
         "answers", "awake", "buffered", "cursor", "detached_at", "expected", "id", "in_turn",
         "inbox", "inflight", "last_set_no", "opened", "paused", "player", "recent", "records",
         "result", "score_at", "score_phase", "sealed_at", "set", "shape", "shape_size", "state",
@@ -156,6 +157,7 @@ class Session:
         self._unacked_messages = limits.unacked_messages
         self._unacked_bytes = limits.unacked_bytes
         self._ack_s = limits.ack_ms / 1000
+        self._stored_s = max(limits.ack_ms, 2 * limits.chunk_ms) / 1000
         self._linger_s = limits.linger_seconds
         self._pending: list[Item] = []
         self._chunk: list[bytes] = []
@@ -328,11 +330,16 @@ class Session:
     # -- what is told
 
     def tell_marks(self, now: float) -> bool:
-        """Tell both marks if one moved; False while it is too soon after the last time."""
-        if now - self.told_at < self._ack_s:
-            return False
+        """Tell both marks if one moved; False while it is too soon.
+
+        `stored` alone waits for the next `buffered` to go with it, for a while: it follows at
+        the same pace, and what is written to a connection is the dearest that is done for it.
+        """
+        since = now - self.told_at
         marks = (self.buffered, self.stored)
         if marks != self.told:
+            if since < (self._ack_s if marks[0] != self.told[0] else self._stored_s):
+                return False
             self.told, self.told_at = marks, now
             self.send("ack", {"buffered": marks[0], "stored": marks[1]})
         return True

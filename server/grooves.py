@@ -1,0 +1,99 @@
+"""The hot event of a msgpack client, read by the bytes that are the same in all of its messages.
+
+A client's encoder writes a map in the same order each time, so that only the number and the binary
+part differ between two of its `frames`. What was read in full once is a pattern for the next: the
+same bytes around a number and a binary part hold the same packet.
+"""
+
+from typing import Final
+
+FIXINT_END: Final = 0x80
+UINT8, UINT16, UINT32, UINT64 = 0xCC, 0xCD, 0xCE, 0xCF
+BIN8, BIN16, BIN32 = 0xC4, 0xC5, 0xC6
+EXT8, EXT16, EXT32 = 0xC7, 0xC8, 0xC9
+"""Type bytes of the MessagePack specification. Of extensions 0 is what notepack, the JavaScript
+client's encoder, makes of an ArrayBuffer."""
+SHORT: Final = 8
+"""Of so few bytes it also makes other things: `undefined`, dates."""
+
+
+class Groove:
+    """The bytes before the number and behind the binary part of one client's hot event."""
+
+    __slots__ = ("head", "tail")
+
+    def __init__(self, head: bytes, tail: bytes) -> None:
+        self.head = head
+        self.tail = tail
+
+    def read(self, data: bytes) -> tuple[int, bytes] | None:
+        """Return number and binary part of a message, None if it is not like the pattern."""
+        if not data.startswith(self.head):
+            return None
+        try:
+            seq, at = _number(data, len(self.head))
+            start, end = _part(data, at)
+        except (IndexError, ValueError):
+            return None
+        if len(data) - end != len(self.tail) or not data.endswith(self.tail):
+            return None
+        return seq, data[start:end]
+
+
+def groove_of(data: bytes, event: str, seq: int, part: bytes) -> Groove | None:
+    """Return the pattern of a message that was read in full, None if it is written otherwise.
+
+    Args:
+        data: the message.
+        event: the event it holds, with the arguments
+        seq: a number, and
+        part: a binary one.
+    """
+    name = event.encode()
+    # A list of three, then a short string: the event and its two arguments.
+    opening = bytes((0x93, 0xA0 | len(name))) + name
+    at = data.find(opening)
+    if at < 0 or data.count(opening) != 1:
+        return None
+    head = data[: at + len(opening)]
+    try:
+        _, behind = _number(data, len(head))
+        _, end = _part(data, behind)
+    except (IndexError, ValueError):
+        return None
+    groove = Groove(head, data[end:])
+    return groove if groove.read(data) == (seq, part) else None
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    kind = data[at]
+    if kind < FIXINT_END:
+        return kind, at + 1
+    if not UINT8 <= kind <= UINT64:
+        raise ValueError
+    end = at + 1 + (1 << (kind - UINT8))
+    if end > len(data):
+        raise ValueError
+    return int.from_bytes(data[at + 1 : end], "big"), end
+
+
+def _part(data: bytes, at: int) -> tuple[int, int]:
+    """Return where a binary part begins and ends."""
+    kind = data[at]
+    if kind == BIN8:
+        start, size = at + 2, data[at + 1]
+    elif BIN16 <= kind <= BIN32:
+        start = at + 1 + (2 << (kind - BIN16))
+        size = int.from_bytes(data[at + 1 : start], "big")
+    elif EXT8 <= kind <= EXT32:
+        start = at + 2 + (1 << (kind - EXT8))
+        if data[start - 1] != 0:
+            raise ValueError
+        size = int.from_bytes(data[at + 1 : start - 1], "big")
+        if size <= SHORT:
+            raise ValueError
+    else:
+        raise ValueError
+    if start + size > len(data):
+        raise ValueError
+    return start, start + size

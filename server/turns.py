@@ -1,0 +1,84 @@
+"""The turns of the loop: what is written at the end of one, and how long to wait for the next.
+
+A turn costs the same whether it finds one message or fifty: asking the kernel what there is, waking
+up, going through all layers with cold caches. When messages come by the thousand in a second, each
+would get a turn of its own, unless the loop waits a moment for more of them; network cards moderate
+their interrupts in the same way (Linux: NAPI, "interrupt mitigation").
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+WINDOW_S = 0.1
+"""The rate of messages is looked at this often."""
+WORTH = 4
+"""A pause is made when at least so many messages are expected in it."""
+ENOUGH = 128
+"""A turn that found as many needs no pause: the loop is busy enough to find many."""
+
+
+class Written(Protocol):
+    """What has something to write at the end of a turn."""
+
+    def flush(self) -> None:
+        """Write it; never waits."""
+        ...
+
+
+class Turns:
+    """Collects who has something to write, counts what came, and pauses while much comes.
+
+    Args:
+        pause_s: longest pause after a turn, seconds; 0 makes none.
+        monotonic: the clock, seconds.
+        sleep: stops the thread for so many seconds; nothing else runs on the loop meanwhile.
+    """
+
+    def __init__(
+        self,
+        pause_s: float,
+        monotonic: Callable[[], float],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._pause_s = pause_s
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._dirty: list[Written] = []
+        self._ending = False
+        self._took = 0
+        self._in_window = 0
+        self._since = monotonic()
+        self._expected = 0.0
+        """Messages that come during a pause, as things are."""
+
+    def took(self) -> None:
+        """Say that something came in this turn."""
+        self._took += 1
+        if not self._ending:
+            self._end_soon()
+
+    def soon(self, line: Written) -> None:
+        """Call the line's `flush` at the end of this turn."""
+        self._dirty.append(line)
+        if not self._ending:
+            self._end_soon()
+
+    def _end_soon(self) -> None:
+        self._ending = True
+        asyncio.get_running_loop().call_soon(self._end)
+
+    def _end(self) -> None:
+        self._ending = False
+        dirty, self._dirty = self._dirty, []
+        for line in dirty:
+            line.flush()
+        took, self._took = self._took, 0
+        self._in_window += took
+        now = self._monotonic()
+        if now - self._since >= WINDOW_S:
+            self._expected = self._in_window / (now - self._since) * self._pause_s
+            self._in_window, self._since = 0, now
+        if self._expected >= WORTH and 0 < took < ENOUGH:
+            self._sleep(self._pause_s)
