@@ -81,8 +81,20 @@ class LocalAccounts:
         """
         address = canonical_email(email)
         check_password(password, email=address, name=new.name)
-        if (owner := await self._p.accounts.find_by_email(address)) is not None:
+        owner = await self._p.accounts.find_by_email(address)
+        if owner is None:
+            owner = await self._made(new, address, password)
+        elif owner.id != new.id or not await self._matches(owner, password):
             raise await self._registered(address, owner)
+        # Else the same request came before, and was left half done.
+        try:
+            await self.send_verification(owner)
+        except AppError as error:
+            # The account is there: its holder asks for a code when they want one.
+            log.warning("no code was sent at a sign-up: %s", error.code.value)
+        return await self._p.sign_ins.begin(owner, device)
+
+    async def _made(self, new: NewAccount, address: str, password: str) -> User:
         await self._refuse_breached(password)
         method = SignInMethod(
             provider=Provider.LOCAL,
@@ -97,8 +109,7 @@ class LocalAccounts:
             raise await self._registered(
                 address, await self._p.accounts.find_by_email(address)
             ) from error
-        await self.send_verification(user)
-        return await self._p.sign_ins.begin(user, device)
+        return user
 
     async def sign_in(self, email: str, password: str, device: Device) -> Tokens:
         """Sign in.

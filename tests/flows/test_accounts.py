@@ -147,6 +147,38 @@ async def test_a_reset_is_answered_alike_for_known_and_unknown(here: Town, minju
     )
 
 
+async def test_a_code_that_must_wait_does_not_hold_up_a_sign_up(here: Town) -> None:
+    person = here.person()
+    await person.call("POST", "/v1/password-resets", {"email": "minjun@example.com"})
+    person.keep(await person.sign_up("minjun@example.com"))
+    assert (await person.me()).status == 200
+    early = await person.call("POST", "/v1/me/email/code")
+    assert (early.status, early.code) == (429, "rate_limited")
+
+
+async def test_a_sign_up_that_is_repeated_has_one_account_and_one_answer(
+    here: Town, mongo_admin: Admin, mongo_database: str
+) -> None:
+    person = here.person()
+    body = {"email": "minjun@example.com", "password": GOOD, "device": person.device}
+    headers = {"Idempotency-Key": "0f8fad5b-d9cb-469f-a165-70867728950e"}
+    first = await person.call("POST", "/v1/accounts", body, headers=headers)
+    again = await person.call("POST", "/v1/accounts", body, headers=headers)
+    assert (first.status, again.status) == (201, 201)
+    assert first.body == again.body
+    database = mongo_admin[mongo_database]
+    assert first["accessToken"] not in str(list(database["answers"].find({})))
+    database["answers"].delete_many({})  # as after a crash before the answer was kept
+    resumed = await person.call("POST", "/v1/accounts", body, headers=headers)
+    assert (resumed.status, resumed["userId"]) == (201, first["userId"])
+    assert database["users"].count_documents({}) == 1
+    database["answers"].delete_many({})
+    other = await person.call(
+        "POST", "/v1/accounts", {**body, "password": "guessed sentence 1"}, headers=headers
+    )
+    assert other.code == "email_already_registered"
+
+
 async def test_the_code_of_a_reset_is_good_once_and_proves_the_address(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
