@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter
 
+from handlers.rest.devices import end_devices
 from handlers.routing import Body, Call, ChildId, Id, Page, PageQuery, Policy, Routes, View
 from models.accounts.records import Role
 from models.children.actions import Profile
@@ -136,11 +137,21 @@ async def add_child(call: Call, body: NewChild) -> ChildView:
         dominant_hand=body.dominant_hand,
         affected_hand=body.affected_hand,
         locale=body.locale,
-        zone=body.zone or DEFAULT_ZONE,
+        zone=body.zone or await _zone_of(call),
         alias=body.alias,
     )
     child = await call.deps.children.add(call.new_id("c"), call.who.user_id, said)
     return view_of(call, child)
+
+
+async def _zone_of(call: Call) -> str:
+    """Return the zone of the caller's account; a development token may speak for none."""
+    try:
+        return (await call.deps.accounts.profiles.find(call.who.user_id)).zone
+    except AppError as error:
+        if error.code is not ErrorCode.UNAUTHENTICATED:
+            raise
+        return DEFAULT_ZONE
 
 
 @routes.get("/children", policy=Policy({Role.GUARDIAN, Role.THERAPIST}))
@@ -189,3 +200,4 @@ async def change_child(call: Call, child_id: ChildId, body: ChildChange) -> Chil
 async def remove_child(call: Call, child_id: ChildId) -> None:
     """Remove a child; its devices, invitations and assignments end, its profile is erased."""
     await call.deps.children.remove(child_id, call.who.user_id)
+    await end_devices(call, child_id)

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from pydantic import Field, TypeAdapter
 
 from handlers.rest.children import ChildView, view_of
+from handlers.rest.devices import end_devices
 from handlers.routing import Body, Call, ChildId, Id, Page, PageQuery, Policy, Routes, View
 from models.accounts.records import Role
 from models.errors import AppError, ErrorCode
@@ -63,6 +64,7 @@ class LookView(View):
 
     at: datetime
     user_id: str
+    acting_for: str | None = Field(description="In whose name an admin looked.")
     role: str = Field(description="As what they looked: therapist, admin or service.")
     action: str = Field(description="The route or event.")
     via: str = Field(description="`rest` or `live`.")
@@ -121,6 +123,7 @@ async def remove_guardian(call: Call, child_id: ChildId, user_id: Id) -> None:
     if user_id != call.who.user_id and Role.ADMIN not in call.who.roles:
         raise AppError(ErrorCode.FORBIDDEN, "A guardian leaves by themselves.")
     await call.deps.children.leave(child_id, user_id)
+    await end_devices(call, child_id, user_id)
 
 
 @routes.get("/children/{child_id}/looks", policy=FAMILY)

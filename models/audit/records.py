@@ -20,6 +20,8 @@ class Look:
     child_id: str
     user_id: str
     """Who looked; of an admin in somebody else's name the admin."""
+    acting_for: str | None
+    """In whose name an admin looked."""
     sign_in: str
     """The sign-in they looked through: it tells the device."""
     role: str
@@ -55,6 +57,7 @@ def entry_of(look: Look, chain: int, seq: int, previous: str) -> dict[str, Any]:
         "seq": seq,
         "child_id": look.child_id,
         "user_id": look.user_id,
+        "acting_for": look.acting_for,
         "sign_in": look.sign_in,
         "role": look.role,
         "action": look.action,

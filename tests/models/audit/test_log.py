@@ -25,7 +25,8 @@ def signed(text: str) -> str:
 
 def look(child_id: str = "c_1", n: int = 0, **more: Any) -> Look:
     said: dict[str, Any] = {
-        "user_id": "u_1", "sign_in": "s_1", "role": "therapist", "action": "results", "via": "rest",
+        "user_id": "u_1", "acting_for": None, "sign_in": "s_1", "role": "therapist",
+        "action": "results", "via": "rest",
         "address": "192.0.2.1", "trace_id": "t", "reason": None, "at_us": 1_780_000_000_000_000 + n,
     }  # fmt: skip
     return Look(child_id=child_id, **{**said, **more})
@@ -79,7 +80,7 @@ async def test_looks_come_newest_first_in_pages(repo: AuditRepo) -> None:
     assert [entry["seq"] for entry in (*first, *rest)] == [6, 5, 4, 3, 2, 1, 0]
 
 
-FIELDS = "child_id user_id sign_in role action address reason at_us hash previous"
+FIELDS = "child_id user_id acting_for sign_in role action address reason at_us hash previous"
 
 
 @pytest.mark.parametrize("field", FIELDS.split())

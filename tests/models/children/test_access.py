@@ -128,6 +128,14 @@ async def test_somebody_with_two_roles_reaches_by_the_nearer_one(stores: Stores)
     assert child.alias == alias_of("c_1")
 
 
+async def test_an_admin_in_a_guardians_name_leaves_both_names(stores: Stores) -> None:
+    await stores.add("c_1", "u_1")
+    forced = who_is("u_1", Role.GUARDIAN, actor="a_1")
+    assert await stores.code(forced, "c_1", "read") == "in"
+    (look,) = await stores.families.looks.list_looks("c_1", 5)
+    assert (look["user_id"], look["acting_for"], look["role"]) == ("a_1", "u_1", "admin")
+
+
 async def test_a_service_reaches_those_whose_family_agreed_to_research(stores: Stores) -> None:
     await stores.add("c_1", "u_1")
     service = who_is("key_1", Role.SERVICE)

@@ -33,7 +33,7 @@ def written(
         repo = audit_repo(mongo, FieldCipher(dev_ring(key)))
         await repo.ensure_indexes()
         looks = [
-            Look("c_1", "u_1", "s_1", "therapist", "results", "rest", None, None, None, n)
+            Look("c_1", "u_1", None, "s_1", "therapist", "results", "rest", None, None, None, n)
             for n in range(3)
         ]
         await AuditLog(repo).record(looks)
