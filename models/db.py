@@ -4,7 +4,9 @@ Both have the same interface as far as it is used here, so the swap is the setti
 `store.mongo_driver`. Repositories are written against `Database` and `Collection`.
 """
 
+import asyncio
 import inspect
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeVar
 
@@ -50,6 +52,11 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+TRANSACTION_SECONDS = 10.0
+"""A transaction that has not gone through by then is given up."""
+PAUSE_SECONDS = 0.005
+PAUSE_MOST_SECONDS = 0.5
+"""Pauses between tries grow from the one to the other, and are random up to that."""
 Session = Any
 """A transaction under way: what is written with it is written together."""
 
@@ -76,12 +83,36 @@ class Mongo:
         """Do `work` in one transaction: all of it is written, or nothing; return its answer.
 
         It is done again when another transaction was in its way, so it must have no other effect.
+        It may end the transaction itself by aborting it.
         """
+        # Our own loop: motor's leaves a conflict that shows at the commit to the caller.
         starting = self._client.start_session()
         session = await starting if inspect.isawaitable(starting) else starting
-        async with session:
-            done: T = await session.with_transaction(work, write_concern=self._concern)
-            return done
+        async with session, asyncio.timeout(TRANSACTION_SECONDS):
+            tries = 0
+            while True:
+                try:
+                    return await self._try(session, work)
+                except PyMongoError as error:
+                    if not error.has_error_label("TransientTransactionError"):
+                        raise
+                tries += 1
+                most = min(PAUSE_SECONDS * 1.5**tries, PAUSE_MOST_SECONDS)
+                await asyncio.sleep(random.uniform(0, most))  # noqa: S311 - who is in whose way
+
+    async def _try(self, session: Session, work: Callable[[Session], Awaitable[T]]) -> T:
+        begun = session.start_transaction(write_concern=self._concern)
+        if inspect.isawaitable(begun):
+            await begun
+        try:
+            done = await work(session)
+        except BaseException:
+            if session.in_transaction:
+                await session.abort_transaction()
+            raise
+        if session.in_transaction:
+            await _commit(session)
+        return done
 
     async def ping(self) -> bool:
         """Tell whether a primary that takes writes is known."""
@@ -93,6 +124,18 @@ class Mongo:
         closing = self._client.close()
         if closing is not None:
             await closing
+
+
+async def _commit(session: Session) -> None:
+    """Commit, and ask again until it is known: committing what is committed changes nothing."""
+    while True:
+        try:
+            await session.commit_transaction()
+        except PyMongoError as error:
+            if not error.has_error_label("UnknownTransactionCommitResult"):
+                raise
+        else:
+            return
 
 
 async def aggregate(collection: Collection, pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
