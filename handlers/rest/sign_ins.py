@@ -24,7 +24,6 @@ from handlers.routing import (
     Id,
     Limit,
     Page,
-    PageQuery,
     Policy,
     PublicCall,
     Routes,
@@ -165,11 +164,10 @@ async def refresh(call: PublicCall, body: Refresh) -> TokensView:
 
 
 @routes.get("/sign-ins", policy=Policy(PEOPLE))
-async def list_sign_ins(call: Call, page: PageQuery) -> Page[SignInView]:
+async def list_sign_ins(call: Call) -> Page[SignInView]:
     """List what the caller is signed in on, children's devices among them; last used first."""
     held = await call.deps.accounts.sign_ins.list_of(call.who.user_id)
-    views = [sign_in_view(one, call.who.sign_in) for one in held]
-    return Page[SignInView].of(views[: page.limit], page.limit, None)
+    return Page[SignInView](items=[sign_in_view(one, call.who.sign_in) for one in held])
 
 
 @routes.delete(
