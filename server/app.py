@@ -272,8 +272,8 @@ def token_keys_of(settings: Settings) -> TokenKeys:
     """
     if settings.dev_key is None and not settings.token_keys:
         raise ConfigurationError(
-            "No key to sign tokens with: set GEMGEM_TOKEN_KEYS to PEM files, or start with "
-            "`serve --embedded`, which makes a development key."
+            "No key to sign tokens with: set GEMGEM_TOKEN_KEYS to PEM files, GEMGEM_DEV_KEY to one "
+            "on a laptop, or start with `serve --embedded`, which makes that."
         )
     try:
         return load_token_keys(settings.token_keys, settings.dev_key)
