@@ -1,7 +1,8 @@
 """A withdrawal that is cut off at each of its steps, and comes to the same end all the same."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from models.withdrawal.records import Step
 from server.lifespan import PARTS
 from tests.flows.api import CHILD
 from tests.flows.client import START, connected
-from tests.flows.people import GOOD, Town, town
+from tests.flows.people import GOOD, Person, Town, town
 from tests.flows.test_withdrawal import consented, everything, receipt_of
 
 Admin = pymongo.MongoClient[dict[str, object]]
@@ -109,6 +110,15 @@ async def test_a_withdrawal_that_is_cut_off_comes_to_the_same_end(
 
 async def somebody_leaves(here: Town) -> tuple[Any, list[str]]:
     """Let a guardian with a playing child withdraw; return the answer, and what must go."""
+    async with somebody_plays(here) as (person, gone):
+        asked = await person.call("POST", "/v1/me/withdrawal")
+    assert asked.status == 202, asked.body
+    return asked, gone
+
+
+@asynccontextmanager
+async def somebody_plays(here: Town) -> AsyncIterator[tuple[Person, list[str]]]:
+    """Let the child of a guardian play until somebody ends it."""
     person = here.person()
     claims = {"email": "jiu@example.com", "email_verified": True, "nickname": "박지우"}
     token = here.vouchers.token("kakao", "4711", **claims)
@@ -121,8 +131,4 @@ async def somebody_leaves(here: Town) -> tuple[Any, list[str]]:
     async with connected(here.served.url, "/game", person.access) as game:
         session_id = (await game.open(child_id))["session_id"]
         await game.ok("set:start", 0, {**START, "set_no": 1})
-        await game.say("session:close", 1, {"reason": "done"})
-        asked = await person.call("POST", "/v1/me/withdrawal")
-        await game.until("revoked")
-    assert asked.status == 202, asked.body
-    return asked, [signed["userId"], child_id, session_id, "jiu@example.com", "4711"]
+        yield person, [signed["userId"], child_id, session_id, "jiu@example.com", "4711"]
