@@ -150,7 +150,10 @@ class ChildRepo:
             )
             await self._db["care_assignments"].update_many(
                 {"child_id": child_id, "status": {"$in": ["invited", "active"]}},
-                {"$set": {"status": "ended", "ended_at": now, "end_reason": "child_removed"}},
+                {
+                    "$set": {"status": "ended", "ended_at": now, "end_reason": "child_removed"},
+                    "$unset": {"pair": ""},
+                },
                 session=session,
             )
 

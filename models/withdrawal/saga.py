@@ -178,7 +178,10 @@ class Saga:
         return [self._p.cipher.index(one, "tombstone") for one in known]
 
     async def _erase_memory(self, withdrawal: Withdrawal, user_id: str) -> Counts:
-        return merged(await self._p.erasure.forget_in_memory([user_id, *withdrawal.children]))
+        # Once more: a session let in just before its child was taken out may have opened since.
+        late = await self._erase_play(withdrawal, user_id)
+        names = [user_id, *withdrawal.children]
+        return merged(late, await self._p.erasure.forget_in_memory(names))
 
     def _pseudonym(self, kind: str, one: str) -> str:
         return f"{kind}_{self._p.cipher.index(one, 'pseudonym')[:24]}"

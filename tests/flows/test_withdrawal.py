@@ -217,3 +217,48 @@ async def test_a_provider_that_is_away_does_not_keep_us_from_erasing(
         while "sealed" in str(rows.find_one({})):
             await asyncio.sleep(0.05)
     assert here.vouchers.unlinked == ["4711"]
+
+
+async def test_what_research_was_agreed_to_stays_under_a_pseudonym(
+    here: Town, mongo_admin: Admin, mongo_database: str
+) -> None:
+    person = here.person()
+    signed = await person.sign_up("jiu@example.com")
+    person.keep(signed)
+    child_id = (await person.call("POST", "/v1/children", {**CHILD, "alias": "번개"}))["id"]
+    await consented(person, child_id, "play_data", "research")
+    async with connected(here.served.url, "/game", person.access) as game:
+        session_id = (await game.open(child_id))["session_id"]
+        await game.ok("set:start", 0, {**START, "set_no": 1})
+        await game.ok("session:close", 1, {"reason": "done", "note": "손이 아프대요"})
+    receipt = await the_end(here, await person.call("POST", "/v1/me/withdrawal"))
+    counts = {step["step"]: step["counts"] for step in receipt["steps"]}
+    assert counts["play"] == {"pseudonymised": 1}
+    left = everything(mongo_admin, mongo_database)
+    assert [session["_id"] for session in left["sessions"]] == [session_id]
+    assert left["therapy_results"]
+    for one in (child_id, signed["userId"], "번개", "손이 아프대요", "resume_sha256"):
+        assert one not in str(left), one
+
+
+async def test_a_therapist_who_leaves_ends_the_care_they_gave(
+    here: Town, mongo_admin: Admin, mongo_database: str
+) -> None:
+    mother, therapist = here.person(), here.person("device-0002")
+    mother.keep(await mother.sign_up("mother@example.com"))
+    signed = await therapist.sign_up("therapist@example.com")
+    users = mongo_admin[mongo_database]["users"]
+    users.update_one({"_id": signed["userId"]}, {"$set": {"roles": ["therapist"]}})
+    therapist.keep(await therapist.sign_in("therapist@example.com"))
+    child_id = (await mother.call("POST", "/v1/children", CHILD))["id"]
+    await consented(mother, child_id, "therapist_viewing")
+    code = (await mother.call("POST", f"/v1/children/{child_id}/care", {}))["code"]
+    accepted = await therapist.call("POST", "/v1/care/accept", {"code": code})
+    assert accepted.status == 200, accepted.body
+    receipt = await the_end(here, await therapist.call("POST", "/v1/me/withdrawal"))
+    counts = {step["step"]: step["counts"] for step in receipt["steps"]}
+    assert counts["care"] == {"care": 1}
+    (care,) = mongo_admin[mongo_database]["care_assignments"].find({})
+    assert (care["status"], care["end_reason"]) == ("ended", "person_left")
+    assert signed["userId"] not in str(everything(mongo_admin, mongo_database))
+    assert (await mother.call("GET", f"/v1/children/{child_id}")).status == 200
