@@ -8,7 +8,7 @@ from config.clock import Clock
 from models.accounts.records import User
 from models.cipher import FieldCipher
 from models.errors import AppError, ErrorCode
-from models.withdrawal.records import State, Step, Withdrawal
+from models.withdrawal.records import Step, Withdrawal
 from models.withdrawal.repo import WithdrawalRepo
 from models.withdrawal.saga import Saga
 
@@ -90,8 +90,3 @@ class Withdrawals:
         found, _ = await self.ask(withdrawal_id, user)
         await self._repo.hasten(found.id, self._clock.now())
         return await self._repo.find(found.id) or found
-
-
-def is_over(withdrawal: Withdrawal) -> bool:
-    """Tell whether nothing of it will change any more."""
-    return withdrawal.state in (State.UNDONE, State.WITHDRAWN)

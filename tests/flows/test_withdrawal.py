@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.flows.client import START, connected
 from tests.flows.people import Answer, Person, Town, town
 
 Admin = pymongo.MongoClient[dict[str, object]]
+DAWN = datetime(2020, 1, 1, tzinfo=UTC)
 SOON = {"undo_hours": 0, "look_seconds": 0.05}
 
 
@@ -262,3 +264,62 @@ async def test_a_therapist_who_leaves_ends_the_care_they_gave(
     assert (care["status"], care["end_reason"]) == ("ended", "person_left")
     assert signed["userId"] not in str(everything(mongo_admin, mongo_database))
     assert (await mother.call("GET", f"/v1/children/{child_id}")).status == 200
+
+
+async def test_a_provider_that_never_takes_it_is_reported(
+    settings: Settings, tmp_path: Path, mongo_admin: Admin, mongo_database: str
+) -> None:
+    async with town(settings, tmp_path, withdrawal={**SOON, "outside_attempts": 1}) as here:
+        await here.served.app[PARTS].indexes.made.wait()
+        person = here.person()
+        person.keep(await person.social("kakao", idToken=here.vouchers.token("kakao", "4711")))
+        here.vouchers.status = 400
+        receipt = await the_end(here, await person.call("POST", "/v1/me/withdrawal"))
+    assert receipt["outside"] == [{"provider": "kakao", "state": "failed"}]
+    (row,) = mongo_admin[mongo_database]["withdrawals"].find({})
+    assert "sealed" not in str(row)
+    assert "next_at" not in row, "nobody looks at it again"
+
+
+async def test_a_step_that_fails_is_tried_again_and_told_of(
+    here: Town, mongo_admin: Admin, mongo_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = here.person()
+    signed = await person.sign_up("jiu@example.com")
+    person.keep(signed)
+    told: list[str] = []
+    monkeypatch.setattr(here.served.app[PARTS].leaving, "_alarm", told.append)
+    users = mongo_admin[mongo_database]["users"]
+    broken = {"phone": {"sealed": "s1.dev.AAAA", "index": "i"}}
+    users.update_one({"_id": signed["userId"]}, {"$set": broken})
+    asked = await person.call("POST", "/v1/me/withdrawal")
+    rows = mongo_admin[mongo_database]["withdrawals"]
+    async with asyncio.timeout(15):
+        while not told:
+            rows.update_one({"steps.account.error": "UnsealError"}, {"$set": {"next_at": DAWN}})
+            await asyncio.sleep(0.05)
+    assert told == [f"Withdrawal {asked['receipt']['id']} does not get past account."]
+    receipt = await receipt_of(here, asked)
+    assert receipt["state"] == "erasing"
+    last = receipt["steps"][-1]
+    assert (last["step"], last["done"], last["counts"]) == ("account", False, {})
+    back = person.another("device-0003")
+    assert (await back.sign_in("jiu@example.com")).status == 401, "nobody gets in any more"
+
+    users.update_one({"_id": signed["userId"]}, {"$unset": {"phone": ""}})
+    rows.update_one({}, {"$set": {"next_at": DAWN}})
+    assert (await the_end(here, asked))["state"] == "withdrawn"
+
+
+async def test_what_is_being_erased_cannot_be_undone(
+    patient: Town, mongo_admin: Admin, mongo_database: str
+) -> None:
+    person = patient.person()
+    person.keep(await person.sign_up("jiu@example.com"))
+    await person.call("POST", "/v1/me/withdrawal")
+    person.keep(await person.sign_in("jiu@example.com"))
+    rows = mongo_admin[mongo_database]["withdrawals"]
+    # Its time is over, and no worker has come to it yet.
+    rows.update_one({}, {"$set": {"erase_at": DAWN}})
+    late = await person.call("DELETE", "/v1/me/withdrawal")
+    assert (late.status, late.code) == (409, "conflict")
