@@ -153,8 +153,13 @@ class WithdrawalRepo:
         )
 
     async def wait_until(self, withdrawal_id: str, at: datetime | None) -> None:
-        """Say when it is to be looked at again; None is never."""
-        change = {"$set": {"next_at": at}} if at is not None else {"$unset": {"next_at": ""}}
+        """Say when it is to be looked at again; None is never.
+
+        One that can still be undone is looked at when that is over, however soon by now.
+        """
+        undoable = {"$eq": ["$state", State.WITHDRAWING.value]}
+        soon = {"$cond": [undoable, {"$min": [at, "$erase_at"]}, at]}
+        change = [{"$set": {"next_at": soon}} if at is not None else {"$unset": "next_at"}]
         await self._rows.update_one(
             {"_id": withdrawal_id, "state": {"$ne": State.UNDONE.value}}, change
         )
