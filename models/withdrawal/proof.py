@@ -5,7 +5,7 @@ text is opened where its place can be told, and what is packed in streams is loo
 lies there. What is looked for is kept by whoever proves: afterwards no store could tell it.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -47,22 +47,6 @@ class Trace:
     """Of the value in it."""
 
 
-def terms_of(user: User, cipher: FieldCipher, children: Collection[Mapping[str, Any]]) -> Terms:
-    """Return what somebody and their children are found by, while the stores still know."""
-    names = set()
-    words = {method.subject for method in user.methods}
-    words |= {user.email} if user.email is not None else set()
-    if user.phone_sealed is not None:
-        words.add(cipher.open(user.phone_sealed, Context("users", "phone", user.id)))
-    if user.name_sealed is not None:
-        names.add(cipher.open(user.name_sealed, Context("users", "name", user.id)))
-    for child in children:
-        if child.get("name") is not None:
-            names.add(cipher.open(child["name"], name_context(child["_id"])))
-    ids = {user.id, *(child["_id"] for child in children)}
-    return Terms(frozenset(ids), frozenset(words), frozenset(names))
-
-
 class Prover:
     """Looks for terms in every store.
 
@@ -76,6 +60,22 @@ class Prover:
         self._redis = redis
         self._prefix = prefix
         self._cipher = cipher
+
+    async def terms_of(self, user: User) -> Terms:
+        """Return what somebody and the children who go with them are found by, as known now."""
+        words = {method.subject for method in user.methods}
+        words |= {user.email} if user.email is not None else set()
+        names, ids = set(), {user.id}
+        if user.phone_sealed is not None:
+            words.add(self._cipher.open(user.phone_sealed, Context("users", "phone", user.id)))
+        if user.name_sealed is not None:
+            names.add(self._cipher.open(user.name_sealed, Context("users", "name", user.id)))
+        theirs = {"$or": [{"guardians": [user.id]}, {"removed_by": user.id}]}
+        async for child in self._db["children"].find(theirs):
+            ids.add(child["_id"])
+            if child.get("name") is not None:
+                names.add(self._cipher.open(child["name"], name_context(child["_id"])))
+        return Terms(frozenset(ids), frozenset(words), frozenset(names))
 
     async def traces(self, terms: Terms) -> AsyncIterator[Trace]:
         """Yield all that is left, but what stands in chains."""

@@ -19,14 +19,13 @@ from jobs.flush import Flusher
 from models.accounts.records import User
 from models.accounts.revocations import Revocations
 from models.bus import Bus
-from models.cipher import FieldCipher
 from models.db import DatabaseError, Mongo
 from models.errors import AppError
 from models.play.keys import PlayKeys
 from models.play.repo import PlayRepo
 from models.play.stream import PlayStream
 from models.redis import connect_redis
-from models.withdrawal.proof import Prover, Terms, Trace, terms_of
+from models.withdrawal.proof import Prover, Terms, Trace
 from models.withdrawal.records import State
 from server.accounts import AccountParts, build_accounts
 from server.app import ConfigurationError, field_cipher, token_keys_of
@@ -83,11 +82,9 @@ def _tell(said: dict[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Tools:
-    mongo: Mongo
     people: AccountParts
     leaving: LeavingParts
     prover: Prover
-    cipher: FieldCipher
     flusher: Flusher
 
 
@@ -139,7 +136,7 @@ async def _tools(settings: Settings, clock: Clock) -> AsyncIterator[_Tools]:
     )
     try:
         prover = Prover(mongo.database, redis, store.redis_prefix, cipher)
-        yield _Tools(mongo, people, leaving, prover, cipher, flusher)
+        yield _Tools(people, leaving, prover, flusher)
     finally:
         await people.close()
         await mongo.close()
@@ -157,10 +154,7 @@ async def _forget(args: argparse.Namespace, settings: Settings) -> dict[str, Any
         said: dict[str, Any] = {"withdrawal": None, "state": "unknown"}
         terms = Terms(frozenset({args.user}), frozenset())
         if user is not None:
-            children = tools.mongo.database["children"].find(
-                {"$or": [{"guardians": [user.id]}, {"removed_by": user.id}]}
-            )
-            terms = terms_of(user, tools.cipher, [child async for child in children])
+            terms = await tools.prover.terms_of(user)
             if not args.yes:
                 await _confirmed(user)
             said = await _erased(tools, user)
