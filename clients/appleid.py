@@ -45,6 +45,11 @@ class AppleId:
         self._key_id = key_id
         self._private_key = None if private_key is None else private_key.read_bytes()
 
+    @property
+    def can_revoke(self) -> bool:
+        """Whether there is a key to sign client secrets with."""
+        return self._private_key is not None
+
     async def close(self) -> None:
         """Close the connections."""
         await self._tokens.close()

@@ -9,6 +9,8 @@ from config.clock import Clock
 
 KEYS = "/.well-known/jwks.json"
 ISSUER = "https://kauth.kakao.com"
+NOT_LINKED = -101
+"""Code of an error: the person is not linked to our app (Kakao REST API, error codes)."""
 
 
 class Kakao:
@@ -19,14 +21,27 @@ class Kakao:
         api: upstream of kapi.
         app_keys: what `aud` may be: the app's native, JavaScript and REST keys.
         app_id: the number of our app, which every access token must belong to.
+        admin_key: unlinks people from our app; None where nobody is unlinked.
     """
 
     def __init__(
-        self, auth: Upstream, api: Upstream, app_keys: Collection[str], app_id: int, clock: Clock
+        self,
+        auth: Upstream,
+        api: Upstream,
+        app_keys: Collection[str],
+        app_id: int,
+        clock: Clock,
+        admin_key: str | None = None,
     ) -> None:
         self._tokens = IdTokens(Jwks(auth, KEYS, "RS256", clock), [ISSUER], app_keys, clock)
         self._api = api
         self._app_id = app_id
+        self._admin_key = admin_key
+
+    @property
+    def can_unlink(self) -> bool:
+        """Whether there is a key to unlink people with."""
+        return self._admin_key is not None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -77,6 +92,26 @@ class Kakao:
             verified and isinstance(email, str),
             name if isinstance(name, str) else None,
         )
+
+    async def unlink(self, subject: str) -> None:
+        """Cut the link between a person and our app; one that is not linked is done already.
+
+        Raises:
+            UpstreamError: not known whether it was cut; asking again is safe.
+        """
+        try:
+            await self._api.call(
+                "POST",
+                "/v1/user/unlink",
+                repeatable=True,
+                headers={"Authorization": f"KakaoAK {self._admin_key}"},
+                data={"target_id_type": "user_id", "target_id": subject},
+            )
+        except UpstreamError as error:
+            if error.reply is None or error.reply.status != 400:
+                raise
+            if error.reply.json().get("code") != NOT_LINKED:
+                raise
 
     async def _ask(self, path: str, headers: dict[str, str]) -> dict[str, object]:
         try:

@@ -126,6 +126,18 @@ FAMILIES_REVOKED = Counter(
 HASHES_WAITING = Gauge(
     "gemgem_hashes_waiting", "Passwords waiting to be hashed.", registry=REGISTRY
 )
+WITHDRAWALS = Counter(
+    "gemgem_withdrawals",
+    "Withdrawals asked for, undone, and carried to their end.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+FAREWELLS = Counter(
+    "gemgem_farewells",
+    "Providers told that somebody leaves, by how it ended.",
+    ["provider", "outcome"],
+    registry=REGISTRY,
+)
 MAILS = Counter("gemgem_mails", "Mails by what became of them.", ["outcome"], registry=REGISTRY)
 
 

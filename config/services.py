@@ -38,6 +38,19 @@ class AccountSettings(_Section):
     delay_most_seconds: Positive
 
 
+class WithdrawalSettings(_Section):
+    """Leaving the product."""
+
+    undo_hours: Annotated[int, Field(ge=0)]
+    """How long somebody may change their mind; nothing is erased before."""
+    tombstone_days: Positive
+    """How long it stays known, as hashes alone, that somebody was here."""
+    outside_attempts: Positive
+    """After so many the operators hear that a provider was not told."""
+    look_seconds: Annotated[int | float, Field(gt=0)]
+    """How often a worker looks for withdrawals that are due."""
+
+
 class GoogleSettings(_Section):
     """Sign-in with Google; not offered without client ids."""
 

@@ -21,6 +21,7 @@ from config.services import (
     PwnedSettings,
     SensSettings,
     TwilioSettings,
+    WithdrawalSettings,
     url_fault,
 )
 
@@ -242,6 +243,8 @@ class Settings(BaseSettings):
     """PEM files of P-256 keys: the first signs access tokens, all verify them."""
     apple_key: Path | None = None
     """PEM file of the key that exchanges codes with Apple."""
+    kakao_admin_key: SecretStr | None = None
+    """Unlinks people who leave from our app at Kakao."""
     twilio_account: str | None = None
     twilio_token: SecretStr | None = None
     sens_access_key: str | None = None
@@ -260,6 +263,7 @@ class Settings(BaseSettings):
     live: LiveSettings
     store: StoreSettings
     account: AccountSettings
+    withdrawal: WithdrawalSettings
     google: GoogleSettings
     apple: AppleSettings
     kakao: KakaoSettings

@@ -15,6 +15,7 @@ from models.clinic.care import Care
 from models.consent.actions import Consents
 from models.limits import Gate
 from models.play.repo import PlayRepo
+from models.withdrawal.actions import Withdrawals
 from sessions.directory import Directory
 from sessions.engine import Engine
 from sessions.registry import Registry
@@ -44,3 +45,4 @@ class Deps:
     care: Care
     clinical: ClinicalRecords
     looks: AuditRepo
+    withdrawals: Withdrawals

@@ -46,6 +46,11 @@ class Asked:
         return self._derive(b"id").hex()
 
     @property
+    def owner(self) -> str:
+        """By what the answers of somebody are found, to be erased."""
+        return owner_of(self.principal)
+
+    @property
     def seal_key(self) -> bytes:
         """The key of its answer: 32 bytes."""
         return self._derive(b"seal")
@@ -85,6 +90,7 @@ class Answers:
     async def ensure_indexes(self) -> None:
         """Let the database forget what is older than a day."""
         await self._rows.create_index("expires_at", expireAfterSeconds=0)
+        await self._rows.create_index("owner")
 
     async def begin(self, asked: Asked) -> Turn | Kept:
         """Take the turn of a request, or return its first answer.
@@ -96,7 +102,8 @@ class Answers:
         turn = Turn(asked.id, secrets.token_hex(8))
         running = {"digest": asked.digest, "attempt": turn.attempt, "until": now + LEASE}
         try:
-            await self._rows.insert_one({"_id": turn.id, "expires_at": now + KEPT, **running})
+            row = {"_id": turn.id, "owner": asked.owner, "expires_at": now + KEPT, **running}
+            await self._rows.insert_one(row)
         except DuplicateKeyError:
             found = await self._rows.find_one({"_id": turn.id})
         else:
@@ -136,6 +143,11 @@ class Answers:
         await self._rows.update_one(
             {"_id": turn.id, "attempt": turn.attempt}, {"$set": {"until": self._clock.now()}}
         )
+
+
+def owner_of(principal: str) -> str:
+    """Return what stands in an answer for whoever asked."""
+    return hashlib.sha256(b"owner:" + principal.encode()).hexdigest()
 
 
 def _sealed(asked: Asked, body: bytes) -> bytes:

@@ -12,6 +12,7 @@ from server.commands import (
     contract,
     dead_letters,
     demo,
+    forget,
     rescore,
     revoke,
     roles,
@@ -35,6 +36,7 @@ COMMANDS = (
     score,
     chaos,
     dead_letters,
+    forget,
     contract,
 )
 

@@ -50,6 +50,7 @@ class AccountParts:
 
     accounts: Accounts
     repo: AccountRepo
+    vouchers: Vouchers
     post: PostOffice
     closing: tuple[Callable[[], Awaitable[None]], ...]
     hasher: Hasher
@@ -136,6 +137,7 @@ def build_accounts(
     return AccountParts(
         accounts=Accounts(local, social, sign_ins, profiles, phones),
         repo=repo,
+        vouchers=vouchers,
         post=post,
         closing=tuple(closing),
         hasher=hasher,
@@ -188,6 +190,7 @@ def _cost(rules: AccountSettings) -> HashCost:
 
 def _vouchers(settings: Settings, clock: Clock) -> Vouchers:
     google, apple, kakao = settings.google, settings.apple, settings.kakao
+    admin_key = settings.kakao_admin_key
 
     def upstream(name: str, url: str) -> Upstream:
         return Upstream(name, url, attempts=2, patience_s=PATIENCE_S, clock=clock)
@@ -213,6 +216,7 @@ def _vouchers(settings: Settings, clock: Clock) -> Vouchers:
             kakao.app_keys,
             kakao.app_id,
             clock,
+            None if admin_key is None else admin_key.get_secret_value(),
         )
         if kakao.app_keys
         else None,

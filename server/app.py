@@ -50,6 +50,7 @@ from server.lifespan import Parts, attach
 from server.middleware import middlewares
 from server.realtime import Realtime
 from server.telemetry import Health, add_telemetry
+from server.withdrawal import build_leaving
 from sessions.appender import Appender
 from sessions.catalogue import catalogue
 from sessions.directory import Directory
@@ -163,10 +164,6 @@ def build_app(
             alarm=alarms.raise_alarm,
         )
     janitor = Janitor(ownership=ownership, registry=registry, limits=settings.live)
-    indexes = Indexes((answers, *families.indexed))
-    awaited = {"indexes are being made": indexes.made}
-    health = Health(redis, mongo, runner, clock, pressure, awaited)
-
     token = settings.token
     verifier = Verifier(
         token_keys.verifying,
@@ -186,6 +183,23 @@ def build_app(
         signer=token_keys.signer,
         clock=clock,
     )
+    leaving = build_leaving(
+        settings,
+        mongo=mongo,
+        redis=redis,
+        keys=keys,
+        stream=stream,
+        people=people,
+        families=families,
+        revocations=revocations,
+        cipher=cipher,
+        clock=clock,
+        node=node,
+        alarm=alarms.raise_alarm,
+    )
+    indexes = Indexes((answers, *families.indexed, leaving.repo))
+    awaited = {"indexes are being made": indexes.made}
+    health = Health(redis, mongo, runner, clock, pressure, awaited)
     deps = Deps(
         settings=settings,
         version=VERSION,
@@ -206,6 +220,7 @@ def build_app(
         care=families.care,
         clinical=families.clinical,
         looks=families.looks,
+        withdrawals=leaving.withdrawals,
     )
 
     limits = settings.socket
@@ -253,6 +268,7 @@ def build_app(
             janitor=janitor,
             alarms=alarms,
             people=people,
+            leaving=leaving.job,
             runner=runner,
             health=health,
             places=places,

@@ -36,6 +36,8 @@ class Families:
     care: Care
     clinical: ClinicalRecords
     looks: AuditRepo
+    child_repo: ChildRepo
+    care_repo: CareRepo
     indexed: tuple[Indexed, ...]
 
 
@@ -77,6 +79,8 @@ def build_families(
         ),
         clinical=ClinicalRecords(record_repo, cipher, clock),
         looks=looks,
+        child_repo=child_repo,
+        care_repo=care_repo,
         indexed=(looks, child_repo, consent_repo, care_repo, record_repo),
     )
 

@@ -17,6 +17,7 @@ from jobs.flush import Flusher
 from jobs.indexes import Indexes
 from jobs.janitor import Janitor
 from jobs.runner import Runner
+from jobs.withdrawal import Leaving
 from models.accounts.revocations import Revocations
 from models.bus import Bus
 from models.children.changes import AccessChanges
@@ -64,6 +65,7 @@ class Parts:
     janitor: Janitor
     alarms: Alarms
     people: AccountParts
+    leaving: Leaving
     runner: Runner
     health: Health
     places: Places
@@ -114,6 +116,7 @@ async def _start(p: Parts) -> None:
         ("indexes", p.indexes.run),
         ("alarms", p.alarms.run),
         ("mail", p.people.post.run),
+        ("withdrawals", p.leaving.run),
         ("health", p.health.run),
         ("connections", p.realtime.run),
         ("connection places", p.places.run),

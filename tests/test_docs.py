@@ -522,6 +522,7 @@ def test_what_is_not_enforced_is_marked_so() -> None:
         "socket": {"socket", "limits", "settings"},
         "live": {"live", "limits", "settings"},
         "store": {"store", "settings"},
+        "withdrawal": {"rules", "settings"},
         "care": {"care", "settings", "labels"},
         "account": {"account", "rules"},
         **{

@@ -8,7 +8,7 @@ from pydantic import Field
 from handlers.routing import Body, Call, Id, PublicCall, View
 from models.accounts.accounts import Accounts
 from models.accounts.profiles import NewAccount
-from models.accounts.records import Device, Provider, Role, SignIn, User
+from models.accounts.records import Device, Provider, Role, SignIn, User, UserStatus
 from models.accounts.sign_ins import Tokens
 
 PEOPLE = frozenset({Role.GUARDIAN, Role.THERAPIST, Role.ADMIN})
@@ -97,6 +97,7 @@ class MeView(View):
     methods: list[MethodView]
     phone: str | None = Field(description="The verified number, all but its end hidden.")
     created_at: datetime
+    status: UserStatus = Field(description="`withdrawing` can be undone.")
 
 
 def me_view(accounts: Accounts, user: User) -> MeView:
@@ -112,6 +113,7 @@ def me_view(accounts: Accounts, user: User) -> MeView:
         methods=[MethodView.model_validate(method) for method in user.methods],
         phone=accounts.phones.masked(user),
         created_at=user.created_at,
+        status=user.status,
     )
 
 

@@ -10,6 +10,7 @@ from handlers.rest import (
     families,
     results,
     sign_ins,
+    withdrawals,
 )
 from handlers.routing.routes import Route, check
 
@@ -24,5 +25,6 @@ ROUTES: tuple[Route, ...] = check(
         care.routes,
         clinical.routes,
         results.routes,
+        withdrawals.routes,
     )
 )

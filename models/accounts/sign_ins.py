@@ -226,7 +226,7 @@ class SignIns:
         ended = await self._repo.end_all(user.id, user.version, f"{why}:{user.version}", now)
         await self._tell(ended, user)
 
-    async def end_everything(self, user_id: str) -> None:
+    async def end_everything(self, user_id: str, why: str = "signed_out_everywhere") -> None:
         """End every sign-in of an account, whatever is under way.
 
         Raises:
@@ -234,7 +234,7 @@ class SignIns:
         """
         raised = await self._accounts.raise_version(user_id)
         if raised is not None:
-            await self.end_all(raised, "signed_out_everywhere")
+            await self.end_all(raised, why)
 
     async def change_roles(self, user_id: str, roles: Sequence[Role]) -> bool:
         """Give an account other roles; everything signed in ends. Tell whether there is one.

@@ -44,13 +44,13 @@ class Vouchers:
     """The providers that are set up; None for one that is not."""
 
     def __init__(self, google: Google | None, apple: AppleId | None, kakao: Kakao | None) -> None:
-        self._google = google
-        self._apple = apple
-        self._kakao = kakao
+        self.google = google
+        self.apple = apple
+        self.kakao = kakao
 
     async def close(self) -> None:
         """Close the connections."""
-        for one in (self._google, self._apple, self._kakao):
+        for one in (self.google, self.apple, self.kakao):
             if one is not None:
                 await one.close()
 
@@ -72,16 +72,16 @@ class Vouchers:
 
     async def _identify(self, provider: Provider, proof: Proof) -> Vouched:
         token = proof.id_token or ""
-        if provider is Provider.GOOGLE and self._google is not None:
-            return Vouched(provider, await self._google.identity(token, proof.nonce))
-        if provider is Provider.APPLE and self._apple is not None:
-            identity, client_id = await self._apple.identity(token, proof.nonce)
+        if provider is Provider.GOOGLE and self.google is not None:
+            return Vouched(provider, await self.google.identity(token, proof.nonce))
+        if provider is Provider.APPLE and self.apple is not None:
+            identity, client_id = await self.apple.identity(token, proof.nonce)
             return Vouched(provider, identity, client_id)
-        if provider is Provider.KAKAO and self._kakao is not None:
+        if provider is Provider.KAKAO and self.kakao is not None:
             if proof.access_token is not None:
-                identity = await self._kakao.identity_of_access_token(proof.access_token)
+                identity = await self.kakao.identity_of_access_token(proof.access_token)
             else:
-                identity = await self._kakao.identity(token, proof.nonce)
+                identity = await self.kakao.identity(token, proof.nonce)
             return Vouched(provider, identity)
         raise AppError(
             ErrorCode.PROVIDER_UNAVAILABLE, f"Sign-in by {provider.value} is not set up here."
@@ -93,10 +93,10 @@ class Vouchers:
         Raises:
             AppError: `unauthenticated`, the code is not good; `provider_unavailable`.
         """
-        if self._apple is None:
+        if self.apple is None:
             return None
         try:
-            return await self._apple.refresh_token(code, client_id)
+            return await self.apple.refresh_token(code, client_id)
         except IdTokenError as error:
             raise AppError(
                 ErrorCode.UNAUTHENTICATED, f"The sign-in by apple is not taken: {error}."
@@ -110,10 +110,10 @@ class Vouchers:
         Raises:
             AppError: `provider_unavailable`.
         """
-        if self._apple is None:
+        if self.apple is None:
             return
         try:
-            await self._apple.revoke(refresh_token, client_id)
+            await self.apple.revoke(refresh_token, client_id)
         except UpstreamError as error:
             raise _unavailable(Provider.APPLE, error) from error
 

@@ -122,12 +122,19 @@ class ChildRepo:
         )
         return found
 
-    async def remove(self, child_id: str, user_id: str, now: datetime) -> None:
-        """Take a child out of the product, and what is personal out of its document."""
+    async def remove(
+        self, child_id: str, user_id: str, now: datetime, *, only_guardian: bool = False
+    ) -> None:
+        """Take a child out of the product, and what is personal out of its document.
+
+        Args:
+            only_guardian: not if the child has another guardian than `user_id`.
+        """
+        asked = {"_id": child_id, **HERE, **({"guardians": [user_id]} if only_guardian else {})}
 
         async def work(session: Session) -> None:
             done = await self._db["children"].update_one(
-                {"_id": child_id, **HERE},
+                asked,
                 {
                     "$set": {"removed_at": now, "removed_by": user_id, "guardians": [], "care": []},
                     "$unset": dict.fromkeys(ERASED, ""),
@@ -143,7 +150,10 @@ class ChildRepo:
             )
             await self._db["care_assignments"].update_many(
                 {"child_id": child_id, "status": {"$in": ["invited", "active"]}},
-                {"$set": {"status": "ended", "ended_at": now, "end_reason": "child_removed"}},
+                {
+                    "$set": {"status": "ended", "ended_at": now, "end_reason": "child_removed"},
+                    "$unset": {"pair": ""},
+                },
                 session=session,
             )
 

@@ -33,6 +33,7 @@ class EndReason(StrEnum):
     WITHDRAWN_BY_ADMIN = "withdrawn_by_admin"
     EXPIRED = "expired"
     CHILD_REMOVED = "child_removed"
+    PERSON_LEFT = "person_left"
 
 
 @dataclass(frozen=True, slots=True)

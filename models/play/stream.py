@@ -1,7 +1,7 @@
 """The play-record stream, reading end: hold a shard, read, claim, settle."""
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,17 +113,22 @@ class PlayStream:
         Items of unknown versions and damaged ones are left out: they are the flush's to judge.
         """
         shards = {self._keys.shard_of(session_id) for session_id in session_ids}
-        found: list[Item] = []
-        for shard in sorted(shards):
+        found = self.iter_items(sorted(shards), session_ids)
+        return [item async for item in found]
+
+    async def iter_items(
+        self, shards: Iterable[int] | None = None, session_ids: Collection[str] | None = None
+    ) -> AsyncIterator[Item]:
+        """Yield the items in the streams that can be read, in order; None is all of them."""
+        for shard in range(self.shards) if shards is None else shards:
             start = "-"
             while entries := await self._page(shard, start):
                 for entry in entries:
                     for name, blob in entry.fields:
-                        if session_named(name) in session_ids:
+                        if session_ids is None or session_named(name) in session_ids:
                             with contextlib.suppress(ValueError, UnknownSchemaError):
-                                found.append(read_item(name, blob))
+                                yield read_item(name, blob)
                 start = f"({entries[-1].id.decode()}"
-        return found
 
     async def _page(self, shard: int, start: str) -> list[StreamEntry]:
         found: Any = await self._redis.xrange(self._keys.stream(shard), start, "+", count=PAGE)

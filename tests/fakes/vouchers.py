@@ -18,6 +18,7 @@ ISSUERS = {
 }
 AUDIENCES = {"google": "client.google", "apple": "com.gemgem.app", "kakao": "kakao-app-key"}
 KAKAO_APP_ID = 4711
+KAKAO_ADMIN_KEY = "kakao-admin-key"
 
 
 class FakeVouchers:
@@ -37,6 +38,10 @@ class FakeVouchers:
         self.revoked: list[str] = []
         self.people: dict[str, dict[str, Any]] = {}
         """Kakao's access tokens: `app_id`, `id`, `account`."""
+        self.unlinked: list[str] = []
+        """Kakao's people who were unlinked by our admin key."""
+        self.strangers: set[str] = set()
+        """Kakao's people who are not linked to our app."""
         self.rotate()
 
     def rotate(self, *, keep: bool = False) -> None:
@@ -90,6 +95,17 @@ class FakeVouchers:
         self.revoked.append(str(form["token"]))
         return web.Response()
 
+    async def _unlink(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        if request.headers.get("Authorization") != f"KakaoAK {KAKAO_ADMIN_KEY}":
+            return web.json_response({"code": -401}, status=401)
+        assert form["target_id_type"] == "user_id"
+        subject = str(form["target_id"])
+        if subject in self.strangers:
+            return web.json_response({"msg": "NotRegistered", "code": -101}, status=400)
+        self.unlinked.append(subject)
+        return web.json_response({"id": subject})
+
     def _person(self, request: web.Request) -> dict[str, Any] | None:
         _, _, token = request.headers.get("Authorization", "").partition(" ")
         return self.people.get(token)
@@ -126,6 +142,7 @@ async def fake_vouchers() -> AsyncIterator[FakeVouchers]:
         app.router.add_get(path, fake._jwks)
     app.router.add_post("/auth/token", fake._token)
     app.router.add_post("/auth/revoke", fake._revoke)
+    app.router.add_post("/v1/user/unlink", fake._unlink)
     app.router.add_get("/v1/user/access_token_info", fake._token_info)
     app.router.add_get("/v2/user/me", fake._me)
     runner = web.AppRunner(app, shutdown_timeout=0.1)

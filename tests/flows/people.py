@@ -25,7 +25,13 @@ from tests.fakes.messengers import (
     fake_mail,
     fake_messengers,
 )
-from tests.fakes.vouchers import AUDIENCES, KAKAO_APP_ID, FakeVouchers, fake_vouchers
+from tests.fakes.vouchers import (
+    AUDIENCES,
+    KAKAO_ADMIN_KEY,
+    KAKAO_APP_ID,
+    FakeVouchers,
+    fake_vouchers,
+)
 from tests.serving import Served, serving
 
 GOOD = "rather a long sentence 7"
@@ -184,6 +190,7 @@ async def town(
         }
         update |= {
             "apple_key": apple_key,
+            "kakao_admin_key": SecretStr(KAKAO_ADMIN_KEY),
             "twilio_account": TWILIO[0],
             "twilio_token": SecretStr(TWILIO[1]),
             "sens_access_key": SENS_ACCESS,

@@ -1,0 +1,92 @@
+"""Leaving the product, changing one's mind, and the receipt of it."""
+
+import hmac
+from datetime import timedelta
+
+from config import metrics
+from config.clock import Clock
+from models.accounts.records import User
+from models.cipher import FieldCipher
+from models.errors import AppError, ErrorCode
+from models.withdrawal.records import Step, Withdrawal
+from models.withdrawal.repo import WithdrawalRepo
+from models.withdrawal.saga import Saga
+
+
+class Withdrawals:
+    """What somebody can do about their own withdrawal.
+
+    Args:
+        undo: how long it can be undone.
+    """
+
+    def __init__(
+        self,
+        repo: WithdrawalRepo,
+        saga: Saga,
+        cipher: FieldCipher,
+        clock: Clock,
+        undo: timedelta,
+    ) -> None:
+        self._repo = repo
+        self._saga = saga
+        self._cipher = cipher
+        self._clock = clock
+        self._undo = undo
+
+    async def ask(self, withdrawal_id: str, user: User) -> tuple[Withdrawal, str]:
+        """Begin to withdraw an account, and sign it out everywhere.
+
+        Asked again it is the same withdrawal, whatever its id was to be.
+
+        Returns:
+            The withdrawal, and the secret that shows its receipt.
+
+        Raises:
+            AppError: `busy` where Redis cannot tell the workers: asking again is safe.
+        """
+        now = self._clock.now()
+        found = await self._repo.begin(withdrawal_id, user.id, user.locale, now, now + self._undo)
+        if found is None:
+            found = await self._repo.find_under_way(user.id)
+            if found is None:
+                raise AppError(ErrorCode.BUSY, "The account is changing; ask again.", retry_ms=500)
+        else:
+            metrics.WITHDRAWALS.labels("asked").inc()
+        if not found.is_done(Step.SIGN_OUT):
+            await self._saga.do(found, Step.SIGN_OUT)
+        return found, self.secret(found.id)
+
+    async def undo(self, user_id: str) -> None:
+        """Stay after all; doing it again changes nothing.
+
+        Raises:
+            AppError: `conflict`; it is too late.
+        """
+        if await self._repo.undo(user_id, self._clock.now()):
+            metrics.WITHDRAWALS.labels("undone").inc()
+            return
+        if await self._repo.find_under_way(user_id) is not None:
+            raise AppError(ErrorCode.CONFLICT, "It is too late: the data is being erased.")
+
+    async def receipt(self, withdrawal_id: str, secret: str) -> Withdrawal:
+        """Return a withdrawal to whoever has its secret.
+
+        Raises:
+            AppError: `not_found`, alike for an unknown one and a wrong secret.
+        """
+        right = hmac.compare_digest(self.secret(withdrawal_id).encode(), secret.encode())
+        found = await self._repo.find(withdrawal_id)
+        if found is None or not right:
+            raise AppError(ErrorCode.NOT_FOUND, "There is no such receipt.")
+        return found
+
+    def secret(self, withdrawal_id: str) -> str:
+        """Return what shows a receipt: made from our key, stored nowhere."""
+        return self._cipher.index(withdrawal_id, "receipt")
+
+    async def hasten(self, user: User, withdrawal_id: str) -> Withdrawal:
+        """Withdraw an account without waiting, for an operator who was asked to."""
+        found, _ = await self.ask(withdrawal_id, user)
+        await self._repo.hasten(found.id, self._clock.now())
+        return await self._repo.find(found.id) or found

@@ -1,0 +1,79 @@
+"""The part of the composition that is about leaving the product."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from redis.asyncio import Redis
+
+from config.clock import Clock
+from config.settings import Settings
+from jobs.withdrawal import Leaving
+from models.accounts.revocations import Revocations
+from models.cipher import FieldCipher
+from models.db import Mongo
+from models.play.erasure import PlayErasure
+from models.play.keys import PlayKeys
+from models.play.stream import PlayStream
+from models.withdrawal.actions import Withdrawals
+from models.withdrawal.erasure import Erasure
+from models.withdrawal.outside import Farewells
+from models.withdrawal.repo import WithdrawalRepo
+from models.withdrawal.saga import Saga, SagaParts
+from server.accounts import AccountParts
+from server.families import Families
+
+
+@dataclass(frozen=True, slots=True)
+class LeavingParts:
+    """What people do about it, and the job that carries it out."""
+
+    withdrawals: Withdrawals
+    repo: WithdrawalRepo
+    job: Leaving
+
+
+def build_leaving(
+    settings: Settings,
+    *,
+    mongo: Mongo,
+    redis: Redis,
+    keys: PlayKeys,
+    stream: PlayStream,
+    people: AccountParts,
+    families: Families,
+    revocations: Revocations,
+    cipher: FieldCipher,
+    clock: Clock,
+    node: str,
+    alarm: Callable[[str], None],
+) -> LeavingParts:
+    """Return the parts; nothing is connected by it."""
+    rules, store = settings.withdrawal, settings.store
+    repo = WithdrawalRepo(mongo)
+    farewells = Farewells(
+        repo, cipher, people.vouchers.apple, people.vouchers.kakao, rules.outside_attempts
+    )
+    saga = Saga(
+        SagaParts(
+            repo=repo,
+            accounts=people.repo,
+            sign_ins=people.accounts.sign_ins,
+            revocations=revocations,
+            children=families.child_repo,
+            care=families.care_repo,
+            changes=families.changes,
+            play=PlayErasure(mongo.database, redis, keys, stream, store.session_ttl_seconds, clock),
+            erasure=Erasure(mongo.database, redis, store.redis_prefix),
+            farewells=farewells,
+            cipher=cipher,
+            clock=clock,
+            tombstones=timedelta(days=rules.tombstone_days),
+        )
+    )
+    undo = timedelta(hours=rules.undo_hours)
+    return LeavingParts(
+        withdrawals=Withdrawals(repo, saga, cipher, clock, undo),
+        repo=repo,
+        job=Leaving(repo, saga, farewells, clock, node, alarm, rules.look_seconds),
+    )

@@ -1,0 +1,111 @@
+"""`gemgem forget`: an account is erased while its child plays, and what is left is found."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+import redis as redis_sync
+
+from config.settings import Settings
+from models.cipher import Context
+from server.__main__ import main
+from server.app import field_cipher
+from server.lifespan import PARTS
+from tests.flows.people import Town, town
+from tests.flows.test_withdrawal_steps import somebody_plays
+
+Admin = pymongo.MongoClient[dict[str, object]]
+
+
+@pytest.fixture
+async def here(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Town]:
+    """Run a server, and point the command at its stores."""
+    for name, value in {
+        "GEMGEM_MONGO_URL": settings.mongo_url.get_secret_value() if settings.mongo_url else "",
+        "GEMGEM_REDIS_URL": settings.redis_url.get_secret_value() if settings.redis_url else "",
+        "GEMGEM_DEV_KEY": str(settings.dev_key),
+        "GEMGEM_STORE__MONGO_DATABASE": settings.store.mongo_database,
+        "GEMGEM_STORE__REDIS_PREFIX": settings.store.redis_prefix,
+    }.items():
+        monkeypatch.setenv(name, value)
+    async with town(settings, tmp_path) as running:
+        await running.served.app[PARTS].indexes.made.wait()
+        yield running
+
+
+async def forget(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, Any]:
+    """Run the command in a thread of its own; return its status and what it said."""
+    capsys.readouterr()
+    status = await asyncio.to_thread(main, ["forget", *args, "--json"])
+    said = capsys.readouterr().out
+    return status, json.loads(said) if said else None
+
+
+async def test_an_account_is_forgotten_while_its_child_plays(
+    here: Town, capsys: pytest.CaptureFixture[str], mongo_admin: Admin, mongo_database: str
+) -> None:
+    async with somebody_plays(here) as (_, gone):
+        user_id = gone[0]
+        status, said = await forget(capsys, user_id, "--yes", "--prove")
+    assert (status, said["state"], said["left"]) == (0, "withdrawn", 0), said
+    assert mongo_admin[mongo_database]["users"].count_documents({}) == 0
+    assert await forget(capsys, user_id, "--prove") == (
+        0,
+        {"withdrawal": None, "state": "unknown", "left": 0, "chained": 0, "traces": []},
+    )
+    assert (await forget(capsys, user_id))[0] == 2, "there is nobody to erase"
+
+
+async def test_nothing_is_erased_unasked(
+    here: Town, capsys: pytest.CaptureFixture[str], mongo_admin: Admin, mongo_database: str
+) -> None:
+    person = here.person()
+    person.keep(await person.sign_up("jiu@example.com"))
+    assert (await forget(capsys, "jiu@example.com"))[0] == 2
+    assert (await person.me())["status"] == "active"
+
+
+@pytest.mark.parametrize(
+    "place", ["deep", "key", "bytes", "sealed", "hash", "list", "zset", "stream", "name", "string"]
+)
+async def test_what_is_left_is_found(
+    here: Town, settings: Settings, capsys: pytest.CaptureFixture[str], mongo_admin: Admin,
+    mongo_database: str, redis_url: str, place: str,
+) -> None:  # fmt: skip
+    async with somebody_plays(here) as (_, gone):
+        user_id = gone[0]
+    database = mongo_admin[mongo_database]
+    sealed = field_cipher(settings).seal("jiu@example.com", Context("stray", "mail", "x_1"))
+    planted: dict[str, dict[str, Any]] = {
+        "deep": {"a": [{"b": f"said by {user_id}."}]},
+        "key": {"votes": {user_id: 1}},
+        "bytes": {"blob": b"\x81\xa4user\xb0" + user_id.encode()},
+        "sealed": {"mail": sealed},
+    }
+    prefix = settings.store.redis_prefix
+    with redis_sync.Redis.from_url(redis_url) as redis:
+        match place:
+            case "hash":
+                redis.hset(f"{prefix}:stray", "who", user_id)
+            case "list":
+                redis.rpush(f"{prefix}:stray", "x", user_id)
+            case "zset":
+                redis.zadd(f"{prefix}:stray", {f"@9 {user_id}": 1})
+            case "stream":
+                redis.xadd(f"{prefix}:stray", {"x": b"\x81" + user_id.encode()})
+            case "name":
+                redis.set(f"{prefix}:stray", "김지우")
+            case "string":
+                redis.set(f"{prefix}:stray", "jiu@example.com")
+            case _:
+                database["stray"].insert_one({"_id": "x_1", **planted[place]})
+    status, said = await forget(capsys, user_id, "--yes", "--prove")
+    assert (status, said["state"]) == (1, "withdrawn")
+    assert said["left"] >= 1
+    assert all("stray" in trace["where"] for trace in said["traces"]), said
