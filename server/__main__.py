@@ -16,6 +16,7 @@ from server.commands import (
     revoke,
     roles,
     score,
+    seed,
     serve,
     simulate,
     worker,
@@ -24,6 +25,7 @@ from server.commands import (
 COMMANDS = (
     serve,
     worker,
+    seed,
     access_token,
     revoke,
     roles,
