@@ -176,6 +176,7 @@ def _shared(settings: Settings) -> dict[str, str | None]:
         "MONGO_URL": _url(settings.mongo_url),
         "REDIS_URL": _url(settings.redis_url),
         "DEV_KEY": None if settings.dev_key is None else str(settings.dev_key),
+        "MAIL__FOLDER": settings.mail.folder,
     }
 
 

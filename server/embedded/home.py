@@ -51,7 +51,12 @@ async def embed(settings: Settings, data: Path | None) -> AsyncIterator[Settings
         }
         if data is not None and (servers.mongod or servers.valkey):
             stack.enter_context(_told(home / _ADDRESS, address))
-        yield _at(settings, address)
+        found = _at(settings, address)
+        if not (found.mail.host or found.mail.folder):
+            # Nobody is mailed from here; who tries it out finds the codes there.
+            mail = found.mail.model_copy(update={"folder": str(home / "mail")})
+            found = found.model_copy(update={"mail": mail})
+        yield found
 
 
 async def join_run(settings: Settings, data: Path) -> Settings:
