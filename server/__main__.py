@@ -17,6 +17,7 @@ from server.commands import (
     revoke,
     roles,
     score,
+    seed,
     serve,
     simulate,
     worker,
@@ -25,6 +26,7 @@ from server.commands import (
 COMMANDS = (
     serve,
     worker,
+    seed,
     access_token,
     revoke,
     roles,

@@ -8,10 +8,8 @@ import logging
 import shlex
 import signal
 import sys
-import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 from pydantic import SecretStr, ValidationError
@@ -19,9 +17,9 @@ from pydantic import SecretStr, ValidationError
 from config.clock import SystemClock
 from config.logs import configure_logs
 from config.settings import Settings, load_settings
-from models.accounts.tokens import create_dev_key
 from server.app import ROOT, ConfigurationError, build_app
-from server.embedded import EmbeddedError, embedded
+from server.embedded import EmbeddedError
+from server.embedded.home import DATA, embed
 from server.listener import site_runner
 from server.loop import run_loop
 from server.supervisor import Lifeline, Supervisor, SupervisorError, hold_port
@@ -37,7 +35,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         action="store_true",
         help="start a MongoDB and a Valkey of its own where no URL is set, and make a key",
     )
-    parser.add_argument("--data", type=Path, help="directory of --embedded's data (default: none)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=DATA,
+        help="directory of --embedded's data and key (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="begin with no data, and remove it at the end"
+    )
     parser.add_argument("--host", help="address to listen on")
     parser.add_argument("--port", type=int, help="port to listen on")
     parser.add_argument(
@@ -80,7 +86,8 @@ async def _serve(args: argparse.Namespace, settings: Settings) -> int:
     stopping = _stopping()
     async with AsyncExitStack() as stack:
         if args.embedded:
-            settings = await _embed(stack, args.data, settings)
+            data = None if args.fresh else args.data
+            settings = await stack.enter_async_context(embed(settings, data))
         runner = site_runner(build_app(settings), settings.http)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
@@ -118,7 +125,8 @@ async def _serve_many(args: argparse.Namespace, settings: Settings) -> int:
         held = stack.enter_context(hold_port(settings.http.host, settings.http.port))
         host, port = held.getsockname()[:2]
         if args.embedded:
-            settings = await _embed(stack, args.data, settings)
+            data = None if args.fresh else args.data
+            settings = await stack.enter_async_context(embed(settings, data))
         environment = {
             f"GEMGEM_{name}": value for name, value in _shared(settings).items() if value
         }
@@ -168,6 +176,7 @@ def _shared(settings: Settings) -> dict[str, str | None]:
         "MONGO_URL": _url(settings.mongo_url),
         "REDIS_URL": _url(settings.redis_url),
         "DEV_KEY": None if settings.dev_key is None else str(settings.dev_key),
+        "MAIL__FOLDER": settings.mail.folder,
     }
 
 
@@ -185,24 +194,6 @@ def _stop_at_once_next_time() -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.remove_signal_handler(number)
-
-
-async def _embed(stack: AsyncExitStack, data: Path | None, settings: Settings) -> Settings:
-    servers = await stack.enter_async_context(
-        embedded(data, mongo_url=_url(settings.mongo_url), redis_url=_url(settings.redis_url))
-    )
-    if data is None:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gemgem-key-")))
-    else:
-        home = Path.cwd() / data
-    key = settings.dev_key or home / "dev-key.pem"
-    create_dev_key(key)
-    update: dict[str, Any] = {
-        "mongo_url": SecretStr(servers.mongo_url),
-        "redis_url": SecretStr(servers.redis_url),
-        "dev_key": key,
-    }
-    return settings.model_copy(update=update)
 
 
 def _export(settings: Settings, url: str) -> None:

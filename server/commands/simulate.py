@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import dataclasses
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ from server.loop import run_loop
 from server.simulation.crowd import Crowd, Script
 from server.simulation.ledger import FileLedger
 from server.simulation.line import PARSERS, LineLostError, RefusedError
+from server.simulation.member import SignInError, signed_in
 from server.simulation.performance import Manner, playable
 from server.simulation.screen import Heading, interrupts, play
 
@@ -31,6 +33,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--seconds", type=positive, help="how long (default: until Ctrl-C)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed plays the same motions")
     parser.add_argument("--key", type=Path, help="development key (default: GEMGEM_DEV_KEY)")
+    parser.add_argument(
+        "--sign-in",
+        metavar="EMAIL",
+        help="play the children of this guardian; the password is read from GEMGEM_PASSWORD",
+    )
     parser.add_argument("--ledger", type=Path, help="write what was sent and acknowledged here")
     parser.add_argument("--json", action="store_true", help="print one JSON line at the end")
     parser.add_argument("--watchers", type=_count_or_none, default=0)
@@ -75,10 +82,13 @@ def manner_of(args: argparse.Namespace) -> Manner:
 def run(args: argparse.Namespace) -> int:
     """Simulate; 0 if nothing went wrong, 1 if something did, 2 if it could not begin."""
     key = args.key or load_settings().dev_key
-    if key is None or not key.is_file():
+    if args.sign_in and "GEMGEM_PASSWORD" not in os.environ:
+        print("simulate: set GEMGEM_PASSWORD to the password of --sign-in", file=sys.stderr)
+        return 2
+    if not args.sign_in and (key is None or not key.is_file()):
         print(
             "simulate: no development key; give --key or set GEMGEM_DEV_KEY to the path that "
-            "`gemgem serve --embedded` prints",
+            "`gemgem serve --embedded` prints, or --sign-in",
             file=sys.stderr,
         )
         return 2
@@ -88,6 +98,9 @@ def run(args: argparse.Namespace) -> int:
             if args.ledger is not None:
                 ledger = stack.enter_context(FileLedger(args.ledger, SystemClock()))
             return run_loop(_simulate(args, key, ledger))
+    except (RefusedError, LineLostError, SignInError) as failure:
+        print(f"simulate: {failure}", file=sys.stderr)
+        return 2
     except OSError as error:
         print(f"simulate: {error.filename or error}: {error.strerror}", file=sys.stderr)
         return 2
@@ -95,31 +108,35 @@ def run(args: argparse.Namespace) -> int:
         return 130
 
 
-async def _simulate(args: argparse.Namespace, key: Path, ledger: FileLedger | None) -> int:
-    clock = SystemClock()
-    crowd = Crowd(
-        Script(
-            url=args.url,
-            key=key,
-            children=args.children,
-            seconds=args.seconds,
-            seed=args.seed,
-            manner=manner_of(args),
-            watchers=args.watchers,
-            parser=args.parser,
-        ),
-        clock,
-        ledger,
+async def _simulate(args: argparse.Namespace, key: Path | None, ledger: FileLedger | None) -> int:
+    script = Script(
+        url=args.url,
+        key=key,
+        children=args.children,
+        seconds=args.seconds,
+        seed=args.seed,
+        manner=manner_of(args),
+        watchers=args.watchers,
+        parser=args.parser,
     )
+    if args.sign_in is None:
+        return await _play(args, script, ledger)
+    async with signed_in(args.url, args.sign_in, os.environ["GEMGEM_PASSWORD"]) as member:
+        kids = tuple(await member.children())[: args.children]
+        if not kids:
+            raise SignInError(f"{args.sign_in} has no children: add one first")
+        own = dataclasses.replace(script, kids=kids, children=len(kids), token=member.token)
+        return await _play(args, own, ledger)
+
+
+async def _play(args: argparse.Namespace, script: Script, ledger: FileLedger | None) -> int:
+    clock = SystemClock()
+    crowd = Crowd(script, clock, ledger)
     console = Console(stderr=True)
-    heading = Heading(f"gemgem simulate · {args.children} children")
-    try:
-        with interrupts() as interrupt:
-            interrupt.calm = crowd.stop
-            await play(crowd, console, clock, heading)
-    except (RefusedError, LineLostError) as failure:
-        print(f"simulate: {failure}", file=sys.stderr)
-        return 2
+    heading = Heading(f"gemgem simulate · {script.children} children")
+    with interrupts() as interrupt:
+        interrupt.calm = crowd.stop
+        await play(crowd, console, clock, heading)
     report = crowd.report()
     for words in crowd.faults:
         console.print(f"[red]error[/] {words}", highlight=False)

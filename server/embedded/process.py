@@ -26,6 +26,10 @@ class EmbeddedError(Exception):
     """A server cannot run here. The text is one sentence that says what to do."""
 
 
+class InUseError(EmbeddedError):
+    """Another run has the data directory."""
+
+
 class _PortTakenError(Exception):
     """Somebody else took the port between our look and the server's bind."""
 
@@ -250,7 +254,7 @@ class EmbeddedServer(ABC):
         if word == "pid":
             return int(rest)
         if word == "busy":
-            raise EmbeddedError(
+            raise InUseError(
                 f"{self.directory.parent} is in use by another run: stop that one, "
                 "or give another data directory."
             )

@@ -13,6 +13,7 @@ import aiohttp
 from config.clock import Clock
 from server.simulation.board import Row
 from server.simulation.ledger import Ledger, Played
+from server.simulation.link import Token
 from server.simulation.outbox import Tally
 from server.simulation.performance import Manner, Performance, rehearse
 from server.simulation.player import Player
@@ -33,7 +34,7 @@ class Casting:
     """Who a child is, and how it reaches the server."""
 
     child_id: str
-    token: str
+    token: Token
     parameters: ChildParameters
     seed: int
 

@@ -5,7 +5,7 @@ import contextlib
 import functools
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from server.simulation.child import Casting, Child, Stage
 from server.simulation.latency import Latencies
 from server.simulation.ledger import Ledger
 from server.simulation.line import LineLostError, RefusedError
+from server.simulation.link import Token
 from server.simulation.outbox import Tally
 from server.simulation.performance import Manner, cast
 from server.simulation.reptimes import Take, rep_latencies
@@ -42,8 +43,8 @@ class Script:
     """What a crowd is asked to do."""
 
     url: str
-    key: Path
-    """PEM file of the development key that mints every account's token."""
+    key: Path | None
+    """PEM file of the development key that mints every account's token, unless there are `kids`."""
     children: int
     seconds: float | None
     """How long repetitions are begun; None plays until `Crowd.stop`."""
@@ -57,6 +58,10 @@ class Script:
     """How long a lost connection is sought again; 0 counts every loss as an error."""
     parser: str = "default"
     """Of everybody's packets; one of `line.PARSERS`."""
+    kids: tuple[str, ...] = ()
+    """Ids of the children of one guardian, as many as `children`: these play."""
+    token: Callable[[], str] | None = None
+    """Returns that guardian's token, by which everybody connects."""
 
 
 class Crowd:
@@ -222,19 +227,26 @@ class Crowd:
 
     def _cast(self, n: int) -> Casting:
         # Ids are of this run alone: a child has one session, and runs may overlap.
-        run = f"{time.time_ns() // 1_000_000:x}"
-        child_id = f"sim-{run}-{n}"
+        run, kids = f"{time.time_ns() // 1_000_000:x}", self._script.kids
+        child_id = kids[n] if kids else f"sim-{run}-{n}"
         self.rows[n].alias = alias_of(child_id)
-        token = mint(
+        token = self._token(f"guardian-{child_id}", Role.GUARDIAN, child_id)
+        seed = self._script.seed * 100_003 + n
+        return Casting(child_id, token, cast(self._script.manner, seed), seed)
+
+    def _token(self, sub: str, role: Role, child_id: str) -> Token:
+        if self._script.token is not None:
+            return self._script.token
+        if self._script.key is None:
+            raise ValueError("a script has a key or a token")
+        return mint(
             self._script.key,
-            sub=f"guardian-{child_id}",
-            roles=[Role.GUARDIAN],
+            sub=sub,
+            roles=[role],
             children=[child_id],
             ttl_s=TOKEN_S,
             clock=self._clock,
         )
-        seed = self._script.seed * 100_003 + n
-        return Casting(child_id, token, cast(self._script.manner, seed), seed)
 
     async def _keep_playing(self, child: Child, delay: float, stage: Stage) -> None:
         """Play; after a failure count it and begin anew, as a child would."""
@@ -257,14 +269,7 @@ class Crowd:
         if stage.sightings is None:
             return
         for n in range(self._script.watchers):
-            token = mint(
-                self._script.key,
-                sub=f"therapist-{n}",
-                roles=[Role.THERAPIST],
-                children=["*"],
-                ttl_s=TOKEN_S,
-                clock=self._clock,
-            )
+            token = self._token(f"therapist-{n}", Role.THERAPIST, "*")
             watcher = Watcher(
                 self._script.url,
                 token,

@@ -4,14 +4,23 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 from playwright.async_api import Browser, Page, WebSocketRoute, async_playwright
 
 from config.clock import SystemClock
+from config.settings import Settings
+from server.lifespan import PARTS
+from server.seeding.seeder import seeding
+from server.seeding.village import ADMIN, JUNHO, LEE, MINA, settle
 from server.simulation.crowd import Crowd, Script
 from server.simulation.performance import Manner
+from tests.flows.api import People, people_of
+from tests.flows.client import OPEN, connected
 from tests.serving import Served
 from tests.web.runtime import ARTIFACTS, chromium, packages
 
@@ -179,14 +188,16 @@ async def test_the_page_says_what_to_do(browser: Browser, served: Served) -> Non
     await page.goto(f"{served.url}/console")
     await page.wait_for_selector("form")
     assert await page.get_attribute("html", "lang") == "ko"
+    await page.click("summary")
     assert "gemgem token --role therapist" in await page.inner_text(".notice")
 
     await page.fill("#token", "no token at all")
-    await page.click("form button")
-    await page.wait_for_selector(".notice[role=alert]", timeout=WAIT_MS)
+    await page.click("details form button")
+    await page.wait_for_selector(".notice [role=alert]", timeout=WAIT_MS)
 
+    await page.click("summary")
     await page.fill("#token", served.token("therapist", "*"))
-    await page.click("form button")
+    await page.click("details form button")
     await page.wait_for_selector(".empty .resting", timeout=WAIT_MS)
     assert "아이가 없어요" in await page.inner_text(".empty")
 
@@ -196,3 +207,92 @@ async def test_the_page_says_what_to_do(browser: Browser, served: Served) -> Non
     await page.wait_for_selector(".result .sets li", timeout=WAIT_MS)
     assert "놀이가 끝났어요" in await page.inner_text(".result")
     await page.close()
+
+
+@contextlib.asynccontextmanager
+async def one_child_playing(served: Served, people: People) -> AsyncIterator[str]:
+    """Let a child of a family play with an open session; yield the child's alias."""
+    mother, alias = people.guardian(MINA.id), "번개"
+    async with connected(served.url, "/game", mother.token) as player:
+        asked = {**OPEN, "child_id": "c_seed_jiu", "client_key": str(uuid4())}
+        await player.ok("session:open", asked)
+        yield alias
+        await player.ok("session:close", 0, {"reason": "done"})
+
+
+async def sign_in(page: Page, village: dict[str, Any], email: str) -> None:
+    password = next(one["password"] for one in village["people"] if one["email"] == email)
+    await page.fill("#email", email)
+    await page.fill("#password", password)
+    await page.click("form.stacked button")
+
+
+async def test_who_signs_in_sees_who_is_theirs(
+    browser: Browser, served: Served, settings: Settings
+) -> None:
+    async with seeding(settings, SystemClock()) as seeder:
+        village = await settle(seeder)
+    watch = Watch()
+    async with people_of(served) as people, one_child_playing(served, people) as alias:
+        page = await browser.new_page(viewport={"width": 1280, "height": 800}, locale="ko-KR")
+        # By this page's clock each token is about to end: it is renewed every few seconds.
+        await page.clock.install(time=SystemClock().now() + timedelta(minutes=11, seconds=50))
+        watch.over(page)
+        await page.goto(f"{served.url}/console")
+        await page.wait_for_selector("form.stacked")
+        ARTIFACTS.mkdir(exist_ok=True)
+        await page.screenshot(path=ARTIFACTS / "console-sign-in.png")
+        await page.fill("#email", LEE.email)
+        await page.fill("#password", "not the password")
+        await page.click("form.stacked button")
+        await page.wait_for_selector("[role=alert]", timeout=WAIT_MS)
+        watch.complaints.clear()  # the browser tells of the 401
+        await page.wait_for_timeout(1100)  # what a failed sign-in costs
+
+        await sign_in(page, village, LEE.email)
+        await page.wait_for_selector(".card[aria-current]", timeout=WAIT_MS)
+        assert alias in await page.inner_text(".card")
+        assert "eyJ" not in await page.evaluate(
+            "location.href + document.documentElement.outerHTML"
+        )
+
+        line = next(iter(served.app[PARTS].watch.connections.values()))
+        before = line.who.expires_at
+        async with asyncio.timeout(20):
+            while line.who.expires_at == before:
+                await asyncio.sleep(0.1)
+        assert line.open
+        await page.reload()
+        await page.wait_for_selector(".card[aria-current]", timeout=WAIT_MS)
+
+        await page.click("text=로그아웃")
+        await page.wait_for_selector("#email")
+        assert await page.evaluate("sessionStorage.length") == 0
+        async with asyncio.timeout(20):
+            while served.app[PARTS].watch.connections:
+                await asyncio.sleep(0.1)
+
+        # Nobody else's child is in the list.
+        await sign_in(page, village, JUNHO.email)
+        await page.wait_for_selector(".empty .resting", timeout=WAIT_MS)
+        await page.close()
+    assert watch.complaints == []
+
+
+async def test_an_admin_says_why(browser: Browser, served: Served, settings: Settings) -> None:
+    async with seeding(settings, SystemClock()) as seeder:
+        village = await settle(seeder)
+    async with people_of(served) as people, one_child_playing(served, people):
+        page = await browser.new_page(locale="en-US")
+        await page.goto(f"{served.url}/console")
+        await page.wait_for_selector("form.stacked")
+        await sign_in(page, village, ADMIN.email)
+        await page.fill("#reason", "a call from the family")
+        await page.click("form.stacked button")
+        await page.wait_for_selector(".card[aria-current]", timeout=WAIT_MS)
+        await until(page, "document.querySelector('.title h2')?.textContent === '번개'")
+        looks = (await people.guardian(MINA.id).ok("GET", "/children/c_seed_jiu/looks"))["items"]
+        assert [(look["role"], look["reason"]) for look in looks] == [
+            ("admin", "a call from the family")
+        ]
+        await page.close()

@@ -13,6 +13,8 @@ from models.accounts.tokens import create_dev_key
 from models.db import Mongo
 from models.play.repo import PlayRepo
 from server.__main__ import main
+from server.seeding.seeder import seeding
+from server.seeding.village import MINA, settle
 from server.simulation.audit import audit
 from server.simulation.crowd import Crowd, Script
 from server.simulation.ledger import FileLedger
@@ -21,6 +23,8 @@ from server.simulation.performance import Manner
 from server.simulation.served import Served, free_port, serving
 from sessions.catalogue import catalogue
 from sessions.rescore import rescore_session
+from tests.server.test_serve import run
+from tests.serving import settings_of
 
 
 @pytest.fixture
@@ -178,3 +182,35 @@ def test_simulate_and_audit_from_the_command_line(
     with pytest.raises(SystemExit):
         main(["simulate", "--motion", "juggle"])
     assert "no child can play 'juggle'" in capfd.readouterr().err
+
+
+@pytest.mark.timeout(120)
+async def test_a_guardians_own_children_play_by_their_sign_in(
+    served: Served,
+    key: Path,
+    mongo: Mongo,
+    mongo_url: str,
+    redis_url: str,
+    mongo_database: str,
+    redis_prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    settings = settings_of(mongo_url, redis_url, mongo_database, redis_prefix, key)
+    async with seeding(settings, SystemClock()) as seeder:
+        village = await settle(seeder)
+    password = next(p["password"] for p in village["people"] if p["email"] == MINA.email)
+    monkeypatch.delenv("GEMGEM_DEV_KEY", raising=False)
+    words = ["simulate", "--url", served.url, "--sign-in", MINA.email, "--seconds", "3", "--json"]
+    monkeypatch.delenv("GEMGEM_PASSWORD", raising=False)
+    assert await asyncio.to_thread(main, words) == 2
+    assert "GEMGEM_PASSWORD" in capfd.readouterr().err
+    status, out, err = await run(*words, GEMGEM_PASSWORD=password)
+    assert status == 0, err
+    report = json.loads(out)
+    assert (report["children"], report["sessions"], report["errors"]) == (3, 3, 0)
+    played = await mongo.database["sessions"].distinct("child_id")
+    assert set(played) == {"c_seed_jiu", "c_seed_seoyeon", "c_seed_hajun"}
+    monkeypatch.setenv("GEMGEM_PASSWORD", "not the password")
+    assert await asyncio.to_thread(main, words) == 2
+    assert "E-mail or password is wrong" in capfd.readouterr().err

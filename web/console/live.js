@@ -18,16 +18,19 @@ export class Live {
     this.socket = null;
     this.meter = new Meter();
     this.rejoinAt = 0;
+    this.reason = undefined; // an admin says why
   }
 
-  open(token) {
+  /** Connect for an account, whose token may be another one at each connect. */
+  open(account) {
     this.socket?.disconnect();
     this.link = "connecting";
     this.refusal = null;
+    this.reason = account.reason ?? undefined;
     const client = { app: "gemgem-console", version: "1", platform: "web" };
     const socket = io("/watch", {
       transports: ["websocket"],
-      auth: { token, client },
+      auth: (give) => account.token().then((token) => give({ token, client })),
       reconnectionDelay: 300,
       reconnectionDelayMax: 4000,
       forceNew: true,
@@ -48,6 +51,22 @@ export class Live {
       this.changed();
     });
     socket.on("ended", ({ session_id, result }) => this.ended(session_id, result));
+    this.changed();
+  }
+
+  /** Keep the line past the end of its token. */
+  async renew(token) {
+    if (this.link !== "live") return; // the next connect takes the new one
+    const answer = await this.call("token:renew", { token });
+    if (REFUSED.has(answer.error?.code)) this.refuse(answer.error);
+  }
+
+  leave() {
+    this.socket?.disconnect();
+    this.link = "no_token";
+    this.refusal = null;
+    this.sessions = new Map();
+    this.watched = null;
     this.changed();
   }
 
@@ -82,7 +101,7 @@ export class Live {
   async join(watched) {
     const sent = localUs();
     watched.joined = false; // what comes before the answer waits for it
-    const answer = await this.call("watch:join", { session_id: watched.id, max_fps: 60 });
+    const answer = await this.call("watch:join", { session_id: watched.id, max_fps: 60, reason: this.reason });
     if (this.watched !== watched) return;
     if (answer.ok) {
       const { snapshot, epoch, offset } = answer.ok;
@@ -117,7 +136,7 @@ export class Live {
   }
 
   disconnected(socket) {
-    if (socket !== this.socket || this.link === "refused") return;
+    if (socket !== this.socket || this.link === "refused" || this.link === "no_token") return;
     this.link = "lost";
     if (!socket.active) this.again(socket); // the server hung up
     this.changed();

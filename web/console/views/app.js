@@ -1,24 +1,25 @@
 // The page: the list of children, the stage, the panel; or what stands in their place.
 import { html } from "../html.js";
 import { currentLanguage, setLanguage, words } from "../text.js";
-import { Empty, TokenForm } from "./notices.js";
+import { Entrance } from "./entrance.js";
+import { Empty } from "./notices.js";
 import { Panel } from "./panel.js";
 import { Sessions } from "./sessions.js";
 import { Signal } from "./signal.js";
 import { Stage } from "./stage.js";
 
-export function App({ live, redraw, open }) {
+export function App({ live, account, redraw, open, leave }) {
   const locked = live.link === "refused" || live.link === "no_token";
   return html`
     <div class="page">
-      <${Header} live=${live} redraw=${redraw} />
-      ${locked ? html`<${Locked} refusal=${live.refusal} open=${open} />` : html`<${Body} live=${live} />`}
+      <${Header} live=${live} account=${account} redraw=${redraw} leave=${leave} />
+      ${locked ? html`<${Locked} refusal=${live.refusal} account=${account} open=${open} />` : html`<${Body} live=${live} />`}
     </div>
   `;
 }
 
-function Locked({ refusal, open }) {
-  return html`<main class="alone"><${TokenForm} refusal=${refusal} open=${open} /></main>`;
+function Locked({ refusal, account, open }) {
+  return html`<main class="alone"><${Entrance} refusal=${refusal} account=${account} open=${open} /></main>`;
 }
 
 function Body({ live }) {
@@ -34,7 +35,7 @@ function Body({ live }) {
   `;
 }
 
-function Header({ live, redraw }) {
+function Header({ live, account, redraw, leave }) {
   const text = words();
   const other = currentLanguage() === "ko" ? "en" : "ko";
   const swap = () => {
@@ -49,6 +50,7 @@ function Header({ live, redraw }) {
         <h1>${text.title}</h1>
       </div>
       <${Line} link=${live.link} />
+      ${account.signedIn ? html`<button class="quiet" type="button" onClick=${leave}>${text.sign_out}</button>` : null}
       <button class="quiet" type="button" lang=${other} onClick=${swap}>
         ${other === "ko" ? "한국어" : "English"}
       </button>

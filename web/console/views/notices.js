@@ -1,28 +1,6 @@
-// What stands where no hand can: a form for the token, an empty room, a result.
+// What stands where no hand can: an empty room, a result.
 import { html } from "../html.js";
 import { motionName, number, words } from "../text.js";
-
-export function TokenForm({ refusal, open }) {
-  const text = words();
-  const submit = (event) => {
-    event.preventDefault();
-    const token = event.target.elements.token.value.trim();
-    if (token) open(token);
-  };
-  return html`
-    <section class="notice" role=${refusal ? "alert" : null}>
-      <h2>${refusal ? text.refused_title : text.no_token_title}</h2>
-      ${refusal?.message ? html`<p class="why">${refusal.message}</p>` : null}
-      <p>${text.token_text}</p>
-      <pre><code>gemgem token --role therapist</code></pre>
-      <form onSubmit=${submit}>
-        <label for="token">${text.token_label}</label>
-        <input id="token" name="token" autocomplete="off" spellcheck="false" required />
-        <button type="submit">${text.token_go}</button>
-      </form>
-    </section>
-  `;
-}
 
 export function Empty({ connecting }) {
   const text = words();

@@ -36,6 +36,7 @@ function Picture({ watched, label }) {
   useEffect(() => {
     const scene = new Scene(canvas.current);
     let frame = requestAnimationFrame(function draw(now) {
+      if (note.current === null) return; // something else stands here now
       const hands = scene.draw(current.current, now);
       const { ended, set } = current.current;
       const hidden = hands > 0 || ended !== null || set === null;
