@@ -45,6 +45,7 @@ from models.play.stream import PlayStream
 from models.redis import connect_redis
 from models.therapy.repo import TherapyRepo
 from server.accounts import build_accounts
+from server.administration import build_administration
 from server.families import build_families
 from server.lifespan import Parts, attach
 from server.middleware import middlewares
@@ -152,6 +153,24 @@ def build_app(
         therapies=TherapyRepo(mongo.database),
     )
 
+    people = build_accounts(
+        settings,
+        redis=redis,
+        database=mongo.database,
+        revocations=revocations,
+        cipher=cipher,
+        signer=token_keys.signer,
+        clock=clock,
+    )
+    admins = build_administration(
+        mongo,
+        accounts=people.repo,
+        revocations=revocations,
+        signer=token_keys.signer,
+        token=settings.token,
+        clock=clock,
+        alarm=alarms.raise_alarm,
+    )
     runner = Runner(clock, outages=(RedisError, DatabaseError, OSError, TimeoutError))
     flusher = None
     if store.flush:
@@ -163,7 +182,7 @@ def build_app(
             alarm=alarms.raise_alarm,
         )
     janitor = Janitor(ownership=ownership, registry=registry, limits=settings.live)
-    indexes = Indexes((answers, *families.indexed))
+    indexes = Indexes((answers, *families.indexed, *admins.indexed))
     awaited = {"indexes are being made": indexes.made}
     health = Health(redis, mongo, runner, clock, pressure, awaited)
 
@@ -176,15 +195,6 @@ def build_app(
         revocations.covers,
         revocations.outdates,
         clock,
-    )
-    people = build_accounts(
-        settings,
-        redis=redis,
-        database=mongo.database,
-        revocations=revocations,
-        cipher=cipher,
-        signer=token_keys.signer,
-        clock=clock,
     )
     deps = Deps(
         settings=settings,
@@ -206,6 +216,8 @@ def build_app(
         care=families.care,
         clinical=families.clinical,
         looks=families.looks,
+        audit=families.audit,
+        admin=admins.administration,
     )
 
     limits = settings.socket

@@ -36,6 +36,7 @@ class Families:
     care: Care
     clinical: ClinicalRecords
     looks: AuditRepo
+    audit: AuditLog
     indexed: tuple[Indexed, ...]
 
 
@@ -51,11 +52,12 @@ def build_families(
 ) -> Families:
     """Return the parts; nothing is connected by it."""
     looks = audit_repo(mongo, cipher)
+    audit = AuditLog(looks)
     child_repo, consent_repo = ChildRepo(mongo), ConsentRepo(mongo)
     care_repo, record_repo = CareRepo(mongo), RecordRepo(mongo)
     changes = AccessChanges(redis, bus, prefix, clock)
     return Families(
-        access=Access(child_repo, AuditLog(looks), clock),
+        access=Access(child_repo, audit, clock),
         changes=changes,
         children=Children(
             child_repo,
@@ -77,6 +79,7 @@ def build_families(
         ),
         clinical=ClinicalRecords(record_repo, cipher, clock),
         looks=looks,
+        audit=audit,
         indexed=(looks, child_repo, consent_repo, care_repo, record_repo),
     )
 

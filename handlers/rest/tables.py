@@ -2,6 +2,7 @@
 
 from handlers.rest import (
     accounts,
+    admin_tokens,
     care,
     children,
     clinical,
@@ -24,5 +25,6 @@ ROUTES: tuple[Route, ...] = check(
         care.routes,
         clinical.routes,
         results.routes,
+        admin_tokens.routes,
     )
 )

@@ -15,6 +15,14 @@ UNIQUE = ("email", "methods.key", "phone.index")
 """Each sparse: an account may lack an e-mail or a telephone number."""
 
 
+def text(value: str) -> dict[str, str]:
+    """Return the condition that a field is this text, in the form that its partial index serves.
+
+    MongoDB takes such an index only where the query itself says that the field is a text.
+    """
+    return {"$type": "string", "$eq": value}
+
+
 class TakenError(Exception):
     """Another account has it. `what` is `email`, `method` or `phone`."""
 
@@ -64,11 +72,11 @@ class AccountRepo:
 
     async def find_by_email(self, email: str) -> User | None:
         """Return the account with a canonical e-mail."""
-        return await self._one({"email": email})
+        return await self._one({"email": text(email)})
 
     async def find_by_method(self, key: str) -> User | None:
         """Return the account with a way in, by its key."""
-        return await self._one({"methods.key": key})
+        return await self._one({"methods.key": text(key)})
 
     async def add_method(self, user_id: str, method: SignInMethod) -> User | None:
         """Give an account another way in; None if it has one of this provider already.

@@ -1,0 +1,50 @@
+"""The part of the composition that is about what admins do."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from config.clock import Clock
+from config.settings import TokenSettings
+from jobs.indexes import Indexed
+from models.accounts.repo import AccountRepo
+from models.accounts.revocations import Revocations
+from models.accounts.signing import Issuer, Signer
+from models.admin.administration import Administration
+from models.admin.forced import FORCED_SECONDS, ForcedTokens
+from models.admin.forced_repo import ForcedTokenRepo
+from models.db import Mongo
+
+
+@dataclass(frozen=True, slots=True)
+class AdminParts:
+    """What handlers reach of it, and its indexes."""
+
+    administration: Administration
+    indexed: tuple[Indexed, ...]
+
+
+def build_administration(
+    mongo: Mongo,
+    *,
+    accounts: AccountRepo,
+    revocations: Revocations,
+    signer: Signer,
+    token: TokenSettings,
+    clock: Clock,
+    alarm: Callable[[str], None],
+) -> AdminParts:
+    """Return the parts; nothing is connected by it."""
+    tokens = ForcedTokenRepo(mongo.database)
+    issuer = Issuer(
+        signer=signer,
+        issuer=token.issuer,
+        audience=token.audience,
+        seconds=FORCED_SECONDS,
+        clock=clock,
+        new_id=lambda: secrets.token_hex(16),
+    )
+    return AdminParts(
+        Administration(ForcedTokens(tokens, accounts, issuer, revocations, clock, alarm)),
+        (tokens,),
+    )
