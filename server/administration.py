@@ -13,6 +13,11 @@ from models.accounts.signing import Issuer, Signer
 from models.admin.administration import Administration
 from models.admin.forced import FORCED_SECONDS, ForcedTokens
 from models.admin.forced_repo import ForcedTokenRepo
+from models.admin.people import People
+from models.admin.timeline import Timeline
+from models.children.repo import ChildRepo
+from models.cipher import FieldCipher
+from models.clinic.repo import CareRepo
 from models.db import Mongo
 
 
@@ -29,12 +34,15 @@ def build_administration(
     *,
     accounts: AccountRepo,
     revocations: Revocations,
+    cipher: FieldCipher,
     signer: Signer,
     token: TokenSettings,
     clock: Clock,
     alarm: Callable[[str], None],
 ) -> AdminParts:
     """Return the parts; nothing is connected by it."""
+    people = People(accounts, ChildRepo(mongo), CareRepo(mongo), cipher)
+    timeline = Timeline(mongo.database)
     tokens = ForcedTokenRepo(mongo.database)
     issuer = Issuer(
         signer=signer,
@@ -45,6 +53,10 @@ def build_administration(
         new_id=lambda: secrets.token_hex(16),
     )
     return AdminParts(
-        Administration(ForcedTokens(tokens, accounts, issuer, revocations, clock, alarm)),
-        (tokens,),
+        Administration(
+            people,
+            timeline,
+            ForcedTokens(tokens, accounts, issuer, revocations, clock, alarm),
+        ),
+        (tokens, timeline),
     )

@@ -166,6 +166,7 @@ def build_app(
         mongo,
         accounts=people.repo,
         revocations=revocations,
+        cipher=cipher,
         signer=token_keys.signer,
         token=settings.token,
         clock=clock,

@@ -3,6 +3,7 @@
 from handlers.rest import (
     accounts,
     admin_tokens,
+    admin_users,
     care,
     children,
     clinical,
@@ -25,6 +26,7 @@ ROUTES: tuple[Route, ...] = check(
         care.routes,
         clinical.routes,
         results.routes,
+        admin_users.routes,
         admin_tokens.routes,
     )
 )

@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 
 from models.admin.forced import ForcedTokens
+from models.admin.people import People
+from models.admin.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
 class Administration:
     """The parts."""
 
+    people: People
+    timeline: Timeline
     forced: ForcedTokens
