@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from config.clock import Clock
 from config.settings import TokenSettings
 from jobs.indexes import Indexed
+from models.accounts.passwords import Hasher
 from models.accounts.repo import AccountRepo
 from models.accounts.revocations import Revocations
 from models.accounts.signing import Issuer, Signer
@@ -14,11 +15,15 @@ from models.admin.administration import Administration
 from models.admin.forced import FORCED_SECONDS, ForcedTokens
 from models.admin.forced_repo import ForcedTokenRepo
 from models.admin.people import People
+from models.admin.test_accounts import TestAccounts
+from models.admin.test_repo import TestAccountRepo
 from models.admin.timeline import Timeline
 from models.children.repo import ChildRepo
 from models.cipher import FieldCipher
 from models.clinic.repo import CareRepo
 from models.db import Mongo
+from server.families import Families
+from sessions.rehearsal import Rehearsal
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,9 @@ def build_administration(
     cipher: FieldCipher,
     signer: Signer,
     token: TokenSettings,
+    hasher: Hasher,
+    families: Families,
+    rehearsal: Rehearsal,
     clock: Clock,
     alarm: Callable[[str], None],
 ) -> AdminParts:
@@ -57,6 +65,17 @@ def build_administration(
             people,
             timeline,
             ForcedTokens(tokens, accounts, issuer, revocations, clock, alarm),
+            TestAccounts(
+                TestAccountRepo(mongo.database),
+                accounts,
+                hasher,
+                families.children,
+                families.consents,
+                revocations,
+                cipher,
+                clock,
+                rehearsal.store,
+            ),
         ),
         (tokens, timeline),
     )

@@ -58,6 +58,7 @@ from sessions.engine import Engine
 from sessions.feed import FeedHub
 from sessions.rebuild import Rebuilder
 from sessions.registry import Registry
+from sessions.rehearsal import Rehearsal
 from sessions.relay import Relay
 from sessions.takeover import Takeover
 
@@ -169,6 +170,9 @@ def build_app(
         cipher=cipher,
         signer=token_keys.signer,
         token=settings.token,
+        hasher=people.hasher,
+        families=families,
+        rehearsal=Rehearsal(repo, catalogue()),
         clock=clock,
         alarm=alarms.raise_alarm,
     )

@@ -2,6 +2,7 @@
 
 from handlers.rest import (
     accounts,
+    admin_test_accounts,
     admin_tokens,
     admin_users,
     care,
@@ -28,5 +29,6 @@ ROUTES: tuple[Route, ...] = check(
         results.routes,
         admin_users.routes,
         admin_tokens.routes,
+        admin_test_accounts.routes,
     )
 )

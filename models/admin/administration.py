@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from models.admin.forced import ForcedTokens
 from models.admin.people import People
+from models.admin.test_accounts import TestAccounts
 from models.admin.timeline import Timeline
 
 
@@ -14,3 +15,4 @@ class Administration:
     people: People
     timeline: Timeline
     forced: ForcedTokens
+    tests: TestAccounts
