@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from models.accounts.records import User
-from models.accounts.repo import text
 from models.db import Database
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,7 +54,10 @@ class Source:
 
     def query(self, user_id: str, before: Place | None) -> dict[str, Any]:
         """Return the query for an account's events, those behind a place."""
-        mine = {self.who: text(user_id) if self.partial else user_id}
+        mine: dict[str, Any] = {self.who: user_id}
+        if self.partial:
+            # MongoDB takes the index only where the query itself says what the index holds.
+            mine = {self.who: {"$type": "string", "$eq": user_id}}
         least = 0 if self.in_us else _EPOCH
         if before is None:
             return {**mine, self.at: {"$gt": least}}
@@ -97,7 +99,7 @@ SOURCES: Final = (
     ),
     Source(
         "looked", "access_log", "user_id", "at_us",
-        ("child_id", "about", "as_user", "role", "action", "via", "reason"),
+        ("child_id", "about", "acting_for", "role", "action", "via", "reason"),
     ),
 )  # fmt: skip
 

@@ -159,11 +159,10 @@ def stages(plan: dict[str, Any]) -> set[str]:
 async def test_no_look_up_reads_a_whole_collection(scene: Scene) -> None:
     database = scene.mongo.database
     mother = await database["users"].find_one({"_id": scene.mother_id})
-    value = {"$type": "string", "$eq": "x"}
     queries: list[tuple[str, dict[str, Any]]] = [
-        ("users", {"email": value}),
-        ("users", {"methods.key": value}),
-        ("users", {"phone.index": value}),
+        ("users", {"email": "x"}),
+        ("users", {"methods.key": "x"}),
+        ("users", {"phone.index": "x"}),
         ("users", {"email": {"$type": "string", "$gte": "mo", "$gt": "", "$lt": "mo\x7f"}}),
         ("children", {"alias": "x", "removed_at": None}),
         ("children", {"guardians": "x", "removed_at": None}),

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from handlers.rest.account_shapes import TokensView
+from handlers.rest.sign_ins import AccessView
 from handlers.rest.tables import ROUTES
 from handlers.routing import (
     PUBLIC,
@@ -273,6 +275,13 @@ def test_what_admins_may_and_when(
     with pytest.raises(AppError) as refused:
         policy.admit(caller, 1000, "because", changes=changes)
     assert refused.value.code == code
+
+
+def test_no_forced_token_becomes_a_sign_in() -> None:
+    giving = [row for row in ROUTES if row.signature.answer in (TokensView, AccessView)]
+    assert any(not row.policy.public for row in giving)
+    for row in giving:
+        assert row.policy.public or row.policy.in_person, row.name
 
 
 def test_what_an_admin_changes_documents_the_second_look() -> None:
