@@ -2,24 +2,29 @@
 
 from typing import Any
 
+from models.accounts.forced import check_forced
 from models.accounts.records import Principal, Role
 from models.accounts.tokens import Verifier
 from models.errors import AppError, ErrorCode
 
 
-def principal_of_connect(verifier: Verifier, auth: Any, roles: frozenset[Role]) -> Principal:
+def principal_of_connect(
+    verifier: Verifier, auth: Any, roles: frozenset[Role], *, in_person: bool
+) -> Principal:
     """Return whom a Socket.IO connect speaks for.
 
     Args:
         auth: the auth payload, whatever the client sent.
         roles: who may enter the namespace; one of them is enough.
+        in_person: whether nobody may enter in somebody else's name.
 
     Raises:
         AppError: `unauthenticated` or `forbidden`.
     """
     token = auth.get("token") if isinstance(auth, dict) else None
-    who = verifier.principal(token)
-    return require_role(who, roles)
+    who = require_role(verifier.principal(token), roles)
+    check_forced(who, changes=False, in_person=in_person)
+    return who
 
 
 def principal_of_header(verifier: Verifier, header: str | None) -> Principal:

@@ -6,7 +6,9 @@ from config.clock import Clock
 from config.settings import Settings
 from models.accounts.accounts import Accounts
 from models.accounts.tokens import Verifier
+from models.admin.administration import Administration
 from models.answers import Answers
+from models.audit.log import AuditLog
 from models.audit.repo import AuditRepo
 from models.children.access import Access
 from models.children.actions import Children
@@ -46,3 +48,5 @@ class Deps:
     clinical: ClinicalRecords
     looks: AuditRepo
     withdrawals: Withdrawals
+    audit: AuditLog
+    admin: Administration

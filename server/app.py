@@ -45,6 +45,7 @@ from models.play.stream import PlayStream
 from models.redis import connect_redis
 from models.therapy.repo import TherapyRepo
 from server.accounts import build_accounts
+from server.administration import build_administration
 from server.families import build_families
 from server.lifespan import Parts, attach
 from server.middleware import middlewares
@@ -58,6 +59,7 @@ from sessions.engine import Engine
 from sessions.feed import FeedHub
 from sessions.rebuild import Rebuilder
 from sessions.registry import Registry
+from sessions.rehearsal import Rehearsal
 from sessions.relay import Relay
 from sessions.takeover import Takeover
 
@@ -153,6 +155,28 @@ def build_app(
         therapies=TherapyRepo(mongo.database),
     )
 
+    people = build_accounts(
+        settings,
+        redis=redis,
+        database=mongo.database,
+        revocations=revocations,
+        cipher=cipher,
+        signer=token_keys.signer,
+        clock=clock,
+    )
+    admins = build_administration(
+        mongo,
+        accounts=people.repo,
+        revocations=revocations,
+        cipher=cipher,
+        signer=token_keys.signer,
+        token=settings.token,
+        hasher=people.hasher,
+        families=families,
+        rehearsal=Rehearsal(repo, catalogue()),
+        clock=clock,
+        alarm=alarms.raise_alarm,
+    )
     runner = Runner(clock, outages=(RedisError, DatabaseError, OSError, TimeoutError))
     flusher = None
     if store.flush:
@@ -174,15 +198,6 @@ def build_app(
         revocations.outdates,
         clock,
     )
-    people = build_accounts(
-        settings,
-        redis=redis,
-        database=mongo.database,
-        revocations=revocations,
-        cipher=cipher,
-        signer=token_keys.signer,
-        clock=clock,
-    )
     leaving = build_leaving(
         settings,
         mongo=mongo,
@@ -197,7 +212,7 @@ def build_app(
         node=node,
         alarm=alarms.raise_alarm,
     )
-    indexes = Indexes((answers, *families.indexed, leaving.repo))
+    indexes = Indexes((answers, *families.indexed, *admins.indexed, leaving.repo))
     awaited = {"indexes are being made": indexes.made}
     health = Health(redis, mongo, runner, clock, pressure, awaited)
     deps = Deps(
@@ -221,6 +236,8 @@ def build_app(
         clinical=families.clinical,
         looks=families.looks,
         withdrawals=leaving.withdrawals,
+        audit=families.audit,
+        admin=admins.administration,
     )
 
     limits = settings.socket

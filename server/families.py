@@ -38,6 +38,7 @@ class Families:
     looks: AuditRepo
     child_repo: ChildRepo
     care_repo: CareRepo
+    audit: AuditLog
     indexed: tuple[Indexed, ...]
 
 
@@ -53,11 +54,12 @@ def build_families(
 ) -> Families:
     """Return the parts; nothing is connected by it."""
     looks = audit_repo(mongo, cipher)
+    audit = AuditLog(looks)
     child_repo, consent_repo = ChildRepo(mongo), ConsentRepo(mongo)
     care_repo, record_repo = CareRepo(mongo), RecordRepo(mongo)
     changes = AccessChanges(redis, bus, prefix, clock)
     return Families(
-        access=Access(child_repo, AuditLog(looks), clock),
+        access=Access(child_repo, audit, clock),
         changes=changes,
         children=Children(
             child_repo,
@@ -81,6 +83,7 @@ def build_families(
         looks=looks,
         child_repo=child_repo,
         care_repo=care_repo,
+        audit=audit,
         indexed=(looks, child_repo, consent_repo, care_repo, record_repo),
     )
 

@@ -134,6 +134,8 @@ class LiveNamespace(ABC, Generic[C]):
 
     name: str
     roles: frozenset[Role]
+    in_person = False
+    """Whether an admin may not enter in somebody else's name."""
 
     def __init__(self, deps: Deps, wire: Wire) -> None:
         self.deps = deps
@@ -164,8 +166,10 @@ class LiveNamespace(ABC, Generic[C]):
             AppError: why not.
         """
         try:
-            who = principal_of_connect(self.deps.verifier, auth, self.roles)
-            await self.wire.seat(eio_sid, who.user_id)
+            who = principal_of_connect(
+                self.deps.verifier, auth, self.roles, in_person=self.in_person
+            )
+            await self.wire.seat(eio_sid, who.answerable)
         except AppError as error:
             metrics.CONNECTS_REFUSED.labels(self.name, error.code).inc()
             raise
@@ -266,7 +270,8 @@ class LiveNamespace(ABC, Generic[C]):
     def revoke(self, sign_in: str) -> None:
         """End the connections of a sign-in that was withdrawn."""
         for connection in list(self.connections.values()):
-            if connection.who.sign_in == sign_in:
+            actor = connection.who.actor
+            if sign_in in (connection.who.sign_in, actor and actor.sign_in):
                 metrics.LIMITED.labels("revoked").inc()
                 connection.end(
                     "revoked", AppError(ErrorCode.UNAUTHENTICATED, "You were signed out.")

@@ -56,6 +56,7 @@ class GameNamespace(LiveNamespace[Player]):
 
     name = "/game"
     roles = frozenset({Role.GUARDIAN, Role.CHILD})
+    in_person = True  # what is played counts as the child's own
     _changes = 0
     """Counts the news of access: an opening that was under way meanwhile is looked at again."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from handlers.routing import Body, Call, Id, PublicCall, View
+from handlers.routing import Body, Call, Id, Policy, PublicCall, View
 from models.accounts.accounts import Accounts
 from models.accounts.profiles import NewAccount
 from models.accounts.records import Device, Provider, Role, SignIn, User, UserStatus
@@ -15,6 +15,8 @@ PEOPLE = frozenset({Role.GUARDIAN, Role.THERAPIST, Role.ADMIN})
 """Roles of those who have an account of their own; a child's device has not."""
 FRESH_SECONDS = 600
 """How recently somebody must have given their credentials to change how they sign in."""
+IN_PERSON = Policy(PEOPLE, in_person=True)
+"""For how somebody signs in and proves who they are: no admin does it in their name."""
 
 Email = Annotated[str, Field(min_length=3, max_length=320, examples=["minjun@example.com"])]
 Password = Annotated[str, Field(min_length=1, max_length=512)]

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from handlers.rest.account_shapes import (
     FRESH_SECONDS,
+    IN_PERSON,
     PEOPLE,
     Code,
     DeviceBody,
@@ -169,7 +170,7 @@ async def change_me(call: Call, body: Profile) -> MeView:
 
 @routes.put(
     "/me/password",
-    policy=Policy(PEOPLE),
+    policy=IN_PERSON,
     limit=Limit.SIGN_IN,
     errors={ErrorCode.UNAUTHENTICATED, ErrorCode.PASSWORD_REFUSED, ErrorCode.CONFLICT},
 )
@@ -195,9 +196,7 @@ async def add_password(call: Call, body: FirstPassword) -> MeView:
     return me_view(accounts, await accounts.local.add_password(user, body.password))
 
 
-@routes.post(
-    "/me/email/code", policy=Policy(PEOPLE), limit=Limit.CODE_SEND, errors={ErrorCode.CONFLICT}
-)
+@routes.post("/me/email/code", policy=IN_PERSON, limit=Limit.CODE_SEND, errors={ErrorCode.CONFLICT})
 async def send_email_code(call: Call) -> None:
     """Mail the code that verifies the account's address once more."""
     accounts = call.deps.accounts
@@ -206,7 +205,7 @@ async def send_email_code(call: Call) -> None:
 
 @routes.post(
     "/me/email/confirmation",
-    policy=Policy(PEOPLE),
+    policy=IN_PERSON,
     limit=Limit.SIGN_IN,
     errors={ErrorCode.CODE_REFUSED},
 )
@@ -244,7 +243,7 @@ async def unlink_method(call: Call, provider: Provider) -> MeView:
 
 @routes.post(
     "/me/phone/code",
-    policy=Policy(PEOPLE),
+    policy=IN_PERSON,
     limit=Limit.CODE_SEND,
     errors={ErrorCode.PROVIDER_UNAVAILABLE},
 )
@@ -257,7 +256,7 @@ async def send_phone_code(call: Call, body: PhoneNumber) -> None:
 
 @routes.put(
     "/me/phone",
-    policy=Policy(PEOPLE),
+    policy=IN_PERSON,
     limit=Limit.SIGN_IN,
     errors={ErrorCode.CODE_REFUSED, ErrorCode.CONFLICT, ErrorCode.PROVIDER_UNAVAILABLE},
 )
@@ -268,7 +267,7 @@ async def confirm_phone(call: Call, body: PhoneCode) -> MeView:
     return me_view(accounts, await accounts.phones.confirm(user, body.number, body.code))
 
 
-@routes.delete("/me/phone", policy=Policy(PEOPLE))
+@routes.delete("/me/phone", policy=IN_PERSON)
 async def forget_phone(call: Call) -> None:
     """Remove the number."""
     user, _ = await holder(call)

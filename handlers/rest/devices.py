@@ -33,7 +33,7 @@ class DevicesView(View):
 
 @routes.post(
     "/children/{child_id}/devices",
-    policy=Policy({Role.GUARDIAN}, child="child_id", purpose="family"),
+    policy=Policy({Role.GUARDIAN}, child="child_id", purpose="family", in_person=True),
     status=201,
     idempotent=True,
 )

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from handlers.rest.account_shapes import (
+    IN_PERSON,
     PEOPLE,
     DeviceBody,
     Email,
@@ -171,7 +172,9 @@ async def list_sign_ins(call: Call) -> Page[SignInView]:
 
 
 @routes.delete(
-    "/sign-ins/{sign_in_id}", policy=Policy(PEOPLE | {Role.CHILD}), errors={ErrorCode.NOT_FOUND}
+    "/sign-ins/{sign_in_id}",
+    policy=Policy(PEOPLE | {Role.CHILD}, in_person=True),
+    errors={ErrorCode.NOT_FOUND},
 )
 async def end_sign_in(call: Call, sign_in_id: Id) -> None:
     """Sign out: `current`, or another device of the caller. Its connections end within 2 s."""
@@ -181,7 +184,7 @@ async def end_sign_in(call: Call, sign_in_id: Id) -> None:
     await call.deps.accounts.sign_ins.end(call.who.user_id, call.who.sign_in if own else sign_in_id)
 
 
-@routes.delete("/sign-ins", policy=Policy(PEOPLE))
+@routes.delete("/sign-ins", policy=IN_PERSON)
 async def end_all_sign_ins(call: Call) -> None:
     """Sign out everywhere, here and on children's devices too."""
     await call.deps.accounts.sign_ins.end_everything(call.who.user_id)
@@ -189,7 +192,7 @@ async def end_all_sign_ins(call: Call) -> None:
 
 @routes.post(
     "/sign-ins/current/confirmation",
-    policy=Policy(PEOPLE),
+    policy=IN_PERSON,
     limit=Limit.SIGN_IN,
     errors={ErrorCode.UNAUTHENTICATED},
 )

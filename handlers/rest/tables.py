@@ -2,6 +2,9 @@
 
 from handlers.rest import (
     accounts,
+    admin_test_accounts,
+    admin_tokens,
+    admin_users,
     care,
     children,
     clinical,
@@ -26,5 +29,8 @@ ROUTES: tuple[Route, ...] = check(
         clinical.routes,
         results.routes,
         withdrawals.routes,
+        admin_users.routes,
+        admin_tokens.routes,
+        admin_test_accounts.routes,
     )
 )

@@ -17,6 +17,7 @@ from handlers.routing.reading import read_body, read_parameter, read_query, read
 from handlers.routing.routes import Route
 from models.accounts.records import Principal
 from models.answers import Asked, Kept, Turn
+from models.audit.records import Act
 from models.errors import AppError, ErrorCode
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{16,128}")
@@ -58,6 +59,8 @@ class Endpoint:
             given[signature.body[0]], raw = await read_body(signature.body[1], request)
         elif signature.raw:
             given[signature.raw] = raw = await request.read()
+        if isinstance(call, Call):
+            await self._write_down(call, given)
         if not route.idempotent or "Idempotency-Key" not in request.headers:
             return self._response(Kept(route.status, await self._body(call, given)))
         return await self._once(request, call, given, raw)
@@ -70,14 +73,14 @@ class Endpoint:
         if not route.policy.public:
             try:
                 who = principal_of_header(deps.verifier, request.headers.get("Authorization"))
-                request[WHO] = who.user_id
+                request[WHO] = _named(who)
             except AppError as error:
                 refused = error  # counted first: guessing is not free
         address = client_of(
             request.remote, request.headers.getall("X-Forwarded-For", ()), self._proxies
         )
         await deps.gate.pass_or_refuse(
-            self._name, route.limit, address=address, account=who.user_id if who else None
+            self._name, route.limit, address=address, account=who.answerable if who else None
         )
         if refused is not None:
             raise refused
@@ -95,9 +98,29 @@ class Endpoint:
         if who is None:
             return call
         reason = read_reason(request)
-        route.policy.admit(who, deps.clock.time_us() // 1_000_000, reason)
+        route.policy.admit(who, deps.clock.time_us() // 1_000_000, reason, changes=route.changes)
         fields = {name: getattr(call, name) for name in PublicCall.__slots__}
         return Call(**fields, who=who, reason=reason)
+
+    async def _write_down(self, call: Call, given: dict[str, Any]) -> None:
+        """Write down what an admin is about to do; what cannot be written down is refused."""
+        who, actor = call.who, call.who.actor
+        if actor is None and not self._route.policy.admins:
+            return
+        body = self._route.signature.body
+        said = getattr(given[body[0]], "reason", None) if body else None
+        act = Act(
+            about=given.get("user_id") if actor is None else who.user_id,
+            user_id=who.answerable,
+            sign_in=who.sign_in,
+            action=self._name,
+            address=call.address,
+            trace_id=call.request_id,
+            reason=call.reason or said or (actor.reason if actor else None),
+            at_us=self._deps.clock.time_us(),
+            forced=actor is not None,
+        )
+        await self._deps.audit.record([act])
 
     async def _through_the_door(self, call: Call, child_id: str) -> Call:
         purpose = self._route.policy.purpose
@@ -144,6 +167,11 @@ class Endpoint:
         return web.Response(status=kept.status, body=kept.body, content_type=JSON, charset="utf-8")
 
 
+def _named(who: Principal) -> str:
+    """Return who asks: of a forced token both, the account and the admin."""
+    return who.user_id if who.actor is None else f"{who.user_id} by={who.actor.user_id}"
+
+
 def _asked(request: web.Request, call: PublicCall, raw: bytes) -> Asked:
     key = request.headers["Idempotency-Key"]
     if not _KEY.fullmatch(key):
@@ -151,7 +179,7 @@ def _asked(request: web.Request, call: PublicCall, raw: bytes) -> Asked:
             ErrorCode.INVALID,
             "header.Idempotency-Key takes 16 to 128 letters, digits, - and _: a UUID for instance.",
         )
-    who = call.who.user_id if isinstance(call, Call) else ""
+    who = _named(call.who) if isinstance(call, Call) else ""
     parts = (request.path_qs.encode(), raw)
     digest = hashlib.sha256(b"".join(len(p).to_bytes(8, "big") + p for p in parts)).hexdigest()
     return Asked(principal=who, route=call.route, key=key, digest=digest)

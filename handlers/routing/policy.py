@@ -3,8 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from models.accounts.forced import check_forced
 from models.accounts.records import Principal, Role
 from models.errors import AppError, ErrorCode
+
+ADMIN_FRESH_SECONDS = 600
+"""How recently an admin must have given credentials to change something as an admin."""
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -20,6 +24,8 @@ class Policy:
         reason: whether an admin must say why, in the header `X-Reason`. Always so with `child`.
         fresh_seconds: how long ago the caller may have signed in with their own hands.
         scopes: what a caller of role service must have been granted, all of it.
+        in_person: whether no admin may do it in somebody else's name. Always so where a recent
+            sign-in is needed, and of what is reached as `consent`.
     """
 
     roles: frozenset[Role]
@@ -28,6 +34,7 @@ class Policy:
     reason: bool
     fresh_seconds: int | None
     scopes: frozenset[str]
+    in_person: bool
 
     def __init__(
         self,
@@ -38,6 +45,7 @@ class Policy:
         reason: bool = False,
         fresh_seconds: int | None = None,
         scopes: Iterable[str] = (),
+        in_person: bool = False,
     ) -> None:
         for name, value in (
             ("roles", frozenset(roles)),
@@ -46,6 +54,7 @@ class Policy:
             ("reason", Role.ADMIN in roles and (reason or child is not None)),
             ("fresh_seconds", fresh_seconds),
             ("scopes", frozenset(scopes)),
+            ("in_person", in_person or fresh_seconds is not None or purpose == "consent"),
         ):
             object.__setattr__(self, name, value)
 
@@ -53,6 +62,20 @@ class Policy:
     def public(self) -> bool:
         """Whether nobody has to sign in."""
         return self is PUBLIC
+
+    @property
+    def admins(self) -> bool:
+        """Whether it is for admins alone, and about no child: each call is written down."""
+        return self.roles == {Role.ADMIN} and self.child is None
+
+    def max_age(self, *, changes: bool) -> int | None:
+        """Return how old the sign-in of a caller may be, in seconds; None is any age.
+
+        An admin who changes something as an admin has given credentials within ten minutes.
+        Accounts of their own they change as everybody does.
+        """
+        as_admin = Role.ADMIN in self.roles and (self.admins or self.reason)
+        return ADMIN_FRESH_SECONDS if changes and as_admin else self.fresh_seconds
 
     def faults(self) -> list[str]:
         """Return what is wrong with the declaration, in words for its author."""
@@ -63,12 +86,15 @@ class Policy:
             found.append("its policy needs `scopes` for role service, and only for that")
         return found
 
-    def admit(self, who: Principal, now_s: int, reason: str | None) -> None:
+    def admit(
+        self, who: Principal, now_s: int, reason: str | None, *, changes: bool = False
+    ) -> None:
         """Refuse a caller that the policy does not let in; pure.
 
         Args:
             now_s: Unix time in seconds.
             reason: what the caller gave as reason.
+            changes: whether the request may change something: all but GET and HEAD.
 
         Raises:
             AppError: `forbidden`, `reauthentication_required`, or `invalid` for want of a reason.
@@ -81,11 +107,15 @@ class Policy:
                 ErrorCode.FORBIDDEN,
                 f"The key lacks a scope: this needs {', '.join(sorted(self.scopes))}.",
             )
-        if self.fresh_seconds is not None and now_s - who.signed_in_at > self.fresh_seconds:
+        check_forced(who, changes=changes, in_person=self.in_person)
+        age = self.max_age(changes=changes)
+        if Role.ADMIN not in held:
+            age = self.fresh_seconds
+        if age is not None and now_s - who.signed_in_at > age:
             raise AppError(
                 ErrorCode.REAUTHENTICATION_REQUIRED,
                 "This needs a recent sign-in: sign in again with your credentials.",
-                details={"max_age_s": self.fresh_seconds},
+                details={"max_age_s": age},
             )
         if self.reason and held == {Role.ADMIN} and reason is None:
             raise AppError(

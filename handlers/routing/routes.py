@@ -49,6 +49,11 @@ class Route:
         return f"{self.method} {self.public_path}"
 
     @property
+    def changes(self) -> bool:
+        """Whether a request may change something."""
+        return self.method != "GET"
+
+    @property
     def codes(self) -> frozenset[ErrorCode]:
         """Every error code the route may answer."""
         codes = {
@@ -60,7 +65,7 @@ class Route:
         }
         if not self.policy.public:
             codes |= {ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN}
-        if self.policy.fresh_seconds is not None:
+        if self.policy.max_age(changes=self.changes) is not None:
             codes.add(ErrorCode.REAUTHENTICATION_REQUIRED)
         if self.policy.child is not None:
             codes.add(ErrorCode.NOT_FOUND)

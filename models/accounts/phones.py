@@ -76,6 +76,21 @@ class TextFolder:
         await self._folder.send(Mail(number, "SMS", content))
 
 
+class Nobody:
+    """The verifier of test accounts: reaches nobody outside, and no code is right."""
+
+    async def send(self, number: str, locale: str) -> None:
+        """Send nothing."""
+
+    async def check(self, number: str, code: str) -> bool:
+        """Tell that it is not the code."""
+        del number, code
+        return False
+
+
+_NOBODY = Nobody()
+
+
 class Phones:
     """The telephone numbers of accounts: sealed, looked up by a keyed digest."""
 
@@ -106,10 +121,8 @@ class Phones:
         counted: dict[str, tuple[Rate, ...]] = {f"number:{canonical}": NUMBER_RATES}
         if address is not None:
             counted[f"address:{address}"] = ADDRESS_RATES
-        verifier = self._verifier(country)
+        verifier = self._verifier(user, country)
         await self._codes.allow(counted, self._clock.time_us())
-        if user.is_test:
-            return
         try:
             await verifier.send(canonical, user.locale)
         except UpstreamError as error:
@@ -124,7 +137,7 @@ class Phones:
         """
         canonical, country = canonical_number(number)
         try:
-            right = await self._verifier(country).check(canonical, code)
+            right = await self._verifier(user, country).check(canonical, code)
         except UpstreamError as error:
             raise _unavailable(error) from error
         if not right:
@@ -150,7 +163,9 @@ class Phones:
             return None
         return masked_number(self._cipher.open(user.phone_sealed, _place(user.id)))
 
-    def _verifier(self, country: Country) -> PhoneVerifier:
+    def _verifier(self, user: User, country: Country) -> PhoneVerifier:
+        if user.is_test:
+            return _NOBODY
         verifier = self._verifiers.get(country)
         if verifier is None:
             raise AppError(

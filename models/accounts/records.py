@@ -17,6 +17,19 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Actor:
+    """The admin behind a forced token."""
+
+    user_id: str
+    sign_in: str
+    """The admin's own: when it ends, so does the token."""
+    version: int
+    """Token version of the admin's account when the token was made."""
+    reason: str
+    """Why, in the admin's words."""
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """The person or device behind a connection or a request. Fixed for the connection."""
 
@@ -33,11 +46,16 @@ class Principal:
     signed_in_at: int = 0
     """Unix time in seconds at which credentials were given for the sign-in; 0 is not known."""
     scopes: frozenset[str] = frozenset()
-    """What a principal of role service was granted."""
+    """What a principal of role service was granted; of a forced token `read` or `act`."""
     version: int = 1
     """Token version (`tv`) of the account when the token was made."""
-    actor: str | None = None
+    actor: Actor | None = None
     """Of a forced token: the admin who acts in the account's name."""
+
+    @property
+    def answerable(self) -> str:
+        """Who is counted and written down for what is done: of a forced token the admin."""
+        return self.user_id if self.actor is None else self.actor.user_id
 
 
 class Provider(StrEnum):

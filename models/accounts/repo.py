@@ -5,6 +5,7 @@ never share an e-mail or a way in (unique indexes), and the last way in is kept 
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,8 @@ from models.db import AFTER, Database, DuplicateKeyError
 
 UNIQUE = ("email", "methods.key", "phone.index")
 """Each sparse: an account may lack an e-mail or a telephone number."""
+LAST = "\x7f"
+"""Sorts behind every character of a canonical e-mail."""
 
 
 class TakenError(Exception):
@@ -69,6 +72,22 @@ class AccountRepo:
     async def find_by_method(self, key: str) -> User | None:
         """Return the account with a way in, by its key."""
         return await self._one({"methods.key": key})
+
+    async def find_by_phone(self, index: str) -> User | None:
+        """Return the account with a verified number, by the number's index."""
+        return await self._one({"phone.index": index})
+
+    async def list_by_email(self, prefix: str, after: str, limit: int) -> list[User]:
+        """Return the accounts whose e-mail begins so, by e-mail from `after` on."""
+        span = {"$type": "string", "$gte": prefix, "$gt": after, "$lt": prefix + LAST}
+        found = self._db["users"].find({"email": span}).sort("email", 1)
+        return [User.of(document) for document in await found.to_list(limit)]
+
+    async def list_some(self, user_ids: Sequence[str], after: str, limit: int) -> list[User]:
+        """Return those of some accounts that there are, by id from `after` on."""
+        query = {"_id": {"$in": list(user_ids), "$gt": after}}
+        found = self._db["users"].find(query).sort("_id", 1)
+        return [User.of(document) for document in await found.to_list(limit)]
 
     async def add_method(self, user_id: str, method: SignInMethod) -> User | None:
         """Give an account another way in; None if it has one of this provider already.

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from config.clock import Clock
-from models.accounts.records import Role
+from models.accounts.records import Actor, Role
 from models.accounts.tokens import ALGORITHM, DEV_KID, Key, load_dev_key
 
 
@@ -113,6 +113,8 @@ class Issuer:
         version: int,
         signed_in_at: int,
         child_id: str | None = None,
+        actor: Actor | None = None,
+        scope: str = "",
     ) -> str:
         """Return an access token.
 
@@ -120,6 +122,7 @@ class Issuer:
             version: the account's token version.
             signed_in_at: Unix time in seconds at which credentials were given.
             child_id: of a device of a child.
+            actor: of a forced token, the admin; `scope` is what they may do.
         """
         now = self.clock.time_us() // 1_000_000
         claims: dict[str, Any] = {
@@ -136,6 +139,9 @@ class Issuer:
         }
         if child_id is not None:
             claims["child_id"] = child_id
+        if actor is not None:
+            claims["act"] = {"sub": actor.user_id, "sid": actor.sign_in, "tv": actor.version}
+            claims |= {"why": actor.reason, "scope": scope}
         return jwt.encode(
             claims, self.signer.private, algorithm=ALGORITHM, headers={"kid": self.signer.kid}
         )

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from config.clock import Clock, SystemClock
-from models.accounts.records import Principal, Role
+from models.accounts.records import Actor, Principal, Role
 from models.errors import AppError, ErrorCode
 
 ALGORITHM = "ES256"
@@ -89,9 +89,15 @@ class Verifier:
         if who.expires_at + self._leeway <= self._clock.time_us() // 1_000_000:
             del self._known[digest]
             raise _refused("the token has expired; sign in again")
-        if self._revoked(who.sign_in) or self._outdated(who.user_id, who.version):
+        if self._withdrawn(who.user_id, who.sign_in, who.version):
             raise _refused("you were signed out; sign in again")
+        actor = who.actor
+        if actor is not None and self._withdrawn(actor.user_id, actor.sign_in, actor.version):
+            raise _refused("the admin who asked for the token was signed out")
         return who
+
+    def _withdrawn(self, user_id: str, sign_in: str, version: int) -> bool:
+        return self._revoked(sign_in) or self._outdated(user_id, version)
 
     def _verified(self, token: str) -> Principal:
         try:
@@ -139,14 +145,14 @@ def _principal(claims: dict[str, Any], key: Key) -> Principal:
     )
 
 
-def _actor(claims: dict[str, Any]) -> str | None:
+def _actor(claims: dict[str, Any]) -> Actor | None:
     """Return who acts in somebody's name (RFC 8693, 4.1)."""
     if "act" not in claims:
         return None
     act = claims["act"]
-    if not isinstance(act, dict) or not isinstance(act.get("sub"), str):
+    if not isinstance(act, dict):
         raise ValueError("act must name somebody")
-    return str(act["sub"])
+    return Actor(_id(act.get("sub")), _id(act.get("sid")), int(act["tv"]), str(claims["why"]))
 
 
 def _id(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Writing down who looks at a child's data, before they see it."""
+"""Writing down who looks at a child's data and what admins do, before it happens."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from config import metrics
-from models.audit.records import CHAINS, Look, chain_of
+from models.audit.records import CHAINS, Entry, chain_of
 from models.audit.repo import AuditRepo
 from models.db import DatabaseError
 from models.errors import AppError, ErrorCode
@@ -30,15 +30,15 @@ class AuditLog:
         # One transaction a chain at a time: those of one worker need not run into each other.
         self._locks = [asyncio.Lock() for _ in range(CHAINS)]
 
-    async def record(self, looks: Sequence[Look]) -> None:
-        """Write looks down; they are in MongoDB when this returns.
+    async def record(self, looks: Sequence[Entry]) -> None:
+        """Write entries down; they are in MongoDB when this returns.
 
         Raises:
             AppError: `busy`; it is not known whether they were written, so nothing may be shown.
         """
-        chains: dict[int, list[Look]] = defaultdict(list)
+        chains: dict[int, list[Entry]] = defaultdict(list)
         for look in looks:
-            chains[chain_of(look.child_id)].append(look)
+            chains[chain_of(look.subject)].append(look)
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 for chain, part in chains.items():

@@ -1,8 +1,11 @@
-"""The access log's entries: who looked at whose data, each bound to the one before by its hash."""
+"""The access log's entries: who looked at whose data, and what admins did, each bound by its hash.
+
+An entry is bound to the one before it in its chain.
+"""
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from models.canonical import canonical_json
@@ -39,10 +42,44 @@ class Look:
     at_us: int
     """Unix time in microseconds."""
 
+    @property
+    def subject(self) -> str:
+        """What decides the chain."""
+        return self.child_id
 
-def chain_of(child_id: str) -> int:
-    """Return the chain the entries on a child stand in."""
-    return hashlib.sha256(child_id.encode()).digest()[0] % CHAINS
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One request of an admin: of a route for admins alone, or in somebody else's name."""
+
+    about: str | None
+    """The account it is about; None of a search, for instance."""
+    user_id: str
+    """The admin."""
+    sign_in: str
+    action: str
+    """The route."""
+    address: str | None
+    trace_id: str | None
+    reason: str | None
+    at_us: int
+    forced: bool = False
+    """Whether it was done in the name of `about`, by a forced token."""
+    role: str = "admin"
+    via: str = "rest"
+
+    @property
+    def subject(self) -> str:
+        """What decides the chain."""
+        return self.about or self.user_id
+
+
+Entry = Look | Act
+
+
+def chain_of(subject: str) -> int:
+    """Return the chain the entries on a child or an account stand in."""
+    return hashlib.sha256(subject.encode()).digest()[0] % CHAINS
 
 
 def entry_id(chain: int, seq: int) -> str:
@@ -50,23 +87,9 @@ def entry_id(chain: int, seq: int) -> str:
     return f"{chain}:{seq}"
 
 
-def entry_of(look: Look, chain: int, seq: int, previous: str) -> dict[str, Any]:
-    """Return the document of `access_log` for a look, bound to the hash of the one before."""
-    body = {
-        "chain": chain,
-        "seq": seq,
-        "child_id": look.child_id,
-        "user_id": look.user_id,
-        "acting_for": look.acting_for,
-        "sign_in": look.sign_in,
-        "role": look.role,
-        "action": look.action,
-        "via": look.via,
-        "address": look.address,
-        "trace_id": look.trace_id,
-        "reason": look.reason,
-        "at_us": look.at_us,
-    }
+def entry_of(entry: Entry, chain: int, seq: int, previous: str) -> dict[str, Any]:
+    """Return the document of `access_log` for an entry, bound to the hash of the one before."""
+    body = {"chain": chain, "seq": seq, **asdict(entry)}
     bound = {"previous": previous, "hash": digest(previous, body)}
     return {"_id": entry_id(chain, seq), **body, **bound}
 

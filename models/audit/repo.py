@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from models.audit.records import CHAINS, GENESIS, Head, Look, entry_of
+from models.audit.records import CHAINS, GENESIS, Entry, Head, entry_of
 from models.db import Mongo, Session
 
 
@@ -30,6 +30,11 @@ class AuditRepo:
         """
         await self._db["access_log"].create_index([("chain", 1), ("seq", 1)], unique=True)
         await self._db["access_log"].create_index([("child_id", 1), ("at_us", -1), ("seq", -1)])
+        await self._db["access_log"].create_index(
+            [("about", 1), ("at_us", -1), ("_id", -1)],
+            partialFilterExpression={"about": {"$type": "string"}},
+        )
+        await self._db["access_log"].create_index([("user_id", 1), ("at_us", -1), ("_id", -1)])
         for chain in range(CHAINS):
             await self._db["access_log_heads"].update_one(
                 {"_id": chain},
@@ -40,7 +45,7 @@ class AuditRepo:
     def _signed(self, head: Head) -> dict[str, Any]:
         return {"seq": head.seq, "hash": head.hash, "signature": self._sign(head.text)}
 
-    async def append(self, chain: int, looks: Sequence[Look]) -> None:
+    async def append(self, chain: int, looks: Sequence[Entry]) -> None:
         """Append entries and move the chain's signed head, in one transaction."""
 
         async def work(session: Session) -> None:

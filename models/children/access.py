@@ -163,22 +163,23 @@ class Access:
         self, who: Principal, seen: Sequence[tuple[Child, Way]], visit: Visit
     ) -> None:
         at_us = (visit.at - _EPOCH) // datetime.resolution
+        actor = who.actor
         looks = [
             Look(
                 child_id=child.id,
-                user_id=who.actor or who.user_id,
-                acting_for=None if who.actor is None else who.user_id,
+                user_id=who.answerable,
+                acting_for=who.user_id if actor else None,
                 sign_in=who.sign_in,
-                role=way.value if who.actor is None else Way.ADMIN.value,
+                role=way.value if actor is None else Way.ADMIN.value,
                 action=visit.what,
                 via=visit.via,
                 address=visit.address,
                 trace_id=visit.request_id,
-                reason=visit.reason,
+                reason=visit.reason or (actor.reason if actor else None),
                 at_us=at_us,
             )
             for child, way in seen
-            if way in STAFF or who.actor is not None
+            if way in STAFF or actor is not None
         ]
         if looks:
             await self._log.record(looks)

@@ -59,6 +59,7 @@ class ChildRepo:
         children = self._db["children"]
         for key in ("guardians", "care.therapist_id", "care.clinic_id"):
             await children.create_index([(key, 1), ("_id", 1)])
+        await children.create_index("alias")
         invites = self._db["guardian_invites"]
         await invites.create_index("code_index", unique=True)
         await invites.create_index([("child_id", 1), ("status", 1)])
@@ -107,6 +108,16 @@ class ChildRepo:
         """Return a child, whoever asks."""
         found: Document | None = await self._db["children"].find_one({"_id": child_id, **HERE})
         return found
+
+    async def list_of_guardian(self, user_id: str) -> list[str]:
+        """Return the ids of somebody's children."""
+        found = self._db["children"].find({"guardians": user_id, **HERE}, {"_id": 1})
+        return [child["_id"] async for child in found.sort("_id", 1)]
+
+    async def list_guardians(self, key: Mapping[str, str]) -> list[str]:
+        """Return the guardians of the children with an `_id` or an `alias`; of 200 at most."""
+        found = self._db["children"].find({**key, **HERE}, {"guardians": 1}).limit(200)
+        return sorted({user_id async for child in found for user_id in child["guardians"]})
 
     async def count_of_guardian(self, user_id: str) -> int:
         """Return how many children somebody is a guardian of."""

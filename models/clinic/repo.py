@@ -72,6 +72,11 @@ class CareRepo:
         )
         return found
 
+    async def list_of_therapist(self, user_id: str) -> list[str]:
+        """Return the ids of a therapist's clinics."""
+        found = self._db["clinics"].find({"therapists": user_id}, {"_id": 1})
+        return [clinic["_id"] async for clinic in found.sort("_id", 1)]
+
     async def list_children_of_clinic(self, clinic_id: str) -> list[str]:
         """Return the children in the care of a clinic."""
         cursor = self._db["children"].find({"care.clinic_id": clinic_id}, {"_id": 1})

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from handlers.rest.account_shapes import TokensView
+from handlers.rest.sign_ins import AccessView
 from handlers.rest.tables import ROUTES
 from handlers.routing import (
     PUBLIC,
@@ -22,7 +24,7 @@ from handlers.routing import (
     View,
 )
 from handlers.routing.routes import check
-from models.accounts.records import Principal, Role
+from models.accounts.records import Actor, Principal, Role
 from models.errors import AppError, ErrorCode
 from tests.handlers.routing.sample import Notes
 
@@ -226,6 +228,66 @@ def test_who_is_admitted(
     with pytest.raises(AppError) as refused:
         policy.admit(caller, 1000, reason)
     assert refused.value.code is code
+
+
+CHILD_READ = Policy({Role.GUARDIAN, Role.ADMIN}, child="child_id")
+OWN_ACCOUNT = Policy({Role.GUARDIAN, Role.ADMIN})
+SUPPORT = Actor("u_admin", "s_admin", 1, "a ticket")
+
+
+def forced(scope: str) -> Principal:
+    """Return an admin in a guardian's name."""
+    return who(Role.GUARDIAN, actor=SUPPORT, scopes=frozenset({scope}))
+
+
+@pytest.mark.parametrize(
+    ("policy", "caller", "changes", "code"),
+    [
+        # An admin who changes something as an admin gave credentials within ten minutes.
+        (Policy({Role.ADMIN}), who(Role.ADMIN, signed_in_at=399), False, None),
+        (Policy({Role.ADMIN}), who(Role.ADMIN, signed_in_at=400), True, None),
+        (
+            Policy({Role.ADMIN}),
+            who(Role.ADMIN, signed_in_at=399),
+            True,
+            "reauthentication_required",
+        ),
+        (CHILD_READ, who(Role.ADMIN, signed_in_at=399), True, "reauthentication_required"),
+        (CHILD_READ, who(Role.GUARDIAN, signed_in_at=0), True, None),
+        (OWN_ACCOUNT, who(Role.ADMIN, signed_in_at=0), True, None),
+        # A forced token.
+        (GUARDIANS, forced("read"), False, None),
+        (GUARDIANS, forced("read"), True, "forbidden"),
+        (GUARDIANS, forced(""), True, "forbidden"),
+        (GUARDIANS, forced("act"), True, None),
+        (Policy({Role.GUARDIAN}, in_person=True), forced("act"), False, "forbidden"),
+        (Policy({Role.GUARDIAN}, fresh_seconds=60), forced("act"), False, "forbidden"),
+        (Policy({Role.GUARDIAN}, child="c", purpose="consent"), forced("act"), True, "forbidden"),
+        (Policy({Role.ADMIN}), forced("act"), False, "forbidden"),
+    ],
+)
+def test_what_admins_may_and_when(
+    policy: Policy, caller: Principal, changes: bool, code: str | None
+) -> None:
+    if code is None:
+        policy.admit(caller, 1000, "because", changes=changes)
+        return
+    with pytest.raises(AppError) as refused:
+        policy.admit(caller, 1000, "because", changes=changes)
+    assert refused.value.code == code
+
+
+def test_no_forced_token_becomes_a_sign_in() -> None:
+    giving = [row for row in ROUTES if row.signature.answer in (TokensView, AccessView)]
+    assert any(not row.policy.public for row in giving)
+    for row in giving:
+        assert row.policy.public or row.policy.in_person, row.name
+
+
+def test_what_an_admin_changes_documents_the_second_look() -> None:
+    for row in ROUTES:
+        if row.policy.admins and row.changes:
+            assert ErrorCode.REAUTHENTICATION_REQUIRED in row.codes, row.name
 
 
 def test_a_page_that_is_not_full_is_the_last() -> None:

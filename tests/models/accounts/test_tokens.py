@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from models.accounts.records import Role
+from models.accounts.records import Actor, Role
 from models.accounts.signing import Issuer, Signer, TokenKeyError, load_token_keys
 from models.accounts.tokens import Key, Verifier, create_dev_key, mint
 from models.errors import AppError, ErrorCode
@@ -52,9 +52,11 @@ def signed(
 
 
 def test_a_good_token_names_its_principal() -> None:
-    who = verifier().principal(signed(claims(act={"sub": "admin-1"}, auth_time=NOW - 60)))
+    act = {"sub": "admin-1", "sid": "s_9", "tv": 3}
+    who = verifier().principal(signed(claims(act=act, why="a ticket", auth_time=NOW - 60)))
     assert (who.user_id, who.sign_in, who.roles) == ("u_1", "s_1", {Role.GUARDIAN})
-    assert (who.actor, who.signed_in_at, who.version) == ("admin-1", NOW - 60, 1)
+    assert (who.actor, who.signed_in_at) == (Actor("admin-1", "s_9", 3, "a ticket"), NOW - 60)
+    assert (who.version, who.answerable) == (1, "admin-1")
     assert who.granted == frozenset()
 
 

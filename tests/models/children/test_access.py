@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from config.metrics import REGISTRY
-from models.accounts.records import Role
+from models.accounts.records import Actor, Role
 from models.audit.verify import verify
 from models.children.access import PURPOSES
 from models.children.records import Consent, alias_of
@@ -130,7 +130,7 @@ async def test_somebody_with_two_roles_reaches_by_the_nearer_one(stores: Stores)
 
 async def test_an_admin_in_a_guardians_name_leaves_both_names(stores: Stores) -> None:
     await stores.add("c_1", "u_1")
-    forced = who_is("u_1", Role.GUARDIAN, actor="a_1")
+    forced = who_is("u_1", Role.GUARDIAN, actor=Actor("a_1", "s_a", 1, "a ticket"))
     assert await stores.code(forced, "c_1", "read") == "in"
     (look,) = await stores.families.looks.list_looks("c_1", 5)
     assert (look["user_id"], look["acting_for"], look["role"]) == ("a_1", "u_1", "admin")
