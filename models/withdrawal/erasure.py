@@ -32,6 +32,7 @@ SIGNED: Final = {
     "guardian_invites": ("invited_by", "used_by"),
     "clinics": ("created_by",),
     "sessions": ("opened_by",),
+    "forced_tokens": ("admin_id", "revoked_by"),
 }
 """Where people stand in what belongs to others: it stays, with a pseudonym in their place."""
 SCANNED: Final = 1000
@@ -144,6 +145,7 @@ class Erasure:
             ("refresh_tokens", {"sign_in": {"$in": sign_ins}}),
             ("sign_ins", {"user_id": user_id}),
             ("account_events", {"user_id": user_id}),
+            ("forced_tokens", {"user_id": user_id}),
             ("answers", {"owner": owner_of(user_id)}),
             ("withdrawals", {"user_id": user_id, "state": "undone"}),
             ("users", {"_id": user_id}),

@@ -52,9 +52,17 @@ async def test_an_account_is_forgotten_while_its_child_plays(
 ) -> None:
     async with somebody_plays(here) as (_, gone):
         user_id = gone[0]
+        forced = mongo_admin[mongo_database]["forced_tokens"]
+        forced.insert_many(
+            [
+                {"_id": "f_1", "user_id": user_id, "admin_id": "u_admin"},
+                {"_id": "f_2", "user_id": "u_other", "admin_id": user_id},
+            ]
+        )
         status, said = await forget(capsys, user_id, "--yes", "--prove")
     assert (status, said["state"], said["left"]) == (0, "withdrawn", 0), said
     assert mongo_admin[mongo_database]["users"].count_documents({}) == 0
+    assert [token["_id"] for token in forced.find({})] == ["f_2"], "what others did stays"
     assert await forget(capsys, user_id, "--prove") == (
         0,
         {"withdrawal": None, "state": "unknown", "left": 0, "chained": 0, "traces": []},
