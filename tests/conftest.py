@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import motor.frameworks.asyncio
 import pymongo
@@ -13,6 +14,22 @@ import pytest
 import redis
 
 from server.embedded import EmbeddedServers, embedded
+
+ALONE = (
+    "flows/test_attack.py", "flows/test_chaos.py", "flows/test_cluster.py", "flows/test_console.py",
+    "flows/test_demo.py", "flows/test_hostile.py", "flows/test_places.py", "flows/test_room.py",
+    "flows/test_simulate.py", "flows/test_stores_away.py", "flows/test_workers.py", "load/",
+    "server/chaos/", "server/test_supervisor.py", "test_readme_tour.py", "test_scripts.py",
+)  # fmt: skip
+"""Tests that measure times, or start so much that two of them would not fit beside each other."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what has to run while nothing else does."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(ALONE):
+            item.add_marker(pytest.mark.alone)
 
 
 @pytest.fixture(autouse=True)
