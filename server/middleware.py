@@ -1,6 +1,8 @@
 """Around every request: its id, one error shape, careful headers, one line in the log."""
 
+import json
 import logging
+from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
@@ -85,11 +87,15 @@ def _check_body(request: web.Request) -> None:
         raise AppError(ErrorCode.INVALID, "Send the request body without a Content-Encoding.")
 
 
+def _dumps(body: Any) -> str:
+    return json.dumps(body, ensure_ascii=False)  # Korean is to be read, not spelled out
+
+
 def _refusal(request: web.Request, error: AppError) -> web.Response:
     language = preferred(request.headers.get("Accept-Language"))
     body = rest_body(error, language, request[REQUEST_ID])
     headers = {**rest_headers(error), "Content-Language": language, "Vary": "Accept-Language"}
-    return web.json_response(body, status=error.status, headers=headers)
+    return web.json_response(body, status=error.status, headers=headers, dumps=_dumps)
 
 
 def _share(request: web.Request, response: web.StreamResponse, allowed: frozenset[str]) -> None:
