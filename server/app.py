@@ -252,7 +252,7 @@ def build_app(
         middlewares=middlewares(clock, settings.http.origins),
         client_max_size=settings.http.body_bytes,
     )
-    realtime = Realtime(settings.http, limits, clock, places)
+    realtime = Realtime(settings.http, limits, clock, places, appender.is_appending)
     game, watch = GameNamespace(deps, realtime), WatchNamespace(deps, realtime)
     check_live((game, watch))
     realtime.add(game)

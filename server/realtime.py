@@ -49,6 +49,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         limits: SocketSettings,
         clock: Clock,
         places: Places | None = None,
+        hurried: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(
             async_mode="aiohttp",
@@ -74,7 +75,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         self._guards: dict[str, Guard] = {}
         self._lines: dict[str, Line | LeanLine] = {}
         self._lean: dict[str, LeanLine] = {}
-        self._turns = Turns(limits.pause_ms / 1000, clock.monotonic)
+        self._turns = Turns(limits.pause_ms / 1000, clock.monotonic, hurried)
         self.soon, self.took = self._turns.soon, self._turns.took
         self._rooms: dict[str, LiveNamespace[Any]] = {}
         self._intake = Intake(self, self._rooms, limits, clock)

@@ -33,6 +33,8 @@ class Turns:
     Args:
         pause_s: longest pause after a turn, seconds; 0 makes none.
         monotonic: the clock, seconds.
+        hurried: tells whether something is under way that takes several turns, such as reading an
+            answer of Redis: it would wait at every step.
         sleep: stops the thread for so many seconds; nothing else runs on the loop meanwhile.
     """
 
@@ -40,10 +42,12 @@ class Turns:
         self,
         pause_s: float,
         monotonic: Callable[[], float],
+        hurried: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._pause_s = pause_s
         self._monotonic = monotonic
+        self._hurried = hurried
         self._sleep = sleep
         self._dirty: list[Written] = []
         self._ending = False
@@ -80,5 +84,5 @@ class Turns:
         if now - self._since >= WINDOW_S:
             self._expected = self._in_window / (now - self._since) * self._pause_s
             self._in_window, self._since = 0, now
-        if self._expected >= WORTH and 0 < took < ENOUGH:
+        if self._expected >= WORTH and 0 < took < ENOUGH and not self._hurried():
             self._sleep(self._pause_s)

@@ -47,6 +47,10 @@ class Appender:
         self._idle.set()
         self._held: list[tuple[Session, Append]] = []
 
+    def is_appending(self) -> bool:
+        """Tell whether an append is under way."""
+        return bool(self._held)
+
     async def start(self) -> None:
         """Listen to what the flushers have stored."""
         for shard in range(self._keys.shards):

@@ -15,8 +15,9 @@ class Hall:
 
     def __init__(self, pause_s: float = PAUSE_S) -> None:
         self.now = 0.0
+        self.hurried = False
         self.pauses: list[float] = []
-        self.turns = Turns(pause_s, lambda: self.now, self._sleep)
+        self.turns = Turns(pause_s, lambda: self.now, lambda: self.hurried, self._sleep)
 
     def _sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -85,6 +86,16 @@ async def test_what_is_only_written_makes_no_pause() -> None:
     hall.turns.soon(Line())
     await asyncio.sleep(0)
     assert len(hall.pauses) == made
+
+
+async def test_none_is_made_while_something_is_under_way() -> None:
+    hall = Hall()
+    for _ in range(100):
+        await hall.turn(20, PAUSE_S)
+    hall.hurried = True
+    assert await hall.turn(20, PAUSE_S) == 0
+    hall.hurried = False
+    assert await hall.turn(20, PAUSE_S) == 1
 
 
 async def test_none_is_made_where_none_is_wanted() -> None:
