@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from redis.exceptions import RedisError
 from rich.console import Console
 
@@ -48,7 +48,16 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(args: argparse.Namespace) -> int:
     """Play the demonstration; 0 if nothing was lost, doubled or altered, and all re-scores."""
     try:
-        return run_loop(_demo(args))
+        settings = load_settings()
+        if settings.env == "production":
+            print("demo: not in production: it makes people up", file=sys.stderr)
+            return 2
+        return run_loop(_demo(args, settings))
+    except ValidationError as error:
+        for fault in error.errors(include_input=False, include_url=False):
+            name = ".".join(str(part) for part in fault["loc"])
+            print(f"demo: setting {name}: {fault['msg']}", file=sys.stderr)
+        return 2
     except (
         ConfigurationError,
         EmbeddedError,
@@ -62,15 +71,14 @@ def run(args: argparse.Namespace) -> int:
     except AppError as error:
         print(f"demo: {error.message}", file=sys.stderr)
         return 2
-    except (DatabaseError, RedisError, OSError) as error:
+    except (DatabaseError, RedisError) as error:
         print(f"demo: a store does not answer: {type(error).__name__}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
 
 
-async def _demo(args: argparse.Namespace) -> int:
-    settings = load_settings()
+async def _demo(args: argparse.Namespace, settings: Settings) -> int:
     clock = SystemClock()
     console = Console(stderr=True)
     host = "127.0.0.1"

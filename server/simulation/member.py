@@ -69,7 +69,6 @@ class Member:
 
         Errors as `sign_in`.
         """
-        # Of a child two devices may have the same name, but not the same id.
         device = {"id": f"tablet-{child_id}", "name": "simulated tablet", "platform": "other"}
         path = f"/v1/children/{child_id}/devices"
         tablet = Member(self._http, self._url, device)
