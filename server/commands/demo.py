@@ -3,24 +3,32 @@
 import argparse
 import asyncio
 import json
+import secrets
 import sys
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr, ValidationError
+from redis.exceptions import RedisError
 from rich.console import Console
 
-from config.clock import SystemClock
+from config.clock import Clock, SystemClock
 from config.settings import Settings, load_settings
-from models.accounts.records import Role
-from models.accounts.tokens import create_dev_key, mint
-from models.db import Mongo
+from models.accounts.tokens import create_dev_key
+from models.children.records import CHILDREN_MAX
+from models.db import DatabaseError, Mongo
+from models.errors import AppError
+from server.app import ConfigurationError
 from server.commands.simulate import add_manner, count, manner_of, positive
-from server.embedded import EmbeddedError, embedded
+from server.embedded import EmbeddedError, EmbeddedServers, embedded
 from server.loop import run_loop
-from server.simulation.crowd import TOKEN_S, Crowd, Script
+from server.seeding.seeder import seeding
+from server.seeding.troupe import Troupe, assemble
+from server.simulation.crowd import Crowd, Kid, Script
 from server.simulation.line import LineLostError, RefusedError
+from server.simulation.member import SignInError, signed_in
 from server.simulation.screen import Heading, alongside, interrupts, play
 from server.simulation.served import ServerError, free_port, serving
 from server.simulation.verify import Verdict, Verifier
@@ -40,16 +48,37 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(args: argparse.Namespace) -> int:
     """Play the demonstration; 0 if nothing was lost, doubled or altered, and all re-scores."""
     try:
-        return run_loop(_demo(args))
-    except (EmbeddedError, ServerError, RefusedError, LineLostError) as error:
+        settings = load_settings()
+        if settings.env == "production":
+            print("demo: not in production: it makes people up", file=sys.stderr)
+            return 2
+        return run_loop(_demo(args, settings))
+    except ValidationError as error:
+        for fault in error.errors(include_input=False, include_url=False):
+            name = ".".join(str(part) for part in fault["loc"])
+            print(f"demo: setting {name}: {fault['msg']}", file=sys.stderr)
+        return 2
+    except (
+        ConfigurationError,
+        EmbeddedError,
+        ServerError,
+        SignInError,
+        RefusedError,
+        LineLostError,
+    ) as error:
         print(f"demo: {error}", file=sys.stderr)
+        return 2
+    except AppError as error:
+        print(f"demo: {error.message}", file=sys.stderr)
+        return 2
+    except (DatabaseError, RedisError) as error:
+        print(f"demo: a store does not answer: {type(error).__name__}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
 
 
-async def _demo(args: argparse.Namespace) -> int:
-    settings = load_settings()
+async def _demo(args: argparse.Namespace, settings: Settings) -> int:
     clock = SystemClock()
     console = Console(stderr=True)
     host = "127.0.0.1"
@@ -66,6 +95,9 @@ async def _demo(args: argparse.Namespace) -> int:
         (home / "server").mkdir()
         key = settings.dev_key or home / "server" / "dev-key.pem"
         create_dev_key(key)
+        # While the server starts: both take their time, and neither needs the other.
+        making = asyncio.create_task(_make(_at(settings, servers, key), clock, args.children))
+        stack.push_async_callback(_put_away, making)
         served = await stack.enter_async_context(
             serving(
                 home / "server",
@@ -78,17 +110,21 @@ async def _demo(args: argparse.Namespace) -> int:
                 },
             )
         )
-        token = mint(
-            key,
-            sub="demo-viewer",
-            roles=[Role.THERAPIST],
-            children=["*"],
-            ttl_s=TOKEN_S,
-            clock=clock,
+        troupe = await making
+        therapist = troupe.therapist
+        viewer = await stack.enter_async_context(
+            signed_in(served.url, therapist.email, therapist.password)
         )
+        kids = await _tablets(stack, served.url, troupe)
         # In the fragment: browsers send it in no request, and the page clears it.
-        address = f"{served.url}/console#token={token}"
+        address = f"{served.url}/console#token={viewer.token()}"
         console.print(f"gemgem: watch the children at {address}", highlight=False, soft_wrap=True)
+        console.print(
+            f"gemgem: later, or again: sign in at {served.url}/console as {therapist.email} "
+            f"with the password {therapist.password}",
+            highlight=False,
+            soft_wrap=True,
+        )
         store = settings.store
         verifier = stack.enter_context(
             Verifier(lambda: Mongo(servers.mongo_url, store.mongo_database, store.mongo_driver))
@@ -96,7 +132,7 @@ async def _demo(args: argparse.Namespace) -> int:
         crowd = Crowd(
             Script(
                 url=served.url,
-                key=key,
+                key=None,
                 children=args.children,
                 seconds=args.seconds,
                 seed=args.seed,
@@ -104,6 +140,8 @@ async def _demo(args: argparse.Namespace) -> int:
                 watchers=1,
                 watch_all=True,
                 time_reps=False,
+                kids=kids,
+                viewer=viewer.token,
             ),
             clock,
             verifier,
@@ -118,6 +156,39 @@ async def _demo(args: argparse.Namespace) -> int:
     print(json.dumps(line), flush=True)
     whole = verdict.finding.clean and verdict.rescored_equal
     return 0 if whole and not crowd.errors else 1
+
+
+async def _make(settings: Settings, clock: Clock, children: int) -> Troupe:
+    # One place is left to a child that comes back while its old connection still counts.
+    most = min(max(1, settings.socket.account_connections - 1), CHILDREN_MAX)
+    async with seeding(settings, clock) as seeder:
+        return await assemble(seeder, secrets.token_hex(4), children, most)
+
+
+async def _put_away(task: asyncio.Task[Troupe]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _tablets(stack: AsyncExitStack, url: str, troupe: Troupe) -> tuple[Kid, ...]:
+    """Sign every child in on a device of its own, which its guardian lets in."""
+    kids: list[Kid] = []
+    for family in troupe.families:
+        login = family.guardian
+        guardian = await stack.enter_async_context(signed_in(url, login.email, login.password))
+        for child_id in family.children:
+            tablet = await stack.enter_async_context(guardian.tablet(child_id))
+            kids.append(Kid(child_id, tablet.token))
+    return tuple(kids)
+
+
+def _at(settings: Settings, servers: EmbeddedServers, key: Path) -> Settings:
+    update: dict[str, Any] = {
+        "mongo_url": SecretStr(servers.mongo_url),
+        "redis_url": SecretStr(servers.redis_url),
+        "dev_key": key,
+    }
+    return settings.model_copy(update=update)
 
 
 def _line(crowd: Crowd, verdict: Verdict) -> dict[str, Any]:

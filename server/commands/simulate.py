@@ -14,7 +14,7 @@ from rich.console import Console
 from config.clock import SystemClock
 from config.settings import load_settings
 from server.loop import run_loop
-from server.simulation.crowd import Crowd, Script
+from server.simulation.crowd import Crowd, Kid, Script
 from server.simulation.ledger import FileLedger
 from server.simulation.line import PARSERS, LineLostError, RefusedError
 from server.simulation.member import SignInError, signed_in
@@ -36,11 +36,17 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--sign-in",
         metavar="EMAIL",
-        help="play the children of this guardian; the password is read from GEMGEM_PASSWORD",
+        help="play the children of this guardian, who is the watchers too; the password is read "
+        "from GEMGEM_PASSWORD",
     )
     parser.add_argument("--ledger", type=Path, help="write what was sent and acknowledged here")
     parser.add_argument("--json", action="store_true", help="print one JSON line at the end")
-    parser.add_argument("--watchers", type=_count_or_none, default=0)
+    parser.add_argument(
+        "--watchers",
+        type=_count_or_none,
+        default=0,
+        help="therapists of the development key, or the guardian of --sign-in again",
+    )
     parser.add_argument(
         "--parser", choices=tuple(PARSERS), default="default", help="Socket.IO parser of all"
     )
@@ -122,10 +128,11 @@ async def _simulate(args: argparse.Namespace, key: Path | None, ledger: FileLedg
     if args.sign_in is None:
         return await _play(args, script, ledger)
     async with signed_in(args.url, args.sign_in, os.environ["GEMGEM_PASSWORD"]) as member:
-        kids = tuple(await member.children())[: args.children]
-        if not kids:
+        ids = (await member.children())[: args.children]
+        if not ids:
             raise SignInError(f"{args.sign_in} has no children: add one first")
-        own = dataclasses.replace(script, kids=kids, children=len(kids), token=member.token)
+        kids = tuple(Kid(child_id, member.token) for child_id in ids)
+        own = dataclasses.replace(script, kids=kids, children=len(kids), viewer=member.token)
         return await _play(args, own, ledger)
 
 

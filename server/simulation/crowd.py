@@ -5,7 +5,7 @@ import contextlib
 import functools
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,14 @@ RETRY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
+class Kid:
+    """A child that is there already, and the token it connects by."""
+
+    child_id: str
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """What a crowd is asked to do."""
 
@@ -58,10 +66,10 @@ class Script:
     """How long a lost connection is sought again; 0 counts every loss as an error."""
     parser: str = "default"
     """Of everybody's packets; one of `line.PARSERS`."""
-    kids: tuple[str, ...] = ()
-    """Ids of the children of one guardian, as many as `children`: these play."""
-    token: Callable[[], str] | None = None
-    """Returns that guardian's token, by which everybody connects."""
+    kids: tuple[Kid, ...] = ()
+    """These play, as many as `children`."""
+    viewer: Token | None = None
+    """By which watchers connect, where there are `kids`."""
 
 
 class Crowd:
@@ -227,18 +235,18 @@ class Crowd:
 
     def _cast(self, n: int) -> Casting:
         # Ids are of this run alone: a child has one session, and runs may overlap.
-        run, kids = f"{time.time_ns() // 1_000_000:x}", self._script.kids
-        child_id = kids[n] if kids else f"sim-{run}-{n}"
-        self.rows[n].alias = alias_of(child_id)
-        token = self._token(f"guardian-{child_id}", Role.GUARDIAN, child_id)
+        if self._script.kids:
+            kid = self._script.kids[n]
+        else:
+            child_id = f"sim-{time.time_ns() // 1_000_000:x}-{n}"
+            kid = Kid(child_id, self._mint(f"guardian-{child_id}", Role.GUARDIAN, child_id))
+        self.rows[n].alias = alias_of(kid.child_id)
         seed = self._script.seed * 100_003 + n
-        return Casting(child_id, token, cast(self._script.manner, seed), seed)
+        return Casting(kid.child_id, kid.token, cast(self._script.manner, seed), seed)
 
-    def _token(self, sub: str, role: Role, child_id: str) -> Token:
-        if self._script.token is not None:
-            return self._script.token
+    def _mint(self, sub: str, role: Role, child_id: str) -> str:
         if self._script.key is None:
-            raise ValueError("a script has a key or a token")
+            raise ValueError("a script has a key, or kids and a viewer")
         return mint(
             self._script.key,
             sub=sub,
@@ -269,7 +277,8 @@ class Crowd:
         if stage.sightings is None:
             return
         for n in range(self._script.watchers):
-            token = self._token(f"therapist-{n}", Role.THERAPIST, "*")
+            viewer = self._script.viewer
+            token = viewer or self._mint(f"therapist-{n}", Role.THERAPIST, "*")
             watcher = Watcher(
                 self._script.url,
                 token,

@@ -1,7 +1,7 @@
-"""Somebody with an account who lets simulated children play: signed in by HTTP, and kept so."""
+"""Somebody with an account, or a child's device: signed in by HTTP, and kept so."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, Final
@@ -10,7 +10,10 @@ import aiohttp
 
 from server.simulation.line import LineLostError
 
-DEVICE: Final = {"id": "gemgem-simulate", "name": "gemgem simulate", "platform": "other"}
+Device = Mapping[str, str]
+"""What a sign-in names: id, name, platform."""
+
+DEVICE: Final[Device] = {"id": "gemgem-simulate", "name": "gemgem simulate", "platform": "other"}
 RENEW_SHARE: Final = 0.6
 """A token is replaced when this share of its life is over, before connections ask for another."""
 AGAIN_S: Final = 2.0
@@ -22,11 +25,12 @@ class SignInError(Exception):
 
 
 class Member:
-    """A guardian who is signed in. `token` is what connections are given."""
+    """Somebody who is signed in. `token` is what connections are given."""
 
-    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, http: aiohttp.ClientSession, url: str, device: Device = DEVICE) -> None:
         self._http = http
         self._url = url
+        self._device = device
         self._access = ""
         self._refresh = ""
         self._seconds = 0.0
@@ -42,7 +46,7 @@ class Member:
             SignInError: the server refused.
             LineLostError: nobody answers.
         """
-        body = {"email": email, "password": password, "device": DEVICE}
+        body = {"email": email, "password": password, "device": self._device}
         self._keep(await self._ask("POST", "/v1/sign-ins", body))
 
     async def children(self) -> list[str]:
@@ -50,12 +54,34 @@ class Member:
         answer = await self._ask("GET", "/v1/children", None)
         return [child["id"] for child in answer["items"]]
 
+    def tokens(self) -> dict[str, Any]:
+        """Return the tokens as the server gives them, and the device that may renew them."""
+        return {
+            "accessToken": self._access,
+            "refreshToken": self._refresh,
+            "expiresIn": round(self._seconds),
+            "deviceId": self._device["id"],
+        }
+
+    @asynccontextmanager
+    async def tablet(self, child_id: str) -> AsyncIterator["Member"]:
+        """Let in a device that plays one child of this guardian; yield it, kept signed in.
+
+        Errors as `sign_in`.
+        """
+        device = {"id": f"tablet-{child_id}", "name": "simulated tablet", "platform": "other"}
+        path = f"/v1/children/{child_id}/devices"
+        tablet = Member(self._http, self._url, device)
+        tablet._keep(await self._ask("POST", path, {"device": device}))
+        async with staying(tablet):
+            yield tablet
+
     async def stay(self) -> None:
         """Replace the token before it ends, for ever."""
         wait = self._seconds * RENEW_SHARE
         while True:
             await asyncio.sleep(wait)
-            body = {"refreshToken": self._refresh, "deviceId": DEVICE["id"]}
+            body = {"refreshToken": self._refresh, "deviceId": self._device["id"]}
             try:
                 self._keep(await self._ask("POST", "/v1/tokens", body))
                 wait = self._seconds * RENEW_SHARE
@@ -67,7 +93,9 @@ class Member:
         self._seconds = float(answer["expiresIn"])
 
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {self._access}"} if body is None else {}
+        # A sign-in that renews itself asks as nobody: its own token may have ended.
+        open_to_all = path in ("/v1/sign-ins", "/v1/tokens")
+        headers = {} if open_to_all else {"Authorization": f"Bearer {self._access}"}
         try:
             async with self._http.request(
                 method, self._url + path, json=body, headers=headers, timeout=WAIT
@@ -84,14 +112,21 @@ class Member:
 
 
 @asynccontextmanager
+async def staying(member: Member) -> AsyncIterator[None]:
+    """Keep somebody signed in for as long as the block runs."""
+    task = asyncio.create_task(member.stay())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
 async def signed_in(url: str, email: str, password: str) -> AsyncIterator[Member]:
     """Yield somebody signed in for as long as the block runs; errors as `Member.sign_in`."""
     async with aiohttp.ClientSession() as http:
         member = Member(http, url)
         await member.sign_in(email, password)
-        staying = asyncio.create_task(member.stay())
-        try:
+        async with staying(member):
             yield member
-        finally:
-            staying.cancel()
-            await asyncio.gather(staying, return_exceptions=True)

@@ -2,14 +2,18 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import jwt
 import pytest
 
 KEYS = [
@@ -69,12 +73,23 @@ def _demo(environment: dict[str, str], port: int, *options: str) -> "subprocess.
     )
 
 
-def _await(demo: "subprocess.Popen[str]", words: str) -> None:
+def _await(demo: "subprocess.Popen[str]", words: str) -> str:
     assert demo.stderr is not None
     for text in demo.stderr:
         if words in text:
-            return
+            return text
     raise AssertionError(f"it ended before it said {words!r}")
+
+
+def _ask(url: str, token: str = "", body: dict[str, Any] | None = None) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, headers)  # noqa: S310 - loopback
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback
+        found: dict[str, Any] = json.load(answer)
+        return found
 
 
 def _line(out: str) -> dict[str, object]:
@@ -102,6 +117,40 @@ def test_the_demonstration_ends_with_one_line(environment: dict[str, str], port:
     assert isinstance(line["reps_true"], int)
     assert line["reps_true"] >= 4
     assert f"http://127.0.0.1:{port}/console#token=ey" in err
+
+
+def test_the_therapist_it_prints_has_every_child_in_care(
+    environment: dict[str, str], port: int
+) -> None:
+    demo = _demo(environment, port, "--children", "5", "--motion", "tap")
+    address = _await(demo, "watch the children at")
+    token = address.split("#token=")[1].strip()
+    said = re.search(r"as (\S+) with the password (\S+)", _await(demo, "sign in at"))
+    assert said is not None
+    device = {"id": "device-0001", "name": "laptop", "platform": "web"}
+    body = {"email": said[1], "password": said[2], "device": device}
+    url = f"http://127.0.0.1:{port}"
+    signed_in = _ask(f"{url}/v1/sign-ins", body=body)
+    for access in (token, signed_in["accessToken"]):
+        claims = jwt.decode(access, options={"verify_signature": False})
+        assert (claims["roles"], claims.get("children")) == (["therapist"], None)
+        kids = [child["id"] for child in _ask(f"{url}/v1/children", access)["items"]]
+        assert len(set(kids)) == 5
+    looked = _ask(f"{url}/v1/me", token)
+    assert (looked["email"], looked["emailVerified"]) == (said[1], True)
+    _await(demo, "5 sessions")
+    demo.send_signal(signal.SIGINT)
+    out, err = demo.communicate(timeout=PATIENCE_S)
+    assert demo.returncode == 0, err
+    _assert_whole(_line(out))
+
+
+def test_in_production_there_is_no_demonstration(environment: dict[str, str], port: int) -> None:
+    demo = _demo({**environment, "GEMGEM_ENV": "production"}, port, "--seconds", "1")
+    out, err = demo.communicate(timeout=PATIENCE_S)
+    assert (demo.returncode, out) == (2, "")
+    assert "not in production" in err
+    assert "Traceback" not in err
 
 
 def test_ctrl_c_ends_it_in_order(environment: dict[str, str], port: int) -> None:

@@ -202,6 +202,7 @@ async def test_a_guardians_own_children_play_by_their_sign_in(
     password = next(p["password"] for p in village["people"] if p["email"] == MINA.email)
     monkeypatch.delenv("GEMGEM_DEV_KEY", raising=False)
     words = ["simulate", "--url", served.url, "--sign-in", MINA.email, "--seconds", "3", "--json"]
+    words += ["--watchers", "1"]
     monkeypatch.delenv("GEMGEM_PASSWORD", raising=False)
     assert await asyncio.to_thread(main, words) == 2
     assert "GEMGEM_PASSWORD" in capfd.readouterr().err
@@ -209,6 +210,7 @@ async def test_a_guardians_own_children_play_by_their_sign_in(
     assert status == 0, err
     report = json.loads(out)
     assert (report["children"], report["sessions"], report["errors"]) == (3, 3, 0)
+    assert report["feeds"] > 0, "the watcher is the guardian, who may see the own children"
     played = await mongo.database["sessions"].distinct("child_id")
     assert set(played) == {"c_seed_jiu", "c_seed_seoyeon", "c_seed_hajun"}
     monkeypatch.setenv("GEMGEM_PASSWORD", "not the password")

@@ -29,6 +29,7 @@ async def command(*words: str, **env: str) -> AsyncIterator[asyncio.subprocess.P
         *words,
         cwd=ROOT,
         env={**clean, **env},
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
