@@ -103,7 +103,8 @@ class AppleId:
         try:
             told = json.loads(events) if isinstance(events, str) else events
             at = told.get("event_time", claims["iat"])
-            at_ms = int(at) if at >= MILLISECONDS_FROM else int(at) * 1000 + 999
+            at_ms = int(at if at >= MILLISECONDS_FROM else at * 1000)
+            at_ms += 0 if at_ms % 1000 else 999
             notice = AppleNotice(claims["jti"], told["type"], told["sub"], at_ms)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise IdTokenError("it tells nothing") from error
