@@ -82,7 +82,7 @@ class Inbox:
     """
 
     def __init__(self, database: Database, cipher: FieldCipher, keep: timedelta) -> None:
-        self._rows = database[COLLECTION]
+        self._rows = database["webhook_inbox"]
         self._cipher = cipher
         self._keep = keep
 

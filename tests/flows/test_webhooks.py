@@ -1,9 +1,11 @@
 """What providers say of links that were cut: taken once, acted on, in any order to the same end."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import pymongo
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
+from pymongo.errors import AutoReconnect
 
 from config.settings import Settings
+from models.errors import AppError, ErrorCode
 from server.embedded import Mongod
 from server.lifespan import PARTS
 from tests.fakes.vouchers import KAKAO_ADMIN_KEY, KAKAO_APP_ID
@@ -102,9 +106,7 @@ async def test_a_way_in_goes_and_everything_signed_in_ends(
         for _ in range(3):
             assert await by_apple(here, notice) == 200
         assert await settled() == ["done"], "one, however often it comes"
-        async with asyncio.timeout(10):
-            while line.connected:
-                await asyncio.sleep(0.05)
+        await line.until("revoked")
     assert (await person.me()).status == 401
     assert (await person.refresh()).status == 401
     assert [method["provider"] for method in users(user_id)["methods"]] == ["kakao"]
@@ -298,6 +300,52 @@ async def test_what_fails_for_good_is_given_up_with_an_alarm(
         assert await desk.look()
         assert await settled() == ["dead"]
         assert "could not be acted on" in caplog.text
+
+
+@pytest.mark.parametrize("error", [AppError(ErrorCode.BUSY, "Redis is away."), AutoReconnect()])
+async def test_a_store_that_is_away_counts_as_no_failure(
+    settings: Settings,
+    tmp_path: Path,
+    users: Any,
+    mongo_admin: Admin,
+    mongo_database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    async with town(settings, tmp_path, webhook={"look_seconds": 3600, "attempts": 1}) as here:
+        _, user_id = await both(here, "88000001")
+        assert await by_kakao(here, unlinked("88000001")) == 200
+        parts, rows = here.served.app[PARTS], mongo_admin[mongo_database]["webhook_inbox"]
+
+        async def away(*_: Any) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(parts.people.repo, "cut_method", away)
+            with contextlib.suppress(AutoReconnect):
+                assert await parts.news.look()
+        [row] = rows.find()
+        assert (row["status"], row["attempts"]) == ("received", 0)
+        assert len(users(user_id)["methods"]) == 2, "nothing is half done"
+        rows.update_many({}, {"$set": {"next_attempt_at": row["received_at"]}})
+        assert await parts.news.look()
+        assert [method["provider"] for method in users(user_id)["methods"]] == ["apple"]
+        assert rows.find()[0]["status"] == "done"
+
+
+async def test_a_worker_that_is_gone_holds_news_up_for_its_lease_alone(
+    settings: Settings, tmp_path: Path, mongo_admin: Admin, mongo_database: str
+) -> None:
+    async with town(settings, tmp_path, webhook={"look_seconds": 3600}) as here:
+        assert await by_kakao(here, unlinked("1")) == 200
+        desk, rows = here.served.app[PARTS].news, mongo_admin[mongo_database]["webhook_inbox"]
+        now = datetime.now(UTC)
+        held = {"status": "processing", "lease_until": now + timedelta(seconds=60)}
+        rows.update_many({}, {"$set": held})
+        assert not await desk.look()
+        rows.update_many({}, {"$set": {"lease_until": now}})
+        assert await desk.look()
+        assert rows.find()[0]["status"] == "ignored"
 
 
 async def test_news_under_way_are_erased_with_the_account(
