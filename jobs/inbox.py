@@ -41,7 +41,7 @@ class NewsDesk:
         alarm: Callable[[str], None],
         settings: WebhookSettings,
     ) -> None:
-        self._inbox = inbox
+        self.inbox = inbox
         self._webhooks = webhooks
         self._cuts = cuts
         self._clock = clock
@@ -59,22 +59,22 @@ class NewsDesk:
     async def look(self) -> bool:
         """Act on what is due; False if there is nothing."""
         now = self._clock.now()
-        claimed = await self._inbox.claim(now, now + LEASE)
+        claimed = await self.inbox.claim(now, now + LEASE)
         if claimed is None:
             return False
         try:
-            acted = await self._cuts.act(self._inbox.read(claimed))
+            acted = await self._cuts.act(self.inbox.read(claimed))
         except (DatabaseError, RedisError, OSError, TimeoutError):
-            await self._inbox.put_off(claimed, self._clock.now() + WAIT)
+            await self.inbox.put_off(claimed, self._clock.now() + WAIT)
             raise  # a store is away: the runner waits for it
         except Exception as error:
             if isinstance(error, AppError) and error.code is ErrorCode.BUSY:
-                await self._inbox.put_off(claimed, self._clock.now() + WAIT)
+                await self.inbox.put_off(claimed, self._clock.now() + WAIT)
             else:
                 await self._fail(claimed, error)
             return True
         status = Status.DONE if acted else Status.IGNORED
-        await self._inbox.settle(claimed, status, self._clock.now())
+        await self.inbox.settle(claimed, status, self._clock.now())
         metrics.WEBHOOKS.labels(claimed.source, status.value).inc()
         return True
 
@@ -83,8 +83,8 @@ class NewsDesk:
         failed, now = claimed.attempts + 1, self._clock.now()
         if failed < self._settings.attempts:
             wait = min(WAIT * (1 << min(claimed.attempts, 12)), LONGEST_WAIT)
-            await self._inbox.fail(claimed, type(error).__name__, now + wait, now)
+            await self.inbox.fail(claimed, type(error).__name__, now + wait, now)
             return
-        await self._inbox.fail(claimed, type(error).__name__, None, now)
+        await self.inbox.fail(claimed, type(error).__name__, None, now)
         metrics.WEBHOOKS.labels(claimed.source, Status.DEAD.value).inc()
         self._alarm(f"News {claimed.id} could not be acted on.")

@@ -63,6 +63,11 @@ class Claimed:
     attempts: int
     row: Mapping[str, Any] = field(repr=False)
 
+    @property
+    def held(self) -> dict[str, Any]:
+        """What finds the row while this worker holds it: afterwards another one may be done."""
+        return {"_id": self.id, "lease_until": self.row["lease_until"]}
+
 
 def about(cipher: FieldCipher, key: str) -> str:
     """Return what news of a way in are found by, when their person is erased."""
@@ -155,7 +160,7 @@ class Inbox:
     async def put_off(self, claimed: Claimed, at: datetime) -> None:
         """Try again then; it was not at fault."""
         await self._rows.update_one(
-            {"_id": claimed.id},
+            claimed.held,
             {
                 "$set": {"status": Status.RECEIVED.value, "next_attempt_at": at},
                 "$unset": {"lease_until": ""},
@@ -178,7 +183,7 @@ class Inbox:
         else:
             changed["next_attempt_at"] = again
         await self._rows.update_one(
-            {"_id": claimed.id}, {"$set": changed, "$inc": {"attempts": 1}, "$unset": gone}
+            claimed.held, {"$set": changed, "$inc": {"attempts": 1}, "$unset": gone}
         )
 
 

@@ -348,6 +348,22 @@ async def test_a_worker_that_is_gone_holds_news_up_for_its_lease_alone(
         assert rows.find()[0]["status"] == "ignored"
 
 
+async def test_a_worker_that_lost_its_lease_changes_nothing_any_more(
+    settings: Settings, tmp_path: Path, mongo_admin: Admin, mongo_database: str
+) -> None:
+    async with town(settings, tmp_path, webhook={"look_seconds": 3600}) as here:
+        assert await by_kakao(here, unlinked("1")) == 200
+        desk, rows = here.served.app[PARTS].news, mongo_admin[mongo_database]["webhook_inbox"]
+        now = datetime.now(UTC)
+        slow = await desk.inbox.claim(now + timedelta(seconds=1), now - timedelta(seconds=1))
+        assert slow is not None
+        assert await desk.look()
+        settled = rows.find()[0]
+        await desk.inbox.put_off(slow, now)
+        await desk.inbox.fail(slow, "LateError", None, now)
+        assert rows.find()[0] == settled
+
+
 async def test_news_under_way_are_erased_with_the_account(
     settings: Settings, tmp_path: Path, mongo_admin: Admin, mongo_database: str
 ) -> None:
