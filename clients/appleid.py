@@ -1,7 +1,9 @@
 """Sign in with Apple: ID tokens, the code's exchange, revocation (Sign in with Apple REST API)."""
 
 import hashlib
+import json
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jwt
@@ -15,6 +17,23 @@ KEYS = "/auth/keys"
 ISSUER = "https://appleid.apple.com"
 SECRET_SECONDS = 600
 """Life of a client secret; Apple takes up to six months, one request needs a minute."""
+
+
+MILLISECONDS_FROM = 100_000_000_000
+"""Apple's page shows `event_time` in seconds, its servers send milliseconds: told by the size."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppleNotice:
+    """What Apple tells of one of our people (Processing changes for Sign in with Apple)."""
+
+    id: str
+    """The same each time it is sent again."""
+    kind: str
+    """`consent-revoked`, `account-deleted`, `email-disabled`, `email-enabled`."""
+    subject: str = field(repr=False)
+    at_ms: int
+    """When it happened; of a whole second its end."""
 
 
 class AppleId:
@@ -71,6 +90,28 @@ class AppleId:
         audience = claims["aud"]
         client_id = audience[0] if isinstance(audience, list) else audience
         return Identity(claims["sub"], email, verified), client_id
+
+    async def notice(self, payload: str) -> AppleNotice:
+        """Return what a server-to-server notification tells.
+
+        Raises:
+            IdTokenError: Apple did not sign it, or not for us.
+            UpstreamError: Apple's keys cannot be had.
+        """
+        claims = await self._tokens.verify_notice(payload)
+        events = claims["events"]
+        try:
+            told = json.loads(events) if isinstance(events, str) else events
+            at = told.get("event_time", claims["iat"])
+            at_ms = int(at if at >= MILLISECONDS_FROM else at * 1000)
+            at_ms += 0 if at_ms % 1000 else 999
+            notice = AppleNotice(claims["jti"], told["type"], told["sub"], at_ms)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            raise IdTokenError("it tells nothing") from error
+        texts = (notice.id, notice.kind, notice.subject)
+        if not all(isinstance(text, str) and 0 < len(text) <= 255 for text in texts):
+            raise IdTokenError("it names nobody")
+        return notice
 
     async def refresh_token(self, code: str, client_id: str) -> str | None:
         """Exchange an authorization code, good once and for 5 min; None where no key is set.

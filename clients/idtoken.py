@@ -1,7 +1,7 @@
 """ID tokens of sign-in providers (OpenID Connect Core 1.0, 3.1.3.7): verified, never trusted."""
 
 import hmac
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,25 @@ class IdTokens:
             IdTokenError: a rule failed.
             UpstreamError: the keys cannot be had.
         """
+        claims = await self._signed(token, ["iss", "aud", "sub", "iat", "exp"])
+        self._check(claims, nonce)
+        return claims
+
+    async def verify_notice(self, token: str) -> Mapping[str, Any]:
+        """Return the claims of a valid notice (RFC 8417): it names no person and may be old.
+
+        A notice is sent again as it was signed until it is taken, so its age says nothing.
+
+        Raises:
+            IdTokenError: a rule failed.
+            UpstreamError: the keys cannot be had.
+        """
+        claims = await self._signed(token, ["iss", "aud", "iat", "jti", "events"])
+        self._refuse(self._origin_faults(claims))
+        return claims
+
+    async def _signed(self, token: str, required: list[str]) -> Mapping[str, Any]:
+        """Return the claims of a token that one of the provider's keys signed."""
         if len(token) > TOKEN_CHARS:
             raise IdTokenError("it is too long")
         try:
@@ -80,7 +99,7 @@ class IdTokens:
                 algorithms=[ALGORITHM],
                 # Issuer, audience and times are checked below, by lists and by our own clock.
                 options={
-                    "require": ["iss", "aud", "sub", "iat", "exp"],
+                    "require": required,
                     "verify_aud": False,
                     "verify_exp": False,
                     "verify_iat": False,
@@ -89,23 +108,34 @@ class IdTokens:
             )
         except jwt.PyJWTError as error:
             raise IdTokenError("its signature or form is not valid") from error
-        self._check(claims, nonce)
         return claims
 
     def _check(self, claims: Mapping[str, Any], nonce: str | None) -> None:
+        now = self._clock.time_us() / 1e6
+        told, subject = claims.get("nonce"), claims["sub"]
+        self._refuse(
+            (
+                *self._origin_faults(claims),
+                (isinstance(subject, str) and 0 < len(subject) <= 255, "it names nobody"),
+                (_number(claims["exp"]) > now - LEEWAY_SECONDS, "it has expired"),
+                (_same(told, nonce), "its nonce is another one"),
+            )
+        )
+
+    def _origin_faults(self, claims: Mapping[str, Any]) -> tuple[tuple[bool, str], ...]:
         audience = claims["aud"]
         if isinstance(audience, list) and len(audience) == 1:
             [audience] = audience
         now = self._clock.time_us() / 1e6
-        told = claims.get("nonce")
-        for ok, fault in (
+        return (
             (claims["iss"] in self._issuers, "it is of another issuer"),
             (isinstance(audience, str) and audience in self._audiences, "it is for another app"),
-            (isinstance(claims["sub"], str) and 0 < len(claims["sub"]) <= 255, "it names nobody"),
-            (_number(claims["exp"]) > now - LEEWAY_SECONDS, "it has expired"),
             (_number(claims["iat"]) < now + LEEWAY_SECONDS, "it is from the future"),
-            (_same(told, nonce), "its nonce is another one"),
-        ):
+        )
+
+    @staticmethod
+    def _refuse(rules: Iterable[tuple[bool, str]]) -> None:
+        for ok, fault in rules:
             if not ok:
                 raise IdTokenError(fault)
 

@@ -1,5 +1,6 @@
 """Kakao sign-in (Kakao Login REST API): ID tokens, or access tokens whose app is checked first."""
 
+import hmac
 from collections.abc import Collection
 
 from clients.base import Upstream, UpstreamError
@@ -42,6 +43,17 @@ class Kakao:
     def can_unlink(self) -> bool:
         """Whether there is a key to unlink people with."""
         return self._admin_key is not None
+
+    def is_caller(self, authorization: str | None) -> bool:
+        """Tell whether a call bears the admin key, as Kakao's own do (Kakao Login, webhooks)."""
+        if self._admin_key is None:
+            return False
+        wanted = f"KakaoAK {self._admin_key}"
+        return hmac.compare_digest(wanted.encode(), (authorization or "").encode())
+
+    def is_own_app(self, app_id: str) -> bool:
+        """Tell whether a number is that of our app."""
+        return app_id == str(self._app_id)
 
     async def close(self) -> None:
         """Close the connections."""

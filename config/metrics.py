@@ -138,6 +138,12 @@ FAREWELLS = Counter(
     ["provider", "outcome"],
     registry=REGISTRY,
 )
+WEBHOOKS = Counter(
+    "gemgem_webhooks",
+    "News from providers by what became of them.",
+    ["source", "outcome"],
+    registry=REGISTRY,
+)
 MAILS = Counter("gemgem_mails", "Mails by what became of them.", ["outcome"], registry=REGISTRY)
 
 

@@ -51,6 +51,17 @@ class WithdrawalSettings(_Section):
     """How often a worker looks for withdrawals that are due."""
 
 
+class WebhookSettings(_Section):
+    """News that providers bring."""
+
+    attempts: Positive
+    """After so many failures it is left, and the operators are told."""
+    keep_days: Positive
+    """How long it stays known what was done, without whom it was about."""
+    look_seconds: Annotated[int | float, Field(gt=0)]
+    """How often a worker looks for news that are due."""
+
+
 class GoogleSettings(_Section):
     """Sign-in with Google; not offered without client ids."""
 

@@ -21,6 +21,7 @@ from config.services import (
     PwnedSettings,
     SensSettings,
     TwilioSettings,
+    WebhookSettings,
     WithdrawalSettings,
     url_fault,
 )
@@ -264,6 +265,7 @@ class Settings(BaseSettings):
     store: StoreSettings
     account: AccountSettings
     withdrawal: WithdrawalSettings
+    webhook: WebhookSettings
     google: GoogleSettings
     apple: AppleSettings
     kakao: KakaoSettings

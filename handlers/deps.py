@@ -17,6 +17,7 @@ from models.clinic.care import Care
 from models.consent.actions import Consents
 from models.limits import Gate
 from models.play.repo import PlayRepo
+from models.webhooks import Webhooks
 from models.withdrawal.actions import Withdrawals
 from sessions.directory import Directory
 from sessions.engine import Engine
@@ -50,3 +51,4 @@ class Deps:
     withdrawals: Withdrawals
     audit: AuditLog
     admin: Administration
+    webhooks: Webhooks

@@ -212,7 +212,7 @@ def build_app(
         node=node,
         alarm=alarms.raise_alarm,
     )
-    indexes = Indexes((answers, *families.indexed, *admins.indexed, leaving.repo))
+    indexes = Indexes((answers, *families.indexed, *admins.indexed, leaving.repo, leaving.inbox))
     awaited = {"indexes are being made": indexes.made}
     health = Health(redis, mongo, runner, clock, pressure, awaited)
     deps = Deps(
@@ -238,6 +238,7 @@ def build_app(
         withdrawals=leaving.withdrawals,
         audit=families.audit,
         admin=admins.administration,
+        webhooks=leaving.webhooks,
     )
 
     limits = settings.socket
@@ -286,6 +287,7 @@ def build_app(
             alarms=alarms,
             people=people,
             leaving=leaving.job,
+            news=leaving.news,
             runner=runner,
             health=health,
             places=places,

@@ -14,6 +14,7 @@ from handlers.live.watch import WatchNamespace
 from handlers.places import Places
 from jobs.alarms import Alarms
 from jobs.flush import Flusher
+from jobs.inbox import NewsDesk
 from jobs.indexes import Indexes
 from jobs.janitor import Janitor
 from jobs.runner import Runner
@@ -66,6 +67,7 @@ class Parts:
     alarms: Alarms
     people: AccountParts
     leaving: Leaving
+    news: NewsDesk
     runner: Runner
     health: Health
     places: Places
@@ -117,6 +119,7 @@ async def _start(p: Parts) -> None:
         ("alarms", p.alarms.run),
         ("mail", p.people.post.run),
         ("withdrawals", p.leaving.run),
+        ("news", p.news.run),
         ("health", p.health.run),
         ("connections", p.realtime.run),
         ("connection places", p.places.run),

@@ -8,14 +8,18 @@ from redis.asyncio import Redis
 
 from config.clock import Clock
 from config.settings import Settings
+from jobs.inbox import NewsDesk
 from jobs.withdrawal import Leaving
 from models.accounts.revocations import Revocations
 from models.cipher import FieldCipher
 from models.db import Mongo
+from models.inbox import Inbox
 from models.play.erasure import PlayErasure
 from models.play.keys import PlayKeys
 from models.play.stream import PlayStream
+from models.webhooks import Webhooks
 from models.withdrawal.actions import Withdrawals
+from models.withdrawal.cut import Cuts
 from models.withdrawal.erasure import Erasure
 from models.withdrawal.outside import Farewells
 from models.withdrawal.repo import WithdrawalRepo
@@ -31,6 +35,9 @@ class LeavingParts:
     withdrawals: Withdrawals
     repo: WithdrawalRepo
     job: Leaving
+    webhooks: Webhooks
+    inbox: Inbox
+    news: NewsDesk
 
 
 def build_leaving(
@@ -72,8 +79,15 @@ def build_leaving(
         )
     )
     undo = timedelta(hours=rules.undo_hours)
+    withdrawals = Withdrawals(repo, saga, cipher, clock, undo)
+    inbox = Inbox(mongo.database, cipher, timedelta(days=settings.webhook.keep_days))
+    webhooks = Webhooks(inbox, people.vouchers.apple, people.vouchers.kakao, clock, alarm)
+    cuts = Cuts(people.repo, people.accounts.sign_ins, withdrawals, cipher, people.post.post)
     return LeavingParts(
-        withdrawals=Withdrawals(repo, saga, cipher, clock, undo),
+        withdrawals=withdrawals,
+        webhooks=webhooks,
+        inbox=inbox,
+        news=NewsDesk(inbox, webhooks, cuts, clock, alarm, settings.webhook),
         repo=repo,
         job=Leaving(repo, saga, farewells, clock, node, alarm, rules.look_seconds),
     )

@@ -523,6 +523,7 @@ def test_what_is_not_enforced_is_marked_so() -> None:
         "live": {"live", "limits", "settings"},
         "store": {"store", "settings"},
         "withdrawal": {"rules", "settings"},
+        "webhook": {"webhook", "settings"},
         "care": {"care", "settings", "labels"},
         "account": {"account", "rules"},
         **{
@@ -605,8 +606,8 @@ def test_routes_are_described() -> None:
     code = "".join(p.read_text() for p in [*ROOT.glob("handlers/rest/*.py"),
                                            *ROOT.glob("server/*.py")])  # fmt: skip
     added = set(re.findall(r'add_get\(\s*"([^"]+)"', code))
-    assert set(said) - {"/socket.io/", "/v1/"} == added
-    assert all(row.path.startswith("/v1/") for row in ROUTES)
+    assert set(said) - {"/socket.io/", "/v1/", "/webhooks/"} == added
+    assert all(row.path.startswith(("/v1/", "/webhooks/")) for row in ROUTES)
 
 
 # -- every page

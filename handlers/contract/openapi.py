@@ -121,6 +121,8 @@ def _terms(row: Route) -> list[str]:
     """Return the sentences on who may call the route, and how often."""
     policy = row.policy
     said = []
+    if policy.signed is not None:
+        return [f"For {policy.signed.by} alone, by signature; never answered 429."]
     if policy.public:
         said.append("Nobody has to sign in.")
     else:

@@ -13,6 +13,7 @@ from handlers.rest import (
     families,
     results,
     sign_ins,
+    webhooks,
     withdrawals,
 )
 from handlers.routing.routes import Route, check
@@ -29,6 +30,7 @@ ROUTES: tuple[Route, ...] = check(
         clinical.routes,
         results.routes,
         withdrawals.routes,
+        webhooks.routes,
         admin_users.routes,
         admin_tokens.routes,
         admin_test_accounts.routes,

@@ -1,7 +1,7 @@
 """REST routes from typed functions: what a resource in handlers/rest needs to declare its own."""
 
 from handlers.routing.call import Call, PublicCall
-from handlers.routing.policy import PUBLIC, Policy
+from handlers.routing.policy import PUBLIC, Policy, Signed
 from handlers.routing.routes import Route, RouteError, Routes
 from handlers.routing.shapes import Body, ChildId, Id, Page, PageQuery, Query, View
 from handlers.routing.signature import Header
@@ -23,5 +23,6 @@ __all__ = [
     "Route",
     "RouteError",
     "Routes",
+    "Signed",
     "View",
 ]

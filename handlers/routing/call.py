@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from handlers.deps import Deps
 from handlers.languages import Language
@@ -31,6 +32,8 @@ class PublicCall:
     limit: Limit
     device: str
     """The client's `User-Agent`, cut."""
+    told: Any
+    """What a call that another company signed tells, as its policy read it; None elsewhere."""
 
     def new_id(self, prefix: str) -> str:
         """Return an id for what this request makes.

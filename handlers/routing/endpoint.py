@@ -79,9 +79,14 @@ class Endpoint:
         address = client_of(
             request.remote, request.headers.getall("X-Forwarded-For", ()), self._proxies
         )
-        await deps.gate.pass_or_refuse(
-            self._name, route.limit, address=address, account=who.answerable if who else None
-        )
+        told = None
+        if route.policy.signed is None:
+            account = who.answerable if who else None
+            await deps.gate.pass_or_refuse(
+                self._name, route.limit, address=address, account=account
+            )
+        else:
+            told = await route.policy.signed.check(deps, request.headers, await request.read())
         if refused is not None:
             raise refused
         call = PublicCall(
@@ -94,6 +99,7 @@ class Endpoint:
             key=None,
             limit=route.limit,
             device=request.headers.get("User-Agent", "")[:200],
+            told=told,
         )
         if who is None:
             return call

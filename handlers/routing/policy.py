@@ -1,14 +1,30 @@
 """Who may call a route: declared beside it, checked before it runs."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from handlers.deps import Deps
 from models.accounts.forced import check_forced
 from models.accounts.records import Principal, Role
 from models.errors import AppError, ErrorCode
 
 ADMIN_FRESH_SECONDS = 600
 """How recently an admin must have given credentials to change something as an admin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Whose calls a route takes, none of which is counted or answered 429.
+
+    Args:
+        by: the company, in words.
+        check: is given the headers and the body; returns what the call tells, for
+            `call.told`. Raises AppError `unauthenticated` of a call that is not theirs.
+    """
+
+    by: str
+    check: Callable[[Deps, Mapping[str, str], bytes], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -26,6 +42,7 @@ class Policy:
         scopes: what a caller of role service must have been granted, all of it.
         in_person: whether no admin may do it in somebody else's name. Always so where a recent
             sign-in is needed, and of what is reached as `consent`.
+        signed: of calls by another company: checks that they are theirs, before anything else.
     """
 
     roles: frozenset[Role]
@@ -35,6 +52,7 @@ class Policy:
     fresh_seconds: int | None
     scopes: frozenset[str]
     in_person: bool
+    signed: Signed | None
 
     def __init__(
         self,
@@ -46,6 +64,7 @@ class Policy:
         fresh_seconds: int | None = None,
         scopes: Iterable[str] = (),
         in_person: bool = False,
+        signed: Signed | None = None,
     ) -> None:
         for name, value in (
             ("roles", frozenset(roles)),
@@ -54,6 +73,7 @@ class Policy:
             ("reason", Role.ADMIN in roles and (reason or child is not None)),
             ("fresh_seconds", fresh_seconds),
             ("scopes", frozenset(scopes)),
+            ("signed", signed),
             ("in_person", in_person or fresh_seconds is not None or purpose == "consent"),
         ):
             object.__setattr__(self, name, value)
@@ -61,7 +81,7 @@ class Policy:
     @property
     def public(self) -> bool:
         """Whether nobody has to sign in."""
-        return self is PUBLIC
+        return self is PUBLIC or self.signed is not None
 
     @property
     def admins(self) -> bool:
@@ -79,6 +99,8 @@ class Policy:
 
     def faults(self) -> list[str]:
         """Return what is wrong with the declaration, in words for its author."""
+        if self.signed is not None and self.roles:
+            return ["a call that another company signs has no role"]
         if self.public:
             return []
         found = [] if self.roles else ["its policy names no role; a route for all is PUBLIC"]

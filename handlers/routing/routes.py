@@ -58,11 +58,14 @@ class Route:
         """Every error code the route may answer."""
         codes = {
             ErrorCode.INVALID,
-            ErrorCode.RATE_LIMITED,
             ErrorCode.INTERNAL,
             ErrorCode.BUSY,
             *self.errors,
         }
+        if self.policy.signed is None:
+            codes.add(ErrorCode.RATE_LIMITED)
+        else:
+            codes |= {ErrorCode.UNAUTHENTICATED, ErrorCode.TOO_LARGE}
         if not self.policy.public:
             codes |= {ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN}
         if self.policy.max_age(changes=self.changes) is not None:

@@ -1,5 +1,7 @@
 """What accounts are written: mails and texts, in Korean and English."""
 
+from datetime import datetime
+
 from clients.mail import Mail
 from models.accounts.records import Provider, User
 
@@ -73,6 +75,27 @@ def password_changed_mail(to: str, locale: str) -> Mail:
         "Your password was changed",
         "Your password was changed, and every device was signed out.\n"
         "If it was not you, reset your password now.\n",
+    )
+
+
+def cut_mail(to: str, locale: str, provider: Provider, erase_at: datetime) -> Mail:
+    """Return the mail to somebody whose last way in was cut at its provider."""
+    korean, english = _NAMES[provider]
+    day = f"{erase_at:%Y-%m-%d %H:%M} UTC"
+    if locale == "ko":
+        return Mail(
+            to,
+            "계정이 삭제될 예정입니다",
+            f"{korean} 계정과의 연결이 끊어졌습니다. 다른 로그인 방법이 없어 {day}에 계정과 "
+            f"기록이 삭제됩니다.\n계속 이용하려면 그 전에 {korean} 계정으로 다시 로그인한 뒤 "
+            "탈퇴를 취소해 주세요.\n",
+        )
+    return Mail(
+        to,
+        "Your account will be erased",
+        f"You disconnected the app at {english}, and your account has no other way in. It is "
+        f"erased on {day}, with its records.\nTo keep it, sign in with {english} again before "
+        "that, and undo the withdrawal.\n",
     )
 
 

@@ -94,6 +94,10 @@ class SignInMethod:
     """Of Apple: the sealed refresh token, which withdrawing what was granted needs."""
     client_id: str | None = None
     """Of Apple: the app the refresh token is of."""
+    vouched_at: datetime | None = None
+    """When the provider vouched last; news from before that are over."""
+    mail_off: bool = False
+    """Of Apple: mail to the hidden address is not passed on."""
 
     @property
     def key(self) -> str:
@@ -110,6 +114,7 @@ class SignInMethod:
             "password_hash": self.password_hash,
             "refresh_sealed": self.refresh_sealed,
             "client_id": self.client_id,
+            "vouched_at": self.vouched_at,
         }
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -123,6 +128,8 @@ class SignInMethod:
             password_hash=document.get("password_hash"),
             refresh_sealed=document.get("refresh_sealed"),
             client_id=document.get("client_id"),
+            vouched_at=document.get("vouched_at"),
+            mail_off=document.get("mail_off", False),
         )
 
 

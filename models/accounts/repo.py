@@ -108,6 +108,37 @@ class AccountRepo:
             {"$pull": {"methods": {"provider": provider.value}}},
         )
 
+    async def vouch(self, user_id: str, key: str, at: datetime) -> bool:
+        """Keep when a provider vouched last; False if the way in is not there any more."""
+        return None is not await self._update(
+            {"_id": user_id, "methods.key": key}, {"$max": {"methods.$.vouched_at": at}}
+        )
+
+    async def cut_method(self, user_id: str, key: str, at: datetime) -> User | None:
+        """Take a way in that its provider cut; None if it is the last, or came back since."""
+        return await self._update(
+            {
+                "_id": user_id,
+                "methods.1": {"$exists": True},
+                "methods": {
+                    "$elemMatch": {
+                        "key": key,
+                        "linked_at": {"$lte": at},
+                        "$or": [{"vouched_at": None}, {"vouched_at": {"$lte": at}}],
+                    }
+                },
+            },
+            {"$pull": {"methods": {"key": key}}},
+        )
+
+    async def switch_mail(self, key: str, *, off: bool, at: datetime) -> User | None:
+        """Keep whether a provider passes mail on; of news of one moment `off` holds."""
+        older = {"mail_at": {"$lte" if off else "$lt": at}}
+        return await self._update(
+            {"methods": {"$elemMatch": {"key": key, "$or": [{"mail_at": None}, older]}}},
+            {"$set": {"methods.$.mail_off": off, "methods.$.mail_at": at}},
+        )
+
     async def set_apple_grant(self, user_id: str, sealed: str, client_id: str) -> None:
         """Keep the refresh token that Apple gave for an account."""
         await self._db["users"].update_one(

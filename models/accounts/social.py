@@ -124,11 +124,15 @@ class SocialAccounts:
                 return user, True
             # Another request of the same person was faster.
             user = await self._p.accounts.find_by_method(key)
-        if user is None or user.status not in USABLE:
+        if user is None or user.status not in USABLE or not await self._vouch(user, key):
             raise AppError(ErrorCode.UNAUTHENTICATED, "The account is closed.")
         if proof.code is not None and vouched.client_id is not None:
             await self._renew_grant(user, proof.code, vouched.client_id)
         return user, False
+
+    async def _vouch(self, user: User, key: str) -> bool:
+        """Keep that the provider vouches now: what it said before does not count any more."""
+        return await self._p.accounts.vouch(user.id, key, self._p.clock.now())
 
     async def _make(self, vouched: Vouched, proof: Proof, new: NewAccount) -> User | None:
         """Store a new account; None if the way in has one by now."""

@@ -128,12 +128,18 @@ class Erasure:
         return [sign_in["_id"] async for sign_in in found]
 
     async def erase_account(
-        self, user_id: str, hashes: Collection[str], now: datetime, until: datetime
+        self,
+        user_id: str,
+        hashes: Collection[str],
+        told: Collection[str],
+        now: datetime,
+        until: datetime,
     ) -> dict[str, int]:
         """Erase an account; what stays are tombstones, for as long as it says.
 
         Args:
             hashes: keyed hashes of the ways in, the e-mail and the number.
+            told: what news of providers about this person are found by.
         """
         for one in hashes:
             await self._db["tombstones"].update_one(
@@ -148,6 +154,7 @@ class Erasure:
             ("forced_tokens", {"user_id": user_id}),
             ("answers", {"owner": owner_of(user_id)}),
             ("withdrawals", {"user_id": user_id, "state": "undone"}),
+            ("webhook_inbox", {"about": {"$in": list(told)}}),
             ("users", {"_id": user_id}),
         ):
             done = await self._db[name].delete_many(query)

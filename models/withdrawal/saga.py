@@ -20,6 +20,7 @@ from models.children.repo import ChildRepo
 from models.cipher import Context, FieldCipher
 from models.clinic.records import EndReason
 from models.clinic.repo import CareRepo
+from models.inbox import about
 from models.play.erasure import PlayErasure
 from models.withdrawal.erasure import Erasure, merged
 from models.withdrawal.outside import Farewells
@@ -165,9 +166,10 @@ class Saga:
         p, now = self._p, self._p.clock.now()
         user = await self._user(user_id)
         hashes = [] if user is None else self._hashes(user)
+        told = [] if user is None else [about(p.cipher, method.key) for method in user.methods]
         # Each by itself: the version of the account, which names it, need not stay in Redis.
         await p.revocations.withdraw(await p.erasure.list_sign_ins(user_id))
-        return merged(await p.erasure.erase_account(user_id, hashes, now, now + p.tombstones))
+        return merged(await p.erasure.erase_account(user_id, hashes, told, now, now + p.tombstones))
 
     def _hashes(self, user: User) -> list[str]:
         known = [method.key for method in user.methods]

@@ -67,6 +67,15 @@ class FakeVouchers:
         body = {name: value for name, value in body.items() if value is not None}
         return jwt.encode(body, key, algorithm="RS256", headers={"kid": kid})
 
+    def notice(self, kind: str, subject: str = "s-1", **claims: Any) -> str:
+        """Return a notification of Apple; `claims` override. `at`, `jti`, `kid`, `key` too."""
+        now = int(time.time())
+        at = claims.pop("at", now * 1000)
+        events = json.dumps({"type": kind, "sub": subject, "event_time": at})
+        jti = claims.pop("jti", f"jti-{time.monotonic_ns()}")
+        told = {"sub": None, "exp": None, "jti": jti, "events": events, **claims}
+        return self.token("apple", **told)
+
     async def _jwks(self, request: web.Request) -> web.Response:
         listed = []
         for kid, key in self.keys.items():

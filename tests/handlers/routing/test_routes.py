@@ -21,6 +21,7 @@ from handlers.routing import (
     Query,
     RouteError,
     Routes,
+    Signed,
     View,
 )
 from handlers.routing.routes import check
@@ -28,6 +29,12 @@ from models.accounts.records import Actor, Principal, Role
 from models.errors import AppError, ErrorCode
 from tests.handlers.routing.sample import Notes
 
+
+async def _theirs(*_: Any) -> None:
+    """Take every call."""
+
+
+THEIRS = Signed("Somebody", _theirs)
 GUARDIANS = Policy({Role.GUARDIAN})
 
 
@@ -102,6 +109,7 @@ async def no_call(thing_id: Id) -> Thing:
     ("method", "path", "policy", "handler", "fault"),
     [
         ("get", "/things", Policy(()), fine, "its policy names no role"),
+        ("get", "/things", Policy({Role.ADMIN}, signed=THEIRS), fine, "has no role"),
         ("get", "/things", PUBLIC, fine, "nobody is signed in on a public route"),
         ("get", "/things", GUARDIANS, public, "takes `call: Call`"),
         ("get", "/things", GUARDIANS, silent, "no docstring"),
