@@ -12,7 +12,7 @@ from clients.appleid import AppleId
 from clients.base import Upstream
 from clients.google import Google
 from clients.kakao import Kakao
-from clients.mail import FolderMailer, Mailer, SmtpMailer
+from clients.mail import FolderMailer, Mail, Mailer, SmtpMailer
 from clients.pwned import PwnedPasswords
 from clients.sens import Sens
 from clients.twilio import TwilioVerify
@@ -75,9 +75,6 @@ def build_accounts(
     """Return accounts as the settings describe them; nothing is connected yet."""
     rules = settings.account
     repo = AccountRepo(database)
-    sign_ins = build_sign_ins(
-        settings, repo=repo, database=database, revocations=revocations, signer=signer, clock=clock
-    )
     profiles = Profiles(repo, cipher, clock)
     hasher = Hasher(_cost(rules))
     pwned = PwnedPasswords(
@@ -86,6 +83,15 @@ def build_accounts(
     vouchers = _vouchers(settings, clock)
     mailer = _mailer(settings)
     post = PostOffice(mailer)
+    sign_ins = build_sign_ins(
+        settings,
+        repo=repo,
+        database=database,
+        revocations=revocations,
+        signer=signer,
+        post=post.post,
+        clock=clock,
+    )
     codes = OneTimeCodes(
         redis,
         settings.store.redis_prefix,
@@ -151,6 +157,7 @@ def build_sign_ins(
     database: Database,
     revocations: Revocations,
     signer: Signer,
+    post: Callable[[Mail], None],
     clock: Clock,
 ) -> SignIns:
     """Return the sign-ins alone."""
@@ -174,6 +181,7 @@ def build_sign_ins(
             reuse=timedelta(seconds=rules.reuse_seconds),
             each=rules.sign_ins,
         ),
+        post=post,
         new_secret=lambda: secrets.token_hex(32),
         new_id=lambda: secrets.token_hex(16),
     )

@@ -55,6 +55,7 @@ class Admission:
     def begin(self, eio_sid: str, request: web.Request, guard: Guard) -> None:
         """Ask for the place of a new connection's address; never waits."""
         guard.crowded = request.get(CROWDED, False)
+        guard.address = request.get(ADDRESS)
         if ADDRESS in request and not guard.crowded:
             # Answered while the client is still asking for its namespace.
             owner, limit = f"address:{request[ADDRESS]}", self._limits.address_connections

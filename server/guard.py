@@ -51,6 +51,7 @@ class Guard:
         "_over_since",
         "_tell_at",
         "accounts",
+        "address",
         "asked",
         "budget",
         "clogged_since",
@@ -81,6 +82,8 @@ class Guard:
         """Those it has asked for, over all workers."""
         self.has_room: Answer | None = None
         """Whether its address has room over all workers, asked when it came."""
+        self.address: str | None = None
+        """Who is counted for it: an IPv4 address or an IPv6 network; None from this machine."""
         self.crowded = False
         """Whether there was no room for it: it is let in only to be told so."""
         self.asked = 0

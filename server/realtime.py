@@ -180,6 +180,11 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         if line is not None:
             (line.hold if held else line.release)(ROOM)
 
+    def address(self, eio_sid: str) -> str | None:
+        """Return who is counted for a connection; None from this machine, or gone."""
+        guard = self._guards.get(eio_sid)
+        return None if guard is None else guard.address
+
     def backlog(self, eio_sid: str) -> int:
         """Return how many packets wait for a client."""
         line = self._lean.get(eio_sid)

@@ -46,6 +46,10 @@ class Wire(Protocol):
         """Give a connection of an account its place; refuses with an AppError."""
         ...
 
+    def address(self, eio_sid: str) -> str | None:
+        """Return who is counted for a connection; None from this machine, or gone."""
+        ...
+
     def backlog(self, eio_sid: str) -> int:
         """Return how many packets wait for a client."""
         ...

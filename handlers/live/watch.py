@@ -147,7 +147,7 @@ class WatchNamespace(LiveNamespace[Watcher]):
         if summary is None:
             raise AppError(ErrorCode.NOT_FOUND, "There is no such live session.")
         changes = self._changes
-        await self._let_in(who, summary["child_id"], asked.reason)
+        await self._let_in(watcher, summary["child_id"], asked.reason)
         if asked.session_id in watcher.sinks:
             await self._dismiss(watcher, asked.session_id)
         if len(watcher.sinks) >= JOINED_MAX:
@@ -163,10 +163,18 @@ class WatchNamespace(LiveNamespace[Watcher]):
             await self._look_again(watcher, sink.child_id)
         return {"snapshot": joined.snapshot, "epoch": joined.epoch, "offset": joined.offset}
 
-    async def _let_in(self, who: Principal, child_id: str, reason: str | None) -> None:
-        visit = Visit("watch", "watch:join", reason, None, None, self.deps.clock.now(), via="live")
+    async def _let_in(self, watcher: Watcher, child_id: str, reason: str | None) -> None:
+        visit = Visit(
+            "watch",
+            "watch:join",
+            reason,
+            self.wire.address(watcher.eio_sid),
+            None,
+            self.deps.clock.now(),
+            via="live",
+        )
         try:
-            await self.deps.access.child(who, child_id, visit)
+            await self.deps.access.child(watcher.who, child_id, visit)
         except AppError as error:
             if error.code is not ErrorCode.NOT_FOUND:
                 raise

@@ -78,6 +78,25 @@ def password_changed_mail(to: str, locale: str) -> Mail:
     )
 
 
+def reused_mail(to: str, locale: str, device: str) -> Mail:
+    """Return the mail that tells of a sign-in ended because its refresh token came twice."""
+    if locale == "ko":
+        return Mail(
+            to,
+            "보안을 위해 로그아웃했습니다",
+            f"'{device}' 기기의 로그인 정보가 두 곳에서 쓰여 그 기기를 로그아웃했습니다.\n"
+            "다시 로그인해 주세요. 다른 사람이 쓴 것 같다면 비밀번호를 바꾸고 로그인된 기기 "
+            "목록을 확인해 주세요.\n",
+        )
+    return Mail(
+        to,
+        "You were signed out for safety",
+        f"What keeps the device '{device}' signed in was used in two places, so it was signed "
+        "out.\nSign in again. If it was somebody else, change your password and look through "
+        "the devices that are signed in.\n",
+    )
+
+
 def cut_mail(to: str, locale: str, provider: Provider, erase_at: datetime) -> Mail:
     """Return the mail to somebody whose last way in was cut at its provider."""
     korean, english = _NAMES[provider]

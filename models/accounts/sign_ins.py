@@ -15,8 +15,10 @@ from datetime import datetime, timedelta
 
 from redis.exceptions import RedisError
 
+from clients.mail import Mail
 from config import metrics
 from config.clock import Clock
+from models.accounts.letters import reused_mail
 from models.accounts.records import USABLE, Device, Role, SignIn, User
 from models.accounts.repo import AccountRepo
 from models.accounts.revocations import Revocations
@@ -58,6 +60,7 @@ class SignIns:
     """Begins, continues, lists and ends sign-ins.
 
     Args:
+        post: sends a mail some time later.
         new_secret: makes refresh tokens and salts: 256 random bits as text.
         new_id: makes ids.
     """
@@ -71,6 +74,7 @@ class SignIns:
         revocations: Revocations,
         clock: Clock,
         lives: Lives,
+        post: Callable[[Mail], None],
         new_secret: Callable[[], str],
         new_id: Callable[[], str],
     ) -> None:
@@ -80,6 +84,7 @@ class SignIns:
         self._revocations = revocations
         self._clock = clock
         self._lives = lives
+        self._post = post
         self._new_secret = new_secret
         self._new_id = new_id
 
@@ -175,6 +180,7 @@ class SignIns:
         if active:
             metrics.FAMILIES_REVOKED.inc()
             log.warning("a refresh token came twice: sign-in %s ends", sign_in.id)
+            await self._warn(sign_in)
         await self._accounts.add_event(
             {
                 "_id": f"reuse:{digest}",
@@ -185,6 +191,11 @@ class SignIns:
             }
         )
         await self.end(sign_in.user_id, sign_in.id, "reused")
+
+    async def _warn(self, sign_in: SignIn) -> None:
+        user = await self._accounts.find(sign_in.user_id)
+        if user is not None and user.email is not None and not user.is_test:
+            self._post(reused_mail(user.email, user.locale, sign_in.device.name))
 
     async def give_again(self, sign_in_id: str) -> tuple[str, SignIn]:
         """Return an access token that says credentials were given just now.

@@ -34,7 +34,7 @@ class Look:
     via: str
     """`rest` or `live`."""
     address: str | None
-    """Network address of a request, as the gateway tells it; a live connection has its sign-in."""
+    """Network address of the request or connection; None from this machine itself."""
     trace_id: str | None
     """Of the request, as the request log has it."""
     reason: str | None

@@ -79,6 +79,7 @@ async def _change(settings: Settings, email: str, roles: list[Role]) -> str | No
             database=mongo.database,
             revocations=Revocations(redis, Bus(redis), store.redis_prefix, clock),
             signer=token_keys_of(settings).signer,
+            post=lambda _: None,  # of tokens that come twice: none comes here
             clock=clock,
         )
         user = await repo.find_by_email(email)

@@ -80,6 +80,8 @@ async def test_a_token_presented_twice_ends_the_sign_in(
         while (await minjun.me()).status != 401:
             await asyncio.sleep(0.02)
     await minjun.refresh(stolen, device="device-6666")
+    warning = await here.mail.text("minjun@example.com", 2)
+    assert minjun.device["name"] in warning
     [event] = mongo_admin[mongo_database]["account_events"].find({})
     assert (event["kind"], event["user_id"]) == (
         "refresh_token_reused",

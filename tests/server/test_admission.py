@@ -109,3 +109,15 @@ async def test_who_is_refused_by_redis_keeps_no_place_here() -> None:
             assert len(room.connections) == len(store.places) == 1
             realtime._admission._accounts.take("a")
         await until(lambda: not store.places)
+
+
+async def test_where_somebody_connects_from_is_known_while_they_are_there() -> None:
+    async with serving(Store()) as (url, realtime, room):
+        for headers, address in (({"X-Forwarded-For": "203.0.113.9"}, "203.0.113.9"), ({}, None)):
+            async with raw(url, headers=headers) as client:
+                await client.say("40/p,{}")
+                await client.until("40/p")
+                [eio_sid] = room.connections
+                assert realtime.address(eio_sid) == address
+            await until(lambda: not realtime._guards)
+            assert realtime.address(eio_sid) is None

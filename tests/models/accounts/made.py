@@ -74,6 +74,7 @@ async def made(
             revocations=revocations,
             clock=clock,
             lives=LIVES,
+            post=lambda _: None,
             new_secret=lambda: secrets.token_hex(32),
             new_id=lambda: secrets.token_hex(16),
         )
