@@ -49,7 +49,7 @@ from server.administration import build_administration
 from server.families import build_families
 from server.lifespan import Parts, attach
 from server.middleware import middlewares
-from server.realtime import Realtime
+from server.realtime.server import Realtime
 from server.telemetry import Health, add_telemetry
 from server.withdrawal import build_leaving
 from sessions.appender import Appender

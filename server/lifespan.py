@@ -25,7 +25,7 @@ from models.children.changes import AccessChanges
 from models.db import Mongo
 from models.play.repo import PlayRepo
 from server.accounts import AccountParts
-from server.realtime import Realtime
+from server.realtime.server import Realtime
 from server.telemetry import Health
 from sessions.appender import Appender
 from sessions.catalogue import catalogue

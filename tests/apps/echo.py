@@ -22,7 +22,7 @@ from models.errors import AppError, ErrorCode
 from server.listener import site_runner
 from server.loop import run_loop
 from server.middleware import middlewares
-from server.realtime import Realtime
+from server.realtime.server import Realtime
 
 NAMESPACES = ("/", "/custom")
 ANYBODY = Principal("anybody", "sign-in", frozenset({Role.GUARDIAN}), 2**40)

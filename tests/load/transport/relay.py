@@ -20,7 +20,7 @@ from models.accounts.records import Principal, Role
 from models.accounts.tokens import Verifier, load_dev_key
 from server.listener import site_runner
 from server.loop import run_loop
-from server.realtime import Realtime
+from server.realtime.server import Realtime
 from tests.load.transport.serve import SCORE_EVERY, score, until_told
 
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from socketio import msgpack_packet as library
 
-from server.packed import SMALL, PackedReader
-from server.packets import CONNECT, DISCONNECT, EVENT, ContentError, Packet, PacketError
-from server.wire import Encoded
+from server.realtime.packed import SMALL, PackedReader
+from server.realtime.packets import CONNECT, DISCONNECT, EVENT, ContentError, Packet, PacketError
+from server.realtime.wire import Encoded
 
 READER = PackedReader(depth=32, length=10_000, parts=8)
 NOTHING = b"\xd4\x00\x00"

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgpack
 
-from server.packets import (
+from server.realtime.packets import (
     ACK,
     CONNECT,
     DISCONNECT,

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.clock import SystemClock
-from server.gate import DEBT, PIECE, ROOM, Gate, Message
-from server.parser import parser
+from server.realtime.gate import DEBT, PIECE, ROOM, Gate, Message
+from server.realtime.parser import parser
 
 
 class Reading:

@@ -3,8 +3,8 @@
 import pytest
 
 from config.settings import SocketSettings, load_settings
-from server.guard import Ended, Guard
-from server.packets import Packet
+from server.realtime.guard import Ended, Guard
+from server.realtime.packets import Packet
 
 LIMITS: SocketSettings = load_settings().socket
 

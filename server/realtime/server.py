@@ -22,16 +22,16 @@ from config.settings import HttpSettings, SocketSettings
 from handlers.live.base import Hot, LiveNamespace
 from handlers.places import Places
 from models.errors import AppError, ErrorCode
-from server.admission import Admission
-from server.door import Door
-from server.gate import ROOM
-from server.guard import SERVICE_RESTART, Ended, Guard, clogged_error
-from server.intake import Intake
-from server.lean import LeanLine
-from server.parser import fault
-from server.transport import Line, Outbox
-from server.turns import Turns
-from server.wire import Encoded
+from server.realtime.admission import Admission
+from server.realtime.door import Door
+from server.realtime.gate import ROOM
+from server.realtime.guard import SERVICE_RESTART, Ended, Guard, clogged_error
+from server.realtime.intake import Intake
+from server.realtime.lean import LeanLine
+from server.realtime.parser import fault
+from server.realtime.stock import Line, Outbox
+from server.realtime.turns import Turns
+from server.realtime.wire import Encoded
 
 log = logging.getLogger(__name__)
 

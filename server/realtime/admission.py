@@ -6,7 +6,7 @@ from config import metrics
 from config.settings import HttpSettings, SocketSettings
 from handlers.places import Answer, Places
 from handlers.ratelimit import Seats, client_of, full_error, networks
-from server.guard import Guard
+from server.realtime.guard import Guard
 
 CROWDED = web.RequestKey("crowded", bool)
 ADDRESS = web.RequestKey("address", str)

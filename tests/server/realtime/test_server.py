@@ -21,7 +21,7 @@ from handlers.live.base import Connection, Event, LiveNamespace
 from models.accounts.records import Principal, Role
 from models.errors import AppError, ErrorCode
 from server.listener import site_runner
-from server.realtime import Realtime
+from server.realtime.server import Realtime
 from tests.flows.raw import raw
 from tests.flows.test_hostile import HEAD, frame
 

@@ -2,7 +2,7 @@
 
 After the upgrade a connection leaves aiohttp's request machinery and keeps its frame parser. What
 comes is handled inside the parser's callback; what goes is put into a list and written once a turn
-of the loop. The stock transport (`server/transport.py`) is held to the same limits by the same
+of the loop. The stock transport (`server/realtime/stock.py`) is held to the same limits by the same
 guard, and takes over where the parser is not as it is known here.
 """
 
@@ -19,17 +19,17 @@ from config.clock import Clock
 from config.settings import SocketSettings
 from handlers.live.base import Hot
 from models.errors import internal_error
-from server.gate import JOIN, ROOM, Gate, Message
-from server.grooves import Groove, groove_of
-from server.guard import INTERNAL_ERROR, Ended, Guard, invalid
-from server.intake import Work
-from server.packets import seq_of
-from server.parser import parser
-from server.sink import Sink
-from server.switch import Switch
-from server.transport import use_buffer
-from server.upgrade import answer
-from server.wire import CLOSE, ENGINE_CLOSE, ENGINE_PING, PONG, TEXT, Encoded, frame
+from server.realtime.gate import JOIN, ROOM, Gate, Message
+from server.realtime.grooves import Groove, groove_of
+from server.realtime.guard import INTERNAL_ERROR, Ended, Guard, invalid
+from server.realtime.intake import Work
+from server.realtime.packets import seq_of
+from server.realtime.parser import parser
+from server.realtime.sink import Sink
+from server.realtime.stock import use_buffer
+from server.realtime.switch import Switch
+from server.realtime.upgrade import answer
+from server.realtime.wire import CLOSE, ENGINE_CLOSE, ENGINE_PING, PONG, TEXT, Encoded, frame
 
 log = logging.getLogger(__name__)
 

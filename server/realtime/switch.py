@@ -1,13 +1,11 @@
 """What the transports of a connection are plugged into."""
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from handlers.live.base import Hot
-from server.guard import Ended, Guard
-from server.intake import Work
-
-if TYPE_CHECKING:
-    from server.lean import LeanLine
+from server.realtime.guard import Ended, Guard
+from server.realtime.intake import Work
+from server.realtime.turns import Written
 
 
 class Switch(Protocol):
@@ -25,7 +23,7 @@ class Switch(Protocol):
         """Say that something came in this turn of the loop."""
         ...
 
-    def soon(self, line: "LeanLine") -> None:
+    def soon(self, line: Written) -> None:
         """Call the line's `flush` at the end of this turn of the loop."""
         ...
 

@@ -13,7 +13,7 @@ from handlers.deps import Deps
 from handlers.live.base import Connection, Event, LiveNamespace
 from models.accounts.records import Principal, Role
 from server.listener import site_runner
-from server.realtime import Realtime
+from server.realtime.server import Realtime
 from tests.flows.raw import raw
 from tests.handlers.test_places import Store, places_of, running, until
 

@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.turns import ENOUGH, WINDOW_S, WORTH, Turns
+from server.realtime.turns import ENOUGH, WINDOW_S, WORTH, Turns
 
 PAUSE_S = 0.004
 

@@ -8,7 +8,7 @@ from handlers.places import Answer
 from handlers.ratelimit import Budget
 from models.accounts.presence import Place
 from models.errors import AppError, ErrorCode
-from server.packets import Packet
+from server.realtime.packets import Packet
 
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from socketio import packet as library
 
-from server.packets import HOT_TAIL, PacketError, Reader, seq_of
-from server.parser import fault, parser
-from server.wire import BINARY, TEXT, Encoded, frame
+from server.realtime.packets import HOT_TAIL, PacketError, Reader, seq_of
+from server.realtime.parser import fault, parser
+from server.realtime.wire import BINARY, TEXT, Encoded, frame
 
 EVENTS: list[list[Any]] = [
     ["score", {"z": 0.5, "name": "주먹", "none": None}],

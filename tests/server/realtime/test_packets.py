@@ -6,7 +6,14 @@ import random
 import pytest
 from socketio import packet as library
 
-from server.packets import BINARY_EVENT, ContentError, Packet, PacketError, Reader, complete
+from server.realtime.packets import (
+    BINARY_EVENT,
+    ContentError,
+    Packet,
+    PacketError,
+    Reader,
+    complete,
+)
 
 READER = Reader(depth=32, length=10_000, parts=8)
 

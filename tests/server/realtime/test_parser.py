@@ -9,8 +9,8 @@ from aiohttp import web_protocol
 from config.clock import SystemClock
 from config.metrics import REGISTRY
 from config.settings import load_settings
-from server import parser
-from server.realtime import Realtime
+from server.realtime import parser
+from server.realtime.server import Realtime
 
 
 class Deaf:

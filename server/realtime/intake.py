@@ -11,9 +11,9 @@ from handlers.errors import ack_body
 from handlers.live.base import MAX_SEQ, Hot, LiveNamespace
 from handlers.ratelimit import full_error
 from models.errors import AppError, ErrorCode
-from server.guard import Ended, Guard, invalid
-from server.packed import PackedReader
-from server.packets import (
+from server.realtime.guard import Ended, Guard, invalid
+from server.realtime.packed import PackedReader
+from server.realtime.packets import (
     BINARY_EVENT,
     CONNECT,
     CONNECT_ERROR,
@@ -25,7 +25,7 @@ from server.packets import (
     Reader,
     complete,
 )
-from server.wire import Encoded
+from server.realtime.wire import Encoded
 
 Work = Coroutine[Any, Any, None]
 """What has to be waited for before the next message of the same client is looked at."""

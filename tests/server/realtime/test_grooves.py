@@ -6,8 +6,8 @@ import msgpack
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.grooves import Groove, groove_of
-from server.packed import PackedReader
+from server.realtime.grooves import Groove, groove_of
+from server.realtime.packed import PackedReader
 
 READER = PackedReader(32, 10_000, 8)
 EVENT = "frames"

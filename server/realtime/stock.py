@@ -12,8 +12,8 @@ from engineio import packet
 from config import metrics
 from config.clock import Clock
 from config.settings import SocketSettings
-from server.guard import Ended, Guard, invalid
-from server.switch import Switch
+from server.realtime.guard import Ended, Guard, invalid
+from server.realtime.switch import Switch
 
 _MESSAGE_KINDS = frozenset("0123456")
 _TOO_BIG = 1009
