@@ -16,10 +16,8 @@ import redis
 from server.embedded import EmbeddedServers, embedded
 
 ALONE = (
-    "flows/test_attack.py", "flows/test_chaos.py", "flows/test_cluster.py", "flows/test_console.py",
-    "flows/test_demo.py", "flows/test_hostile.py", "flows/test_places.py", "flows/test_room.py",
-    "flows/test_simulate.py", "flows/test_stores_away.py", "flows/test_workers.py", "load/",
-    "server/chaos/", "server/test_supervisor.py", "test_readme_tour.py", "test_scripts.py",
+    "flows/test_attack.py", "flows/test_chaos.py", "flows/test_hostile.py", "flows/test_workers.py",
+    "load/", "server/test_supervisor.py",
 )  # fmt: skip
 """Tests that measure times, or start so much that two of them would not fit beside each other."""
 
