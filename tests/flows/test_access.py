@@ -19,6 +19,7 @@ from handlers.routing import Call, PublicCall, Route
 from handlers.routing.signature import Parameter
 from models.accounts.records import Role
 from models.errors import AppError, ErrorCode
+from server.lifespan import PARTS
 from tests.flows.client import RefusedError, connected
 from tests.handlers.routing.sample import Notes
 from tests.serving import Served, serving
@@ -161,6 +162,7 @@ async def answers(served: Served, namespace: str, role: Role) -> dict[str, str]:
 
 async def test_who_gets_in_is_what_was_agreed(unlimited: Settings) -> None:
     async with serving(unlimited, [reached(row) for row in ROUTES]) as served:
+        await served.app[PARTS].indexes.made.wait()
         of_child = [row for row in ROUTES if row.policy.child is not None]
         parts = [
             [HEAD],
