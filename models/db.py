@@ -61,10 +61,25 @@ Session = Any
 """A transaction under way: what is written with it is written together."""
 
 
+_APART = random.SystemRandom().uniform
+
+
 class Mongo:
     """A client and the product's database in it; `w: majority` with journal on every write."""
 
-    def __init__(self, url: str, database: str, driver: Driver = "motor") -> None:
+    def __init__(
+        self,
+        url: str,
+        database: str,
+        driver: Driver = "motor",
+        jitter: Callable[[float, float], float] = _APART,
+    ) -> None:
+        """Prepare; nothing is connected yet.
+
+        Args:
+            jitter: chooses between two times, so that two in each other's way part.
+        """
+        self._jitter = jitter
         make = _motor() if driver == "motor" else _pymongo()
         self._client = make(
             url,
@@ -98,7 +113,7 @@ class Mongo:
                         raise
                 tries += 1
                 most = min(PAUSE_SECONDS * 1.5**tries, PAUSE_MOST_SECONDS)
-                await asyncio.sleep(random.uniform(0, most))  # noqa: S311 - who is in whose way
+                await asyncio.sleep(self._jitter(0, most))
 
     async def _try(self, session: Session, work: Callable[[Session], Awaitable[T]]) -> T:
         begun = session.start_transaction(write_concern=self._concern)

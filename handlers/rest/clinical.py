@@ -137,7 +137,7 @@ class AttributesView(View):
     idempotent=True,
     errors={ErrorCode.CONFLICT},
 )
-async def add_diagnosis(call: Call, child_id: ChildId, body: DiagnosisBody) -> DiagnosisView:  # noqa: ARG001 - reached by the door
+async def add_diagnosis(call: Call, child_id: ChildId, body: DiagnosisBody) -> DiagnosisView:
     """Record a diagnosis; one that was wrong is put right by another."""
     said = NewDiagnosis(**body.model_dump())
     today = call.deps.children.today(call.child)
@@ -177,7 +177,7 @@ def _diagnosis(call: Call, one: Diagnosis) -> DiagnosisView:
 
 
 @routes.put("/children/{child_id}/grade", policy=WRITE, errors={ErrorCode.CONFLICT})
-async def set_grade(call: Call, child_id: ChildId, body: GradeBody) -> GradeSetView:  # noqa: ARG001 - reached by the door
+async def set_grade(call: Call, child_id: ChildId, body: GradeBody) -> GradeSetView:
     """Change a child's grade."""
     source: Literal["therapist", "admin"] = (
         "therapist" if Role.THERAPIST in call.who.roles else "admin"

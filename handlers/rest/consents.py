@@ -85,14 +85,14 @@ class ConsentRowView(View):
 
 
 @routes.get("/consent-documents", policy=PUBLIC)
-async def list_documents(call: PublicCall) -> DocumentsView:  # noqa: ARG001 - every handler takes its call
+async def list_documents(call: PublicCall) -> DocumentsView:
     """List the newest document of each purpose, in both languages."""
     return DocumentsView(items=[_document(p, len(versions)) for p, versions in documents().items()])
 
 
 @routes.get("/consent-documents/{purpose}/{version}", policy=PUBLIC, errors={ErrorCode.NOT_FOUND})
 async def show_document(
-    call: PublicCall,  # noqa: ARG001 - every handler takes its call
+    call: PublicCall,
     purpose: Consent,
     version: Version,
 ) -> DocumentView:
@@ -135,7 +135,7 @@ def _states(child: Child) -> ConsentsView:
     "/children/{child_id}/consents",
     policy=Policy({Role.GUARDIAN, Role.ADMIN}, child="child_id", purpose="family"),
 )
-async def list_consents(call: Call, child_id: ChildId) -> ConsentsView:  # noqa: ARG001 - reached by the door
+async def list_consents(call: Call, child_id: ChildId) -> ConsentsView:
     """List what is agreed to for a child."""
     return _states(call.child)
 

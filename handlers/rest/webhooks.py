@@ -43,7 +43,7 @@ class TakenView(View):
 
 
 @routes.post("/apple-account", policy=APPLE)
-async def take_apple_account(call: PublicCall, raw: bytes) -> TakenView:  # noqa: ARG001 - documented
+async def take_apple_account(call: PublicCall, raw: bytes) -> TakenView:
     """Take a server-to-server notification of Sign in with Apple: `{"payload": "<JWT>"}`.
 
     It is kept before it is answered, and taken once however often it comes.
@@ -53,7 +53,7 @@ async def take_apple_account(call: PublicCall, raw: bytes) -> TakenView:  # noqa
 
 
 @routes.post("/kakao-unlink", policy=KAKAO)
-async def take_kakao_unlink(call: PublicCall, raw: bytes) -> TakenView:  # noqa: ARG001 - documented
+async def take_kakao_unlink(call: PublicCall, raw: bytes) -> TakenView:
     """Take Kakao's word that somebody was unlinked: a form of `app_id`, `user_id`, `referrer_type`.
 
     `Authorization: KakaoAK <admin key>`. Whoever bears the key is answered 200.

@@ -13,7 +13,10 @@ _NANP = re.compile(r"\+1([2-9]\d{2})([2-9]\d{2})\d{4}")
 
 # Area codes that share +1 and are not the mainland's: messages there cost much, and are what
 # traffic pumping is made of (North American Numbering Plan Administrator).
-_CARIBBEAN = "242 246 264 268 284 340 345 441 473 649 658 664 721 758 767 784 787 809 829 849 868 869 876 939"  # noqa: E501
+_CARIBBEAN = (
+    "242 246 264 268 284 340 345 441 473 649 658 664 721 758 767 784 787 809 829 849 868 869 876 "
+    "939"
+)
 _PACIFIC = "670 671 684"
 _CANADA = (
     "204 226 236 249 250 257 263 289 306 343 354 365 367 368 382 387 403 416 418 428 431 437 438 "

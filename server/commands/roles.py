@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from pydantic import SecretStr
 from redis.exceptions import RedisError
 
 from config.clock import SystemClock
@@ -43,7 +44,15 @@ def run(args: argparse.Namespace) -> int:
         return 2
     try:
         email = canonical_email(args.email)
-        changed = run_loop(_change(settings, email, [Role(role) for role in args.roles]))
+        changed = run_loop(
+            _change(
+                settings,
+                settings.mongo_url,
+                settings.redis_url,
+                email,
+                [Role(role) for role in args.roles],
+            )
+        )
     except ConfigurationError as error:
         print(f"roles: {error}", file=sys.stderr)
         return 2
@@ -60,14 +69,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _change(settings: Settings, email: str, roles: list[Role]) -> str | None:
+async def _change(
+    settings: Settings, mongo_url: SecretStr, redis_url: SecretStr, email: str, roles: list[Role]
+) -> str | None:
     """Return the id of the account that was changed; None without one."""
-    assert settings.mongo_url is not None  # noqa: S101 - checked above
-    assert settings.redis_url is not None  # noqa: S101 - checked above
     clock, store = SystemClock(), settings.store
-    mongo = Mongo(settings.mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver)
+    mongo = Mongo(mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver)
     redis = connect_redis(
-        settings.redis_url.get_secret_value(),
+        redis_url.get_secret_value(),
         store.redis_timeout_ms / 1000,
         cluster=store.redis_cluster,
     )
