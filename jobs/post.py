@@ -40,7 +40,7 @@ class PostOffice:
                 senders.create_task(self._work())
 
     async def _work(self) -> None:
-        while True:
+        while not _is_cancelled():
             await self._send(await self._queue.get())
 
     async def _send(self, mail: Mail) -> None:
@@ -52,9 +52,19 @@ class PostOffice:
             try:
                 await self._mailer.send(mail)
             except UpstreamError as error:
-                if wait is None or not error.retryable:
+                if wait is None or not error.retryable or _is_cancelled():
                     log.error("a mail was not sent: %s", error)
                     return
                 await asyncio.sleep(wait)
             else:
                 return
+
+
+def _is_cancelled() -> bool:
+    """Tell whether the task was cancelled, heard or not.
+
+    `asyncio.wait_for` of Python 3.11, through which SMTP answers come, loses a cancellation that
+    meets its result; the task group waits for every sender.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -206,13 +206,14 @@ class AccountRepo:
         """Forget a telephone number."""
         await self._db["users"].update_one({"_id": user_id}, {"$unset": {"phone": ""}})
 
-    async def add_event(self, event: dict[str, Any]) -> None:
-        """Write down something about an account, once by its `_id`."""
+    async def add_event(self, event: dict[str, Any]) -> bool:
+        """Write down something about an account, once by its `_id`; tell whether it is new."""
         await self._prepare()
         try:
             await self._db["account_events"].insert_one(event)
         except DuplicateKeyError:
-            return
+            return False
+        return True
 
     async def _one(self, query: dict[str, Any]) -> User | None:
         document = await self._db["users"].find_one(query)

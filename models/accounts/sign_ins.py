@@ -177,11 +177,7 @@ class SignIns:
         if found is None:
             return
         sign_in, active = found
-        if active:
-            metrics.FAMILIES_REVOKED.inc()
-            log.warning("a refresh token came twice: sign-in %s ends", sign_in.id)
-            await self._warn(sign_in)
-        await self._accounts.add_event(
+        first = await self._accounts.add_event(
             {
                 "_id": f"reuse:{digest}",
                 "kind": "refresh_token_reused",
@@ -190,6 +186,10 @@ class SignIns:
                 "at": now,
             }
         )
+        if first and active:  # a thief who asks fifty times at once is one piece of news
+            metrics.FAMILIES_REVOKED.inc()
+            log.warning("a refresh token came twice: sign-in %s ends", sign_in.id)
+            await self._warn(sign_in)
         await self.end(sign_in.user_id, sign_in.id, "reused")
 
     async def _warn(self, sign_in: SignIn) -> None:

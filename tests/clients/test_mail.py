@@ -89,3 +89,27 @@ async def test_too_much_mail_is_dropped_and_told(caplog: pytest.LogCaptureFixtur
     for _ in range(QUEUED + 1):
         office.post(MAIL)
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+@pytest.mark.parametrize("outcome", [None, UpstreamError("mail", "away", retryable=True)])
+async def test_the_post_office_ends_though_a_library_keeps_the_cancellation(
+    outcome: UpstreamError | None,
+) -> None:
+    sending = asyncio.Event()
+
+    class Deaf:
+        async def send(self, mail: Mail) -> None:
+            sending.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if outcome is not None:
+                    raise outcome from None
+
+    office = PostOffice(Deaf())
+    job = asyncio.create_task(office.run())
+    office.post(MAIL)
+    await sending.wait()
+    job.cancel()
+    await asyncio.wait({job}, timeout=2)
+    assert job.cancelled()

@@ -103,7 +103,7 @@ async def test_fifty_who_refresh_one_token_at_once_leave_one_chain(
 
 
 async def test_fifty_of_two_devices_at_once_leave_at_most_one_chain(
-    minjun: Person, mongo_admin: Admin, mongo_database: str
+    here: Town, minjun: Person
 ) -> None:
     one = minjun.refresh_token
     answers = await asyncio.gather(
@@ -113,6 +113,9 @@ async def test_fifty_of_two_devices_at_once_leave_at_most_one_chain(
     assert len(given) <= 1
     for token in given:
         assert (await minjun.refresh(token)).status == 401  # both used it: nobody keeps it
+    assert await here.mail.text("minjun@example.com", 2)  # the first one holds the code
+    warnings = [m for _, m in here.mail.taken if minjun.device["name"] in m.get_content()]
+    assert len(warnings) == 1
 
 
 @pytest.mark.parametrize("token", ["", "x", "0" * 64, "é" * 10, "0" * 9000])
