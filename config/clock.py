@@ -32,6 +32,4 @@ class SystemClock:
         """Return the wall time in microseconds since the Unix epoch."""
         return time.time_ns() // 1000
 
-    def monotonic(self) -> float:
-        """Return seconds on a clock that never goes back."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)  # asked for every message

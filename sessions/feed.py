@@ -164,15 +164,14 @@ class Thinner:
 
     def offer(self, item: FeedItem) -> None:
         """Send the item, hold it back in place of an older one, or strip its frames."""
-        ready = self._backlog() < self._limit and self._now >= self._next_at
-        if ready:
-            self._drop_held()
+        if self._held is not None:  # its offset is lower: sent later it would go back
+            self._held = None
+            metrics.FEED_THINNED.inc()
+        if self._now >= self._next_at and self._backlog() < self._limit:
             self._pass(item)
         elif item.telling:
-            self._drop_held()  # its offset is lower: sent later it would go back
             self._send(FeedItem(item.session_id, item.offset, b"", item.extra))
         else:
-            self._drop_held()
             self._held = item
 
     def pulse(self, now: float) -> None:
@@ -195,8 +194,3 @@ class Thinner:
         gap = self._gap * max(1, records)
         self._next_at = max(self._next_at + gap, self._now)
         self._send(item)
-
-    def _drop_held(self) -> None:
-        if self._held is not None:
-            self._held = None
-            metrics.FEED_THINNED.inc()

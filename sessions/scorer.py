@@ -39,14 +39,16 @@ class Scorer:
             inbox = session.inbox
             playing = session.set is not None and not session.paused
             watched = self._hub.watched(session.id)
-            while inbox and isinstance(payload := inbox[0], bytes):
+            shape, shape_size = session.shape, session.shape_size
+            while inbox and type(payload := inbox[0]) is bytes:
                 inbox.popleft()
                 plain: bytes | memoryview = payload
-                if payload[:SHAPE_BYTES] != session.shape or len(payload) != session.shape_size:
+                if len(payload) != shape_size or not payload.startswith(shape):
                     examined = self._examined(session, payload)
                     if examined is None:
                         continue
                     plain = examined
+                    shape, shape_size = session.shape, session.shape_size
                 session.keep_frames(payload)
                 if watched:
                     feeds.append((session, payload, len(slots) if playing else -1))

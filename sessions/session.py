@@ -134,7 +134,7 @@ class Session:
         self.shape = b""
         """How a header began that was found good, `SHAPE_BYTES` long, and how long its message was;
         such messages need no other look."""
-        self.shape_size = 0
+        self.shape_size = -1
         self.expected = 0
         self.cursor = 0
         self.buffered = -1

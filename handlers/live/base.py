@@ -78,7 +78,9 @@ class Connection:
 
     def send(self, event: str, *args: object) -> None:
         """Send an event; never waits."""
-        self.post(self.wire.encode(self.namespace, event, args))
+        if self.open:
+            encoded = self.wire.encode(self.namespace, event, args)
+            self.wire.post(self.eio_sid, encoded, lossy=self.lossy)
 
     def post(self, encoded: Any) -> None:
         """Send an event that is encoded already."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -57,7 +58,7 @@ class WatchSink:
         """Looks at the live list in a row that did not show the session."""
         self._thinner = Thinner(
             self._send,
-            lambda: watcher.backlog,
+            partial(watcher.wire.backlog, watcher.eio_sid),
             namespace.deps.settings.socket.watcher_packets,
             max_fps,
             lambda: namespace.deps.relay.renew(session_id, self),

@@ -71,16 +71,16 @@ class Gate(asyncio.Protocol, ABC):
 
     def data_received(self, data: bytes) -> None:
         """Take what the network brought."""
-        if self._deaf:
-            return
         self._now = self._monotonic()
         self._took()
-        if self._holds:
+        if len(data) <= PIECE and not (self._holds or self.done or self._deaf):
+            self._reader.feed_data(data)
+        elif self._deaf:
+            return
+        elif self._holds:
             self._stash += data
             if self._transport is not None:
                 self._transport.pause_reading()  # aiohttp may have had a reason to read on
-        elif len(data) <= PIECE and not self.done:
-            self._reader.feed_data(data)
         else:
             self._feed(data)
 
@@ -94,7 +94,7 @@ class Gate(asyncio.Protocol, ABC):
             if self.done:
                 self.wait(len(piece) / WASTE_BYTES_S)
 
-    def message(self, message: Message) -> None:
+    def message(self, message: Message, _: int) -> None:
         """Take a message of the parser."""
         if self._holds:
             self._held.append(message)

@@ -39,6 +39,7 @@ NO_HEAD = "\udfff"
 """Half a character: no text that came in UTF-8 begins so."""
 TRIALS = 8
 """Messages of a client from which its pattern may be learned."""
+_BINARY, _CLOSE = WSMsgType.BINARY, WSMsgType.CLOSE
 
 
 def _nothing(seq: int, part: bytes) -> None:
@@ -144,27 +145,34 @@ class LeanLine(Gate):
     def handle(self, message: Message) -> None:
         """Handle a message; never raises."""
         kind, data, _ = message
-        if self.done or kind is WSMsgType.CLOSE:
-            if kind is WSMsgType.CLOSE:
+        if self.done or kind is _CLOSE:
+            if kind is _CLOSE:
                 self._goodbye(data)
             return
         try:
-            guard = self.guard
+            groove, guard = self._groove, self.guard
+            hot = groove.read(data) if groove is not None and kind is _BINARY else None
             # A binary part belongs to the message that announced it.
-            counts = kind is not WSMsgType.BINARY or (guard.packet is None and guard.seq < 0)
-            debt = guard.budget.take(counts, len(data), self._now)
+            counts = hot or kind is not _BINARY or (guard.packet is None and guard.seq < 0)
+            debt = guard.budget.take(1 if counts else 0, len(data), self._now)
             if debt > guard.floor:
                 self._slow(debt)
-            if kind is WSMsgType.TEXT:
-                self._text(data)
-            elif kind is WSMsgType.BINARY:
-                self._binary(data)
-            elif kind is WSMsgType.PING:
-                self._sink.put(frame(PONG, bytes(data)))
+            if hot is not None:
+                self._call(*hot)
+            else:
+                self._take(kind, data)
         except Ended as ended:
             self._switch.end(self.sid, ended)
         except Exception as error:
             self._fault(error)
+
+    def _take(self, kind: WSMsgType, data: Any) -> None:
+        if kind is _BINARY:
+            self._binary(data)
+        elif kind is WSMsgType.TEXT:
+            self._text(data)
+        elif kind is WSMsgType.PING:
+            self._sink.put(frame(PONG, bytes(data)))
 
     def _slow(self, debt: float) -> None:
         self._switch.slow_down(self.sid, self.guard, debt, self._now)
@@ -194,9 +202,7 @@ class LeanLine(Gate):
 
     def _binary(self, data: bytes) -> None:
         hot, guard = self.hot, self.guard
-        if self._groove is not None and (found := self._groove.read(data)) is not None:
-            self._call(*found)
-        elif guard.seq >= 0:
+        if guard.seq >= 0:
             seq, guard.seq = guard.seq, -1
             self._call(seq, data)
         elif hot is not None and guard.packed and self._trials:
@@ -265,12 +271,11 @@ class LeanLine(Gate):
 
     def post(self, encoded: Encoded, *, lossy: bool) -> None:
         """Queue a packet; one too many ends the connection, or is left out if it is `lossy`."""
-        sink = self._sink
-        if self._closing_since is not None or (
-            sink.full and not self._switch.overflow(self.sid, lossy)
-        ):
+        if self._closing_since is not None:
             return
-        sink.put(encoded.frames(self.guard.packed is True))
+        data = encoded.frames(self.guard.packed is True)
+        if not self._sink.offer(data) and self._switch.overflow(self.sid, lossy):
+            self._sink.put(data)
 
     def _soon(self) -> None:
         self._switch.soon(self)

@@ -18,9 +18,9 @@ try:
 except ImportError:  # pragma: no cover - of a version that is not pinned
     KNOWN = False
 
-Take = Callable[[tuple[WSMsgType, Any, Any]], None]
-"""Is given kind, data and extra of a message: str of TEXT, bytes of BINARY and PING, the code of
-CLOSE."""
+Take = Callable[[tuple[WSMsgType, Any, Any], int], None]
+"""Is given kind, data and extra of a message (str of TEXT, bytes of BINARY and PING, the code of
+CLOSE), and its size."""
 Fail = Callable[[int], None]
 """Is given the code to close with, once what came is no WebSocket any more."""
 
@@ -47,7 +47,7 @@ def fault() -> str | None:
     taken: list[Any] = []
     failed: list[int] = []
     try:
-        reads = parser(taken.append, failed.append, 100)
+        reads = parser(lambda message, _: taken.append(message), failed.append, 100)
         for piece in (
             _masked(1, b"4x")[:3],
             _masked(1, b"4x")[3:] + _masked(2, b"\0"),
@@ -71,19 +71,19 @@ def _masked(opcode: int, data: bytes) -> bytes:
 if KNOWN:
 
     class _Inlet(WebSocketDataQueue):
-        """The end of the parser that is a queue in aiohttp."""
+        """The end of the parser that is a queue in aiohttp.
 
-        __slots__ = ("_fail", "_take")
+        `feed_data` is what takes a message, called without anything between. It may raise nothing:
+        the parser would not pass it on.
+        """
+
+        __slots__ = ("_fail", "feed_data")
 
         def __init__(self, take: Take, fail: Fail) -> None:
             nobody: Any = None  # is told to stop reading, and keeps what is not read
             super().__init__(nobody, 0, loop=nobody)
-            self._take = take
+            self.feed_data = take  # type: ignore[method-assign, assignment]  # a slot of this class
             self._fail = fail
-
-        def feed_data(self, data: Any, size: int) -> None:  # noqa: ARG002 - aiohttp's
-            """Hand a message over. Nothing may be raised: the parser would not pass it on."""
-            self._take(data)
 
         def set_exception(self, exc: BaseException, *_: Any) -> None:
             """Say that there will be no message any more."""

@@ -20,7 +20,8 @@ class Sink:
 
     __slots__ = (
         "_best",
-        "_limits",
+        "_most_bytes",
+        "_most_packets",
         "_moved_at",
         "_queued",
         "_size",
@@ -40,7 +41,8 @@ class Sink:
     ) -> None:
         self._transport = transport
         self._soon = soon
-        self._limits = limits
+        self._most_packets = limits.queue_packets
+        self._most_bytes = limits.queue_bytes
         self._moved_at = now
         self._best = self._written = self._size = 0
         self._queued = False
@@ -56,14 +58,14 @@ class Sink:
             self._queued = True
             self._soon()
 
-    @property
-    def full(self) -> bool:
-        """Whether as much waits as may; what came in this very turn is written first."""
-        limits = self._limits
-        if len(self.waiting) < limits.queue_packets and self._size < limits.queue_bytes:
-            return False
-        self.flush()
-        return len(self.waiting) >= limits.queue_packets or self._size >= limits.queue_bytes
+    def offer(self, data: bytes) -> bool:
+        """Add a packet if there is room; what came in this very turn is written first."""
+        if len(self.waiting) >= self._most_packets or self._size >= self._most_bytes:
+            self.flush()
+            if len(self.waiting) >= self._most_packets or self._size >= self._most_bytes:
+                return False
+        self.put(data)
+        return True
 
     def flush(self) -> None:
         """Give what waits to the transport, as far as that takes it."""

@@ -1,7 +1,8 @@
 """Packets as they go out: encoded once for each parser, shared by all who speak it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import msgpack
@@ -27,6 +28,16 @@ def frame(opcode: int, data: bytes) -> bytes:
 ENGINE_PING = frame(TEXT, b"2")
 ENGINE_CLOSE = frame(TEXT, b"1")
 
+_pack: Callable[[Any], bytes] = msgpack.Packer().pack
+"""One packer for all: making one costs as much as a packet."""
+
+
+@cache
+def _head_of(kind: int, namespace: str) -> bytes:
+    """Return how a packet begins in the msgpack parser, up to its data."""
+    head = msgpack.packb({"type": kind, "nsp": namespace, "data": None})
+    return bytes(head[:-1])  # without the null
+
 
 class Encoded:
     """A Socket.IO packet on its way to any number of clients.
@@ -37,15 +48,28 @@ class Encoded:
         number: of an ack.
     """
 
-    __slots__ = ("_data", "_frames", "_kind", "_namespace", "_number", "_parts")
+    __slots__ = (
+        "_data",
+        "_framed",
+        "_kind",
+        "_namespace",
+        "_number",
+        "_packed",
+        "_spelled",
+        "_text",
+    )
 
     def __init__(self, kind: int, namespace: str, data: Any = None, number: int | None = None):
         self._kind = kind
         self._namespace = namespace
         self._data = data
         self._number = number
-        self._parts: list[Sequence[str | bytes] | None] = [None, None]
-        self._frames: list[bytes | None] = [None, None]
+        self._packed: bytes | None = None
+        """The packet of the msgpack parser, and as WebSocket frames:"""
+        self._framed: bytes | None = None
+        self._spelled: Sequence[str | bytes] | None = None
+        """The same of the default parser."""
+        self._text: bytes | None = None
 
     def parts(self, packed: bool) -> Sequence[str | bytes]:
         """Return the packet, and its binary parts if the parser sends them apart.
@@ -53,35 +77,42 @@ class Encoded:
         Args:
             packed: for the msgpack parser.
         """
-        parts = self._parts[packed]
-        if parts is None:
-            parts = self._parts[packed] = (self._pack(),) if packed else self._spell()
-        return parts
+        if packed:
+            if self._packed is None:
+                self._packed = self._pack()
+            return (self._packed,)
+        if self._spelled is None:
+            self._spelled = self._spell()
+        return self._spelled
 
     def frames(self, packed: bool) -> bytes:
         """Return the WebSocket frames that carry it."""
-        frames = self._frames[packed]
-        if frames is None:
-            frames = b"".join(
+        if packed:
+            if self._framed is None:
+                self._packed = self._pack()
+                self._framed = frame(BINARY, self._packed)
+            return self._framed
+        if self._text is None:
+            self._text = b"".join(
                 frame(TEXT, b"4" + part.encode()) if isinstance(part, str) else frame(BINARY, part)
                 for part in self.parts(packed)
             )
-            self._frames[packed] = frames
-        return frames
+        return self._text
 
     def packets(self, packed: bool) -> list[eio_packet.Packet]:
         """Return fresh Engine.IO packets, for the library's queue."""
         return [eio_packet.Packet(eio_packet.MESSAGE, data=part) for part in self.parts(packed)]
 
     def _pack(self) -> bytes:
+        if self._number is None and self._data is not None:
+            return _head_of(self._kind, self._namespace) + _pack(self._data)
         packet: dict[str, Any] = {"type": self._kind, "nsp": self._namespace}
         # A parser that finds `data: null` in a DISCONNECT takes the packet for broken.
         if self._data is not None:
             packet["data"] = self._data
         if self._number is not None:
             packet["id"] = self._number
-        packed: bytes = msgpack.packb(packet)
-        return packed
+        return _pack(packet)
 
     def _spell(self) -> Sequence[str | bytes]:
         text, parts = _JSON.spell(self._data) if self._data is not None else ("", ())

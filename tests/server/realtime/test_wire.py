@@ -54,7 +54,7 @@ def test_what_cannot_be_sent_is_an_error_of_ours() -> None:
 def test_frames_are_read_by_a_parser_wherever_they_are_cut(parts: list[bytes]) -> None:
     taken: list[tuple[Any, ...]] = []
     failed: list[int] = []
-    reads = parser(taken.append, failed.append, 1_000_000)
+    reads = parser(lambda message, _: taken.append(message), failed.append, 1_000_000)
     stream = b"".join(frame(BINARY, part) for part in parts) + frame(TEXT, b"end")
     for at in range(0, len(stream), 1000):
         reads.feed_data(stream[at : at + 1000])
