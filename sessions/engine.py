@@ -29,6 +29,8 @@ SNAPSHOTS_AT_ONCE = 10
 """Snapshots made in one go: each takes the loop about a tenth of a millisecond."""
 ROUNDS_S = 0.1
 """How often late answers and finished sessions are looked for."""
+STORED_S = 0.25
+"""How often those are looked for whose `stored` no `buffered` took along."""
 
 
 class Engine:
@@ -62,7 +64,7 @@ class Engine:
         """Those of which only `stored` is to be told: there is time."""
         self._snapshots: deque[tuple[float, Session]] = deque()
         """When each session's next snapshot is due, the earliest first."""
-        self._rounds_at = 0.0
+        self._rounds_at = self._stored_at = 0.0
 
     # -- sessions
 
@@ -171,12 +173,15 @@ class Engine:
             left = [s for s in left if s.inbox and self._control.handle(s)]
             watch.lap("control")
         for session in active:
-            self._dues.note(session)
+            if session.urgent or not session.in_turn:
+                self._dues.note(session)
         metrics.UNAPPENDED.set(self._dues.waiting)
 
     def _go_round(self, now: float) -> None:
-        for session in [s for s in self._stored if s.tell_marks(now)]:
-            del self._stored[session]
+        if now - self._stored_at >= STORED_S:
+            self._stored_at = now
+            for session in [s for s in self._stored if s.tell_marks(now)]:
+                del self._stored[session]
         for session in list(self.sessions.values()):
             if session.answers.owed:
                 session.answers.expire(now)

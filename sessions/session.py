@@ -308,8 +308,9 @@ class Session:
         )
         self._pending = []
         self.urgent = False
-        left = sum(len(m) if isinstance(m, bytes) else m.size for m in self.inbox)
-        self._bytes_cut = self._bytes - left
+        self._bytes_cut = self._bytes
+        for message in self.inbox:
+            self._bytes_cut -= len(message) if isinstance(message, bytes) else message.size
         return self.inflight
 
     def landed(self) -> None:

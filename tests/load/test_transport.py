@@ -199,13 +199,17 @@ def test_the_reader_refuses_what_it_does_not_know() -> None:
     assert messages(frame(TEXT, b"x" * 200)) == [(TEXT, b"x" * 200)]
 
 
-def test_the_motion_is_real_and_carries_its_round() -> None:
-    motion = Motion(2, 2)
+@pytest.mark.parametrize("frames", [1, 3])
+def test_the_motion_is_real_and_carries_its_round(frames: int) -> None:
+    motion = Motion(2, 2, frames)
     seen = [decode(motion.payload(1, n), "world") for n in (0, 1, 500)]
-    assert [round_of(message.t0_us) for message in seen] == [0, 1, 500]
-    assert seen[1].t0_us - seen[0].t0_us == PERIOD_US
-    assert [message.seq0 for message in seen] == [0, 1, 500]
-    assert all(len(message.records) == 1 and message.records["lm"].any() for message in seen)
+    for message, n in zip(seen, (0, 1, 500), strict=True):
+        times = message.t0_us + message.records["dt"]
+        assert {round_of(int(t_us), frames) for t_us in times} == {n}
+        assert len(times) == frames
+    assert seen[1].t0_us - seen[0].t0_us == frames * PERIOD_US
+    assert [message.seq0 for message in seen] == [0, frames, 500 * frames]
+    assert all(message.records["lm"].any() for message in seen)
     assert motion.payload(0, 3)[24:] != motion.payload(1, 3)[24:]
 
 

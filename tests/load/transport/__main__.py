@@ -45,6 +45,7 @@ def main() -> int:
         warm_s=WARM_S,
         seconds=args.seconds,
         rounds=args.rounds,
+        frames=args.frames,
         idle=args.idle,
         search=not args.no_max,
         until=time.monotonic() + ROUNDS_SHARE * 60 * args.minutes,
@@ -79,6 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--levels", type=_levels, default=(100, 500, 800), metavar="N,N,…")
     parser.add_argument("--seconds", type=float, default=4.0, help="measured at each level")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--frames",
+        type=int,
+        choices=(1, 2, 3, 5, 6),
+        default=1,
+        help="of a message; the peers tell a score every tenth message all the same",
+    )
     parser.add_argument("--idle", type=int, default=400, help="connections memory is counted over")
     parser.add_argument("--only", help="servers to measure, with commas between them")
     parser.add_argument(

@@ -45,6 +45,8 @@ class Plan:
     """Monotonic time at which no further round is begun."""
     end: float
     """Monotonic time at which the search is to be over."""
+    frames: int = 1
+    """Of a message."""
 
 
 @dataclass(slots=True)
@@ -158,7 +160,7 @@ def _turn(peer: Peer, stores: Stores, motion: Motion) -> Iterator[Turn]:
 
 def compare(peers: Sequence[Peer], plan: Plan, stores: Stores, say: Say) -> dict[str, Result]:
     """Measure all of them; `say` is told what is done now."""
-    motion = Motion()
+    motion = Motion(frames=plan.frames)
     results = {peer.name: Result() for peer in peers}
     for number in range(plan.rounds):
         if number and time.monotonic() > plan.until:

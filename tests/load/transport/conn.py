@@ -61,6 +61,7 @@ class Conn:
         "child",
         "fd",
         "feeds",
+        "frames",
         "heard",
         "newest",
         "now",
@@ -92,6 +93,8 @@ class Conn:
         """Whom a watcher watches; None for a player."""
         self.session_id = ""
         self.child = self.slot = 0
+        self.frames = 1
+        """Of a message."""
         self.seq = 0
         """Number of the next message."""
         self.seq_round = 0
@@ -206,12 +209,12 @@ class Conn:
     def score(self, t_us: int) -> None:
         """A score: as old as the newest frame in it."""
         self.scores += 1
-        self.heard.score.append(self.now - self.sent_at[round_of(t_us) % ROUNDS])
+        self.heard.score.append(self.now - self.sent_at[round_of(t_us, self.frames) % ROUNDS])
 
     def feed(self, t_us: int) -> None:
         """A frame message of the watched session."""
         self.feeds += 1
-        self.newest = round_of(t_us)
+        self.newest = round_of(t_us, self.frames)
         if self.player is not None:
             sent_at = self.player.sent_at[self.newest % ROUNDS]
             self.heard.feed.append(self.now - sent_at)

@@ -23,7 +23,6 @@ STRIDE = 13
 """From the slot of one player to that of the next: coprime to their number."""
 RATE = 30
 """Frames a second of each player."""
-SLOT_S = 1 / RATE / SLOTS
 WATCH_EVERY = 5
 ASKING = 100
 """Players that ask the time once a second."""
@@ -56,6 +55,9 @@ class Generator:
         self.watchers: list[Conn] = []
         self._door = door
         self._motion = motion
+        self._rate = RATE // motion.frames
+        """Messages a second of each player."""
+        self._slot_s = 1 / self._rate / SLOTS
         self._conns: dict[int, Conn] = {}
         self._epoll = select.epoll()
         self._number = 0
@@ -77,16 +79,19 @@ class Generator:
         for n, player in enumerate(made, have):
             player.slot = n * STRIDE % SLOTS
             player.child = n % len(self._motion)
+            player.frames = self._motion.frames
         self.players += made
         watched = [p for n, p in enumerate(made, have) if n % WATCH_EVERY == 0]
         watchers = self._door.watchers(watched, self.pump)
         self._add(watchers)
+        for watcher in watchers:
+            watcher.frames = self._motion.frames
         self.watchers += watchers
 
     @property
     def sent(self) -> int:
         """Frames sent so far."""
-        return sum(conn.sent for conn in self.players)
+        return self._motion.frames * sum(conn.sent for conn in self.players)
 
     def _add(self, made: list[Conn]) -> None:
         for conn in made:
@@ -128,15 +133,15 @@ class Generator:
             slots[conn.slot].append(conn)
             conn.seq_round = self._number + 1 - conn.seq
         asking = playing[:: max(1, players // ASKING)] if self._door.scored else []
-        ask_in = {conn.fd: n % RATE for n, conn in enumerate(asking)}
+        ask_in = {conn.fd: n % self._rate for n, conn in enumerate(asking)}
         before = sum(w.left_out for w in watching)
         heard = self._door.heard
         late = array("d")
-        warm, total = round(warm_s / SLOT_S), round((warm_s + seconds) / SLOT_S)
+        warm, total = (round(s / self._slot_s) for s in (warm_s, warm_s + seconds))
         gc.collect()
         gc.disable()
         try:
-            frames = self._send(slots, ask_in, warm, total, late, mark, heard)
+            sent = self._send(slots, ask_in, warm, total, late, mark, heard)
         finally:
             gc.enable()
         self._number += ROUNDS  # so that nothing late is taken for something of the next run
@@ -149,6 +154,7 @@ class Generator:
             self.pump(0.02)
         thinned = sum(w.left_out for w in watching) - before
         fed = max(1, len(watching) * total // SLOTS)
+        frames = sent * self._motion.frames
         return Window(players, seconds, frames, left, thinned / fed, late, heard.taken())
 
     def _send(
@@ -161,11 +167,11 @@ class Generator:
         mark: Callable[[], None],
         heard: Heard,
     ) -> int:
-        """Send slot after slot; return how many frames the window had."""
+        """Send slot after slot; return how many messages the window had."""
         begin = time.perf_counter() + 0.05
-        frames = 0
+        window = 0
         for step in range(total):
-            due = begin + step * SLOT_S
+            due = begin + step * self._slot_s
             self._hear(max(0.0, due - time.perf_counter()))
             while (now := time.perf_counter()) < due:
                 self._hear(due - now)
@@ -180,13 +186,13 @@ class Generator:
                 self._wires.clear()
             sent = self._send_slot(slots[slot], ask_in)
             if step >= warm:
-                frames += sent
+                window += sent
         mark()
-        return frames
+        return window
 
     def _send_slot(self, conns: list[Conn], ask_in: dict[int, int]) -> int:
         wires, number = self._wires, self._number
-        place, turn = number % ROUNDS, number % RATE
+        place, turn = number % ROUNDS, number % self._rate
         clock = time.perf_counter
         for conn in conns:
             seq = conn.seq

@@ -16,34 +16,45 @@ _HEAD = struct.Struct("<QI")
 _HEAD_AT = 8
 
 
-def t_us_of(number: int) -> int:
-    """Return the capture time of a round's frames."""
-    return T0_US + number * PERIOD_US
+def t_us_of(number: int, frames: int = 1) -> int:
+    """Return the capture time of the first frame of a round's messages.
+
+    Args:
+        frames: of a message.
+    """
+    return T0_US + number * frames * PERIOD_US
 
 
-def round_of(t_us: int) -> int:
-    """Return the round whose frames were captured at a time."""
-    return round((t_us - T0_US) / PERIOD_US)
+def round_of(t_us: int, frames: int = 1) -> int:
+    """Return the round in whose messages a frame was that was captured at a time."""
+    return (t_us - T0_US) // (frames * PERIOD_US)
 
 
 class Motion:
-    """Several children making the same fists, each in its own way, again and again."""
+    """Several children making the same fists, each in its own way, again and again.
 
-    def __init__(self, children: int = 8, reps: int = 12) -> None:
+    Args:
+        frames: of a message.
+    """
+
+    def __init__(self, children: int = 8, reps: int = 12, frames: int = 1) -> None:
+        self.frames = frames
         motion = motion_library().get("fist")
         self._children = []
         for seed in range(children):
             child = replace(sample_child(np.random.default_rng(seed), noise_mm=1.0), side="right")
             child = replace(child, dropout_rate=0.0)
             made = play_set(child, motion, reps=reps, seed=seed)
-            self._children.append([payload for _, payload in made.messages(1)])
+            whole = len(made.t_us) // frames  # the last message may have fewer
+            messages = made.messages(frames)[:whole]
+            self._children.append([payload for _, payload in messages])
 
     def __len__(self) -> int:
         return len(self._children)
 
     def payload(self, child: int, number: int) -> bytes:
-        """Return the frame message of a child in a round, one hand in it."""
+        """Return the frame message of a child in a round, one hand in each frame."""
         messages = self._children[child]
         made = messages[number % len(messages)]
-        head = _HEAD.pack(t_us_of(number), number)
+        head = _HEAD.pack(t_us_of(number, self.frames), number * self.frames)
         return made[:_HEAD_AT] + head + made[_HEAD_AT + _HEAD.size :]

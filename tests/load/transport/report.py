@@ -88,7 +88,8 @@ def told(results: dict[str, Result], plan: Plan, parser: str, load: float) -> di
         },
         "notes": {name: result.notes for name, result in results.items() if result.notes},
         "parser": parser,
-        "frame_message_bytes": len(Motion(1, 1).payload(0, 0)),
+        "frames_a_message": plan.frames,
+        "frame_message_bytes": len(Motion(1, 1, plan.frames).payload(0, 0)),
         "machine": {**machine(), "load": load},
         "versions": versions(),
     }
