@@ -137,10 +137,11 @@ class Thinner:
         limit: packets waiting at which frames are held back.
         max_fps: highest rate of frame messages, 1/s.
         renew: asks for a fresh snapshot.
+        monotonic: the clock, seconds.
     """
 
     __slots__ = (
-        "_backlog", "_choked_since", "_gap", "_held", "_limit", "_next_at", "_now", "_renew",
+        "_backlog", "_choked_since", "_gap", "_held", "_limit", "_monotonic", "_next_at", "_renew",
         "_send",
     )  # fmt: skip
 
@@ -151,6 +152,7 @@ class Thinner:
         limit: int,
         max_fps: float,
         renew: Callable[[], None],
+        monotonic: Callable[[], float],
     ) -> None:
         self._send = send
         self._backlog = backlog
@@ -159,38 +161,44 @@ class Thinner:
         self._renew = renew
         self._held: FeedItem | None = None
         self._next_at = 0.0
+        self._monotonic = monotonic
         self._choked_since: float | None = None
-        self._now = 0.0
 
-    def offer(self, item: FeedItem) -> None:
-        """Send the item, hold it back in place of an older one, or strip its frames."""
+    def offer(self, item: FeedItem) -> bool:
+        """Send the item, hold it back in place of an older one, or strip its frames.
+
+        False when it was not sent as it is: then `pulse` is to be called until it says True.
+        """
+        now = self._monotonic()
         if self._held is not None:  # its offset is lower: sent later it would go back
             self._held = None
             metrics.FEED_THINNED.inc()
-        if self._now >= self._next_at and self._backlog() < self._limit:
-            self._pass(item)
-        elif item.telling:
+        if now >= self._next_at and self._backlog() < self._limit:
+            self._pass(item, now)
+            return True
+        if item.telling:
             self._send(FeedItem(item.session_id, item.offset, b"", item.extra))
         else:
             self._held = item
+        return False
 
-    def pulse(self, now: float) -> None:
-        """Send what was held back when the reader is free again."""
-        self._now = now
-        choked = self._backlog() >= self._limit
-        if choked:
+    def pulse(self) -> bool:
+        """Send what was held back when the reader is free again; True when all is sent."""
+        now = self._monotonic()
+        if self._backlog() >= self._limit:
             self._choked_since = self._choked_since or now
-            return
+            return False
         if self._choked_since is not None and now - self._choked_since > RESNAPSHOT_S:
             self._renew()
         self._choked_since = None
         if self._held is not None and now >= self._next_at:
             held, self._held = self._held, None
-            self._pass(held)
+            self._pass(held, now)
+        return self._held is None
 
-    def _pass(self, item: FeedItem) -> None:
+    def _pass(self, item: FeedItem, now: float) -> None:
         # The next slot is counted from this one, so that a rate of 30 is not halved by jitter.
         records = int.from_bytes(item.frames[4:6], "little")  # where the message counts them
         gap = self._gap * max(1, records)
-        self._next_at = max(self._next_at + gap, self._now)
+        self._next_at = max(self._next_at + gap, now)
         self._send(item)

@@ -9,7 +9,8 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from config import metrics
-from handlers.live.base import Connection, Event, LiveNamespace
+from handlers.deps import Deps
+from handlers.live.base import Connection, Event, LiveNamespace, Wire
 from handlers.live.protocol import Nothing, WatchJoin, WatchLeave
 from handlers.live.sight import Sight, shown
 from models.accounts.records import Principal, Role
@@ -48,7 +49,7 @@ class WatchSink:
         max_fps: float,
         namespace: "WatchNamespace",
     ) -> None:
-        session_id = summary["session_id"]
+        self._session_id = session_id = summary["session_id"]
         self._watcher = watcher
         self.child_id = summary["child_id"]
         self._namespace = namespace
@@ -62,11 +63,13 @@ class WatchSink:
             namespace.deps.settings.socket.watcher_packets,
             max_fps,
             lambda: namespace.deps.relay.renew(session_id, self),
+            namespace.deps.clock.monotonic,
         )
 
     def feed(self, item: FeedItem) -> None:
         """Send an item, thinned to what the reader can take."""
-        self._thinner.offer(item)
+        if not self._thinner.offer(item):
+            self._namespace.pulsed[self] = None
 
     def snapshot(self, joined: Joined) -> None:
         """Send a fresh start."""
@@ -86,9 +89,10 @@ class WatchSink:
         metrics.WATCHERS.dec()
         self._watcher.send("ended", {"session_id": session_id, "result": result})
 
-    def pulse(self, now: float) -> None:
-        """Time has passed: send what was held back, if the reader is free again."""
-        self._thinner.pulse(now)
+    def pulse(self) -> bool:
+        """Send what was held back, if the reader is free again; True when nothing is left."""
+        left = self._watcher.sinks.get(self._session_id) is not self
+        return left or self._thinner.pulse()
 
     def _send(self, item: FeedItem) -> None:
         if item.wire is None:
@@ -107,6 +111,11 @@ class WatchNamespace(LiveNamespace[Watcher]):
     _away_until = float("-inf")
     _changes = 0
     """Counts the news of access: a join that was under way meanwhile is looked at again."""
+
+    def __init__(self, deps: Deps, wire: Wire) -> None:
+        super().__init__(deps, wire)
+        self.pulsed: dict[WatchSink, None] = {}
+        """Those that were not sent all there was."""
 
     def events(self) -> dict[str, Event]:
         """The events a watcher may send."""
@@ -258,10 +267,8 @@ class WatchNamespace(LiveNamespace[Watcher]):
         """Let the readers send what they held back, for ever."""
         while True:
             await asyncio.sleep(PULSE_SECONDS)
-            now = self.deps.clock.monotonic()
-            for watcher in self.connections.values():
-                for sink in list(watcher.sinks.values()):
-                    sink.pulse(now)
+            for sink in [sink for sink in self.pulsed if sink.pulse()]:
+                self.pulsed.pop(sink, None)
 
     async def _tell_list(self, watcher: Watcher, live: dict[str, dict[str, Any]]) -> None:
         """Tell a watcher what changed in its list, and end what is not theirs any more."""

@@ -106,7 +106,7 @@ class Profile:
 
 
 def profile(
-    sessions: int, seconds: float, parser: str, raw: Path | None, *, native: bool
+    sessions: int, frames: int, seconds: float, parser: str, raw: Path | None, *, native: bool
 ) -> Profile:
     """Run our server at a level, and tell where its time goes."""
     with (
@@ -115,7 +115,7 @@ def profile(
         gemgem(parser).running(kept) as running,
         tempfile.TemporaryDirectory(prefix="gemgem-profile-") as home,
     ):
-        generator = Generator(running.door, Motion())
+        generator = Generator(running.door, Motion(frames=frames))
         try:
             generator.grow(sessions)
             before = seconds_of(running)
@@ -203,6 +203,7 @@ def main() -> None:
     """Profile and print."""
     parser = argparse.ArgumentParser(prog="scripts/bench profile", description=__doc__)
     parser.add_argument("--sessions", type=int, default=300)
+    parser.add_argument("--frames", type=int, choices=(1, 2, 3, 5, 6), default=1, help="a message")
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--parser", choices=("default", "msgpack"), default="msgpack")
     parser.add_argument("--raw", type=Path, help="keep the sampled stacks in this file")
@@ -217,7 +218,9 @@ def main() -> None:
     args = parser.parse_args()
     cores.allow_many_files()
     cores.rank(os.getpid(), args.nice)
-    found = profile(args.sessions, args.seconds, args.parser, args.raw, native=args.native)
+    found = profile(
+        args.sessions, args.frames, args.seconds, args.parser, args.raw, native=args.native
+    )
     if not args.json:
         show(found, args.most)
         return

@@ -17,7 +17,25 @@ class Reader:
         self.got: list[FeedItem] = []
         self.backlog = 0
         self.renewed = 0
-        self.thinner = Thinner(self.got.append, lambda: self.backlog, 4, max_fps, self._renew)
+        self.now = 0.0
+        self._thinner = Thinner(
+            self.got.append,
+            lambda: self.backlog,
+            4,
+            max_fps,
+            self._renew,
+            lambda: self.now,
+        )
+        self._pulsed = False
+
+    def offer(self, item: FeedItem) -> None:
+        """Offer an item; who was not sent it as it is, is pulsed from then on."""
+        self._pulsed = not self._thinner.offer(item) or self._pulsed
+
+    def pulse(self, now: float) -> None:
+        self.now = now
+        if self._pulsed:
+            self._pulsed = not self._thinner.pulse()
 
     def _renew(self) -> None:
         self.renewed += 1
@@ -30,23 +48,23 @@ def item(offset: int, **extra: Any) -> FeedItem:
 def test_a_fast_reader_gets_everything() -> None:
     reader = Reader()
     for n in range(10):
-        reader.thinner.offer(item(n))
-        reader.thinner.pulse(n / 50)
+        reader.offer(item(n))
+        reader.pulse(n / 50)
     assert [i.offset for i in reader.got] == list(range(10))
 
 
 def test_a_slow_reader_gets_the_newest_and_every_repetition() -> None:
     reader = Reader()
     reader.backlog = 4
-    reader.thinner.pulse(0.0)
+    reader.pulse(0.0)
     for n in range(5):
-        reader.thinner.offer(item(n))
-    reader.thinner.offer(item(5, rep={"rep_no": 1}))
-    reader.thinner.offer(item(6))
-    reader.thinner.offer(item(7))
+        reader.offer(item(n))
+    reader.offer(item(5, rep={"rep_no": 1}))
+    reader.offer(item(6))
+    reader.offer(item(7))
     assert [(i.offset, i.frames) for i in reader.got] == [(5, b"")], "without its picture"
     reader.backlog = 0
-    reader.thinner.pulse(0.5)
+    reader.pulse(0.5)
     assert [i.offset for i in reader.got] == [5, 7]
     assert reader.renewed == 0
 
@@ -54,18 +72,24 @@ def test_a_slow_reader_gets_the_newest_and_every_repetition() -> None:
 def test_who_was_slow_for_long_starts_afresh() -> None:
     reader = Reader()
     reader.backlog = 4
-    reader.thinner.pulse(1.0)
-    reader.thinner.pulse(2.5)
+    reader.pulse(1.0)
+    reader.offer(item(0))
+    reader.pulse(1.02)
+    reader.offer(item(1))
+    reader.pulse(2.5)
     reader.backlog = 0
-    reader.thinner.pulse(2.6)
+    reader.pulse(2.6)
+    assert reader.renewed == 1
+    assert [i.offset for i in reader.got] == [1]
+    reader.pulse(9.0)
     assert reader.renewed == 1
 
 
 def test_a_rate_is_kept_to() -> None:
     reader = Reader(max_fps=10)
     for n in range(300):
-        reader.thinner.pulse(n / 100)
-        reader.thinner.offer(item(n))
+        reader.pulse(n / 100)
+        reader.offer(item(n))
     assert 28 <= len(reader.got) <= 33
 
 
@@ -81,10 +105,11 @@ def test_offsets_never_go_back_and_no_repetition_is_dropped(
     telling = []
     for n, (rep, pulse, backlog, wait) in enumerate(steps):
         now += wait
+        reader.now = now
         reader.backlog = backlog
         if pulse:
-            reader.thinner.pulse(now)
-        reader.thinner.offer(item(n, **({"rep": {}} if rep else {})))
+            reader.pulse(now)
+        reader.offer(item(n, **({"rep": {}} if rep else {})))
         telling += [n] if rep else []
     offsets = [i.offset for i in reader.got]
     assert offsets == sorted(set(offsets))
