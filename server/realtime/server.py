@@ -307,7 +307,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
     async def _request(self, request: web.Request) -> web.StreamResponse:
         """Let a request of the protocol's path in, if it is one and there is room."""
         query = request.query
-        upgrades = query.getall("transport", []) == ["websocket"]
+        transport = query.getall("transport", [])
+        upgrades = transport == ["websocket"]
         if upgrades and not web.WebSocketResponse().can_prepare(request).ok:
             raise AppError(ErrorCode.INVALID, "This is no upgrade to a WebSocket.")
         if not self._limits.polling and (
@@ -316,6 +317,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
             raise AppError(
                 ErrorCode.INVALID, "Upgrade to a WebSocket of Engine.IO 4; nothing else here."
             )
+        if not upgrades and transport != ["polling"]:  # left out, the library takes it for that
+            raise AppError(ErrorCode.INVALID, "Name one transport: polling or websocket.")
         address = self._admission.enter(request)
         try:
             response: web.StreamResponse = await self.eio.handle_request(request)

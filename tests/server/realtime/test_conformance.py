@@ -14,18 +14,34 @@ import pytest
 from tests.apps import echo
 from tests.flows.raw import QUERY, Raw, raw
 
+NAMES = {"sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"}
+"""What an Engine.IO handshake says, and nothing else."""
 TWO = '{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}'
+
+
+@asynccontextmanager
+async def echoing(transport: str, *, engine: bool = False) -> AsyncIterator[str]:
+    """Run the echo server; yield its address."""
+    settings = echo.settings_of(
+        0, transport=transport, ping_interval=0.3, ping_timeout=0.2, join_seconds=1
+    )
+    async with echo.serving(settings, engine=engine) as (port, realtime):
+        assert realtime.transport == transport
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(params=["lean", "stock"])
 async def url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """Run the echo server through each transport."""
-    settings = echo.settings_of(
-        0, transport=request.param, ping_interval=0.3, ping_timeout=0.2, join_seconds=1
-    )
-    async with echo.serving(settings) as (port, realtime):
-        assert realtime.transport == request.param
-        yield f"http://127.0.0.1:{port}"
+    async with echoing(request.param) as address:
+        yield address
+
+
+@pytest.fixture(params=["lean", "stock"])
+async def engine_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """Run the echo server of Engine.IO alone through each transport."""
+    async with echoing(request.param, engine=True) as address:
+        yield address
 
 
 @asynccontextmanager
@@ -151,17 +167,27 @@ async def test_a_packet_that_is_none_closes(url: str, wrong: str) -> None:
 # -- Socket.IO: the msgpack parser
 
 
+def packed(kind: int, data: Any = None, **more: Any) -> bytes:
+    """Return a packet of the msgpack parser."""
+    body = {} if data is None else {"data": data}
+    return bytes(msgpack.packb({"type": kind, **body, "nsp": "/custom", **more}))
+
+
+async def unpacked(client: Raw) -> dict[str, Any]:
+    """Return the next packet a client of the msgpack parser is sent."""
+    packet = await message(client)
+    assert isinstance(packet, bytes)
+    return dict(msgpack.unpackb(packet))
+
+
 async def test_the_msgpack_parser_is_answered_in_kind(url: str) -> None:
     async with raw(url) as client:
 
         async def say(kind: int, data: Any = None, **more: Any) -> None:
-            body = {} if data is None else {"data": data}
-            await client.say(msgpack.packb({"type": kind, **body, "nsp": "/custom", **more}))
+            await client.say(packed(kind, data, **more))
 
         async def hear() -> dict[str, Any]:
-            packet = await message(client)
-            assert isinstance(packet, bytes)
-            return dict(msgpack.unpackb(packet))
+            return await unpacked(client)
 
         await say(0, {"token": "reject"})
         refused = await hear()
@@ -182,12 +208,36 @@ async def test_the_msgpack_parser_is_answered_in_kind(url: str) -> None:
         assert await hear() == {"type": 1, "nsp": "/custom"}
 
 
+async def test_a_msgpack_client_that_leaves_one_namespace_keeps_the_other(url: str) -> None:
+    async with raw(url) as client:
+        for namespace in ("/", "/custom"):
+            # `undefined`, as the JavaScript client's encoder writes it.
+            await client.say(packed(0, msgpack.ExtType(0, b"\0"), nsp=namespace))
+            assert (await unpacked(client))["data"].keys() == {"sid"}
+            assert (await unpacked(client))["data"] == ["auth", {}]
+        await client.say(packed(1), packed(2, ["message", 1], nsp="/"))
+        assert await unpacked(client) == {"type": 2, "nsp": "/", "data": ["message-back", 1]}
+
+
+async def test_an_unknown_namespace_is_refused_to_a_msgpack_client(url: str) -> None:
+    async with raw(url) as client:
+        await client.say(packed(0, nsp="/random"))
+        why = {"message": "Invalid namespace"}
+        assert await unpacked(client) == {"type": 4, "nsp": "/random", "data": why}
+
+
+@pytest.mark.parametrize("rubbish", [b"\4\x84\x17\2", b"", b"\x80", packed(5, ["message"])])
+async def test_a_msgpack_handshake_that_is_none_closes(url: str, rubbish: bytes) -> None:
+    async with raw(url) as client:
+        await client.say(rubbish)
+        assert (await client.closed())[0] < 1
+
+
 @pytest.mark.parametrize("first", ["text", "packed"])
 async def test_the_parsers_are_not_mixed(url: str, first: str) -> None:
     async with raw(url) as client:
-        packed = msgpack.packb({"type": 0, "nsp": "/"})
-        await client.say("40" if first == "text" else packed)
-        await client.say(packed if first == "text" else "40/custom")
+        await client.say("40" if first == "text" else packed(0, nsp="/"))
+        await client.say(packed(0) if first == "text" else "40/custom")
         assert (await client.closed())[0] < 1
 
 
@@ -197,6 +247,7 @@ async def test_the_parsers_are_not_mixed(url: str, first: str) -> None:
 async def test_the_handshake_says_what_holds(url: str) -> None:
     async with aiohttp.ClientSession() as http, http.ws_connect(url + QUERY) as ws:
         opened = json.loads((await ws.receive_str())[1:])
+        assert opened.keys() == NAMES
         assert (opened["pingInterval"], opened["pingTimeout"]) == (300, 200)
         assert (opened["upgrades"], opened["maxPayload"]) == ([], 1_000_000)
         assert opened["sid"]
@@ -239,8 +290,11 @@ async def test_a_client_may_go_as_it_likes(url: str, how: str) -> None:
     [
         ("GET", "?transport=websocket"),
         ("GET", "?EIO=abc&transport=websocket"),
+        ("GET", "?transport=polling"),
+        ("GET", "?EIO=abc&transport=polling"),
         ("GET", "?EIO=4"),
         ("GET", "?EIO=4&transport=abc"),
+        ("GET", "?EIO=4&transport=polling&transport=websocket"),
         ("GET", "?EIO=4&transport=websocket"),
         ("POST", "?EIO=4&transport=polling"),
         ("POST", "?EIO=4&transport=websocket"),
@@ -251,8 +305,7 @@ async def test_a_request_that_is_none_is_refused(url: str, method: str, query: s
         aiohttp.ClientSession() as http,
         http.request(method, f"{url}/socket.io/{query}") as answer,
     ):
-        # Without a transport it is polling, which is on here.
-        assert answer.status == (200 if query == "?EIO=4" else 400)
+        assert answer.status == 400
 
 
 async def test_a_connection_is_not_upgraded_twice(url: str) -> None:
@@ -262,3 +315,32 @@ async def test_a_connection_is_not_upgraded_twice(url: str) -> None:
             await http.ws_connect(f"{url}{QUERY}&sid={sid}")
         await client.say("40")
         await client.until("40")
+
+
+async def test_engine_messages_come_back_as_they_are(engine_url: str) -> None:
+    address = f"{engine_url}{echo.ENGINE_PATH}?EIO=4&transport=websocket"
+    async with aiohttp.ClientSession() as http, http.ws_connect(address) as ws:
+        assert json.loads((await ws.receive_str())[1:]).keys() == NAMES
+        client = Raw(ws)
+        for said in ("4hello", b"\1\2\3\4", "4", b"", "4" + "한" * 70_000, b"\0" * 70_000):
+            await client.say(said)
+            assert await message(client) == said
+
+
+async def test_an_upgraded_engine_session_says_back_what_it_is_told(engine_url: str) -> None:
+    address = f"{engine_url}{echo.ENGINE_PATH}?EIO=4&transport="
+    async with aiohttp.ClientSession() as http:
+        async with http.get(address + "polling") as answer:
+            opened = json.loads((await answer.text())[1:])
+        assert (opened["upgrades"], opened.keys()) == (["websocket"], NAMES)
+        async with http.post(f"{address}polling&sid={opened['sid']}", data="4one\x1ebAQID") as sent:
+            assert sent.status == 200
+        async with http.get(f"{address}polling&sid={opened['sid']}") as polled:
+            assert await polled.text() == "4one\x1ebAQID"
+        async with http.ws_connect(f"{address}websocket&sid={opened['sid']}") as ws:
+            client = Raw(ws)
+            await client.say("2probe")
+            assert await message(client) == "3probe"
+            await client.say("5", "4two", b"\3")
+            assert await client.until("4") == "4two"
+            assert await message(client) == b"\3"
