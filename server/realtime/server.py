@@ -76,7 +76,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         self._lines: dict[str, Line | LeanLine] = {}
         self._lean: dict[str, LeanLine] = {}
         self._turns = Turns(limits.pause_ms / 1000, clock.monotonic, hurried)
-        self.soon, self.took = self._turns.soon, self._turns.took
+        self.soon, self.took, self.timed = self._turns.soon, self._turns.took, self._turns.timed
         self._rooms: dict[str, LiveNamespace[Any]] = {}
         self._intake = Intake(self, self._rooms, limits, clock)
         self.receive = self._intake.receive
@@ -119,11 +119,17 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         while True:
             await asyncio.sleep(period)
             now = self._clock.monotonic()
+            total = largest = 0
             for sid, line in list(self._lines.items()):
+                held = line.held
+                total += held
+                largest = max(largest, held)
                 try:
                     line.sweep(self._joined(sid), now)
                 except Ended as ended:
                     self.end(sid, ended)
+            metrics.SEND_BACKLOG.labels("all").set(total)
+            metrics.SEND_BACKLOG.labels("largest").set(largest)
 
     # -- what namespaces send through
 

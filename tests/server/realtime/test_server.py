@@ -172,6 +172,19 @@ async def test_the_queue_is_bounded_by_bytes_too() -> None:
         assert player.backlog < 10
 
 
+async def test_what_waits_to_be_sent_is_told() -> None:
+    def waits(of: str) -> float:
+        return REGISTRY.get_sample_value("gemgem_send_backlog_bytes", {"of": of}) or 0.0
+
+    async with deaf("watcher", queue_bytes=10_000_000, write_seconds=30) as (watcher, sock):
+        for _ in range(200):
+            watcher.send("feed", CHUNK)
+        await until(lambda: waits("all") > 100 * len(CHUNK))
+        assert waits("largest") == waits("all")
+        sock.close()
+        await until(lambda: waits("all") == waits("largest") == 0)
+
+
 async def test_a_watcher_who_does_not_read_misses_first_and_is_closed_later() -> None:
     full, clogged = counted("send_queue"), counted("clogged_seconds")
     async with deaf("watcher", **WATCHING, clogged_seconds=1, write_seconds=30) as (watcher, _):
