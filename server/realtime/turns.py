@@ -20,8 +20,8 @@ WORTH = 4
 ENOUGH = 128
 """A turn that found as many needs no pause: the loop is busy enough to find many."""
 TIMED = 8
-"""One read in so many is timed, and stands for all of them: a look at the clock costs as much as
-the first look at a message."""
+"""One read in so many is timed, and stands for all of them: to time each would cost a tenth of what
+it measures."""
 
 
 class Written(Protocol):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from socketio import packet as library
 
-from server.realtime.packets import HOT_TAIL, PacketError, Reader, seq_of
+from server.realtime.packets import HOT_TAIL, Bounds, PacketError, Reader, seq_of
 from server.realtime.parser import fault, parser
 from server.realtime.wire import BINARY, TEXT, Encoded, frame
 
@@ -67,7 +67,7 @@ def test_the_parser_is_as_we_know_it() -> None:
     assert fault() is None
 
 
-READER = Reader(depth=32, length=10_000, parts=8)
+READER = Reader(Bounds(depth=32, length=10_000, parts=8))
 HEAD = '51-/game,["frames",'
 
 
