@@ -21,7 +21,7 @@ from config.clock import Clock
 from config.settings import HttpSettings, SocketSettings
 from handlers.live.base import Hot, LiveNamespace
 from handlers.places import Places
-from models.errors import AppError, ErrorCode
+from server.realtime import upgrade
 from server.realtime.admission import Admission
 from server.realtime.door import Door
 from server.realtime.gate import ROOM
@@ -312,19 +312,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
 
     async def _request(self, request: web.Request) -> web.StreamResponse:
         """Let a request of the protocol's path in, if it is one and there is room."""
-        query = request.query
-        transport = query.getall("transport", [])
-        upgrades = transport == ["websocket"]
-        if upgrades and not web.WebSocketResponse().can_prepare(request).ok:
-            raise AppError(ErrorCode.INVALID, "This is no upgrade to a WebSocket.")
-        if not self._limits.polling and (
-            not upgrades or query.getall("EIO", []) != ["4"] or "sid" in query
-        ):
-            raise AppError(
-                ErrorCode.INVALID, "Upgrade to a WebSocket of Engine.IO 4; nothing else here."
-            )
-        if not upgrades and transport != ["polling"]:  # left out, the library takes it for that
-            raise AppError(ErrorCode.INVALID, "Name one transport: polling or websocket.")
+        upgrade.check(request, polling=self._limits.polling)
         address = self._admission.enter(request)
         try:
             response: web.StreamResponse = await self.eio.handle_request(request)
