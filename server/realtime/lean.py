@@ -270,9 +270,9 @@ class LeanLine(Gate):
         return len(self._sink.waiting)
 
     @property
-    def held(self) -> int:
+    def unsent(self) -> int:
         """Bytes that wait to be sent."""
-        return 0 if self._transport is None else self._sink.held
+        return 0 if self._transport is None else self._sink.unsent
 
     def post(self, encoded: Encoded, *, lossy: bool) -> None:
         """Queue a packet; one too many ends the connection, or is left out if it is `lossy`."""

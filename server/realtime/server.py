@@ -121,9 +121,9 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
             now = self._clock.monotonic()
             total = largest = 0
             for sid, line in list(self._lines.items()):
-                held = line.held
-                total += held
-                largest = max(largest, held)
+                unsent = line.unsent
+                total += unsent
+                largest = max(largest, unsent)
                 try:
                     line.sweep(self._joined(sid), now)
                 except Ended as ended:

@@ -84,7 +84,7 @@ class Sink:
             transport.write(data)
 
     @property
-    def held(self) -> int:
+    def unsent(self) -> int:
         """Bytes that wait, here and in the transport."""
         return self._size + self._transport.get_write_buffer_size()
 

@@ -191,7 +191,7 @@ class Line:
         return True
 
     @property
-    def held(self) -> int:
+    def unsent(self) -> int:
         """Bytes (characters of text) that wait to be sent."""
         transport = self._transport
         return 0 if transport is None else self.outbox.size + transport.get_write_buffer_size()

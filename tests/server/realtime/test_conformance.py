@@ -37,6 +37,9 @@ async def echoing(transport: str, *, engine: bool = False, **limits: Any) -> Asy
     async with echo.serving(settings, engine=engine) as (port, realtime):
         assert realtime.transport == transport
         yield f"http://127.0.0.1:{port}"
+        async with asyncio.timeout(5):
+            while realtime.eio.sockets:  # whoever is gone is forgotten, however they went
+                await asyncio.sleep(0.01)
 
 
 HASTY = {"ping_interval": 0.3, "ping_timeout": 0.2}
