@@ -69,6 +69,12 @@ JOB_FAILURES = Counter(
 TRANSPORT = Gauge(
     "gemgem_transport", "1 for the transport of new connections.", ["kind"], registry=REGISTRY
 )
+SEND_BACKLOG = Gauge(
+    "gemgem_send_backlog_bytes",
+    "Bytes that waited to be sent when it was last looked.",
+    ["of"],
+    registry=REGISTRY,
+)
 PLACES_ALONE = Counter(
     "gemgem_places_alone",
     "Places of connections decided by this worker's own count: Redis did not answer.",

@@ -28,7 +28,8 @@ class Gate(asyncio.Protocol, ABC):
     most one read of the loop (256 KB) and the messages of one piece of it.
 
     Args:
-        took: told each time that something came.
+        took: told each time that something came; returns whether it is to be timed.
+        timed: told the seconds it took to handle.
     """
 
     __slots__ = (
@@ -40,14 +41,18 @@ class Gate(asyncio.Protocol, ABC):
         "_now",
         "_reader",
         "_stash",
+        "_timed",
         "_timer",
         "_took",
         "_transport",
         "done",
     )
 
-    def __init__(self, clock: Clock, took: Callable[[], None]) -> None:
+    def __init__(
+        self, clock: Clock, took: Callable[[], bool], timed: Callable[[float], None]
+    ) -> None:
         self._took = took
+        self._timed = timed
         self._monotonic = clock.monotonic
         self._now = self._monotonic()
         """When the last of what came was read."""
@@ -71,8 +76,8 @@ class Gate(asyncio.Protocol, ABC):
 
     def data_received(self, data: bytes) -> None:
         """Take what the network brought."""
-        self._now = self._monotonic()
-        self._took()
+        self._now = began = self._monotonic()
+        timed = self._took()
         if len(data) <= PIECE and not (self._holds or self.done or self._deaf):
             self._reader.feed_data(data)
         elif self._deaf:
@@ -83,6 +88,8 @@ class Gate(asyncio.Protocol, ABC):
                 self._transport.pause_reading()  # aiohttp may have had a reason to read on
         else:
             self._feed(data)
+        if timed:
+            self._timed(self._monotonic() - began)
 
     def _feed(self, data: bytes) -> None:
         for at in range(0, len(data), PIECE):

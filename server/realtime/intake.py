@@ -19,6 +19,7 @@ from server.realtime.packets import (
     CONNECT_ERROR,
     DISCONNECT,
     EVENT,
+    Bounds,
     ContentError,
     Packet,
     PacketError,
@@ -81,9 +82,9 @@ class Intake:
         self._rooms = rooms
         self._limits = limits
         self._clock = clock
-        bounds = limits.json_depth, limits.json_length, limits.attachments
-        self._reader = Reader(*bounds)
-        self._packed = PackedReader(*bounds)
+        bounds = Bounds(limits.json_depth, limits.json_length, limits.attachments)
+        self._reader = Reader(bounds)
+        self._packed = PackedReader(bounds)
 
     def receive(
         self, sid: str, guard: Guard, data: str | bytes, hot: Hot | None = None

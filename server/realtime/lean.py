@@ -72,7 +72,7 @@ class LeanLine(Gate):
     def __init__(
         self, switch: Switch, limits: SocketSettings, clock: Clock, handler: Callable[..., Any]
     ) -> None:
-        super().__init__(clock, switch.took)
+        super().__init__(clock, switch.took, switch.timed)
         self._switch = switch
         self._limits = limits
         self.socket: Any = handler.__self__  # type: ignore[attr-defined]  # the library's socket
@@ -268,6 +268,11 @@ class LeanLine(Gate):
     def backlog(self) -> int:
         """Packets that wait; an event with its binary parts is one."""
         return len(self._sink.waiting)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait to be sent."""
+        return 0 if self._transport is None else self._sink.unsent
 
     def post(self, encoded: Encoded, *, lossy: bool) -> None:
         """Queue a packet; one too many ends the connection, or is left out if it is `lossy`."""

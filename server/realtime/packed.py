@@ -5,7 +5,6 @@ in it, such as the JavaScript client's `options`, is not looked at.
 """
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import msgpack
@@ -16,10 +15,12 @@ from server.realtime.packets import (
     DISCONNECT,
     EVENT,
     ID_DIGITS,
+    Bounds,
     ContentError,
     Packet,
     PacketError,
     check_shape,
+    levels,
 )
 
 SMALL = 1024
@@ -33,18 +34,10 @@ _PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
 class PackedReader:
-    """Reads packets of the msgpack parser.
+    """Reads packets of the msgpack parser."""
 
-    Args:
-        depth: how deep lists and objects may nest.
-        length: how many items a list or an object may have.
-        parts: how many binary parts a packet may hold.
-    """
-
-    def __init__(self, depth: int, length: int, parts: int) -> None:
-        self._depth = depth
-        self._length = length
-        self._parts = parts
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
 
     def unpack(self, data: bytes) -> dict[Any, Any]:
         """Return the map a message holds; its content is not checked yet.
@@ -68,7 +61,7 @@ class PackedReader:
         return packet
 
     def packet(self, raw: dict[Any, Any]) -> Packet:
-        """Return the packet a map stands for; `fill` looks at what it carries.
+        """Return the packet a map stands for; `check` looks at what it carries.
 
         Raises:
             PacketError: it stands for none.
@@ -91,32 +84,21 @@ class PackedReader:
         Raises:
             ContentError: it nests too deep, is too long, or holds what JSON could not hold.
         """
-        level, bins, deep = [packet.data], 0, 0
-        while level:
-            deep += 1
-            below: list[Any] = []
+        bins = 0
+        for level in levels(packet.data, self._bounds):
             for item in level:
                 kind = type(item)
-                if kind is list or kind is dict:
-                    if deep > self._depth:
-                        raise ContentError(f"it nests deeper than {self._depth}")
-                    below += self._items(item)
-                elif kind is bytes:
+                if kind is bytes:
                     bins += 1
-                elif kind not in _PLAIN or (kind is float and not math.isfinite(item)):
+                elif kind is dict:
+                    if not all(type(name) is str for name in item):
+                        raise ContentError("a name in it is no text")
+                elif kind is not list and (
+                    kind not in _PLAIN or (kind is float and not math.isfinite(item))
+                ):
                     raise ContentError("it holds a number that is not finite, or no such value")
-            level = below
-        if bins > self._parts:
-            raise ContentError(f"it has more than {self._parts} binary parts")
-
-    def _items(self, item: list[Any] | dict[Any, Any]) -> Iterable[Any]:
-        if len(item) > self._length:
-            raise ContentError(f"a list in it is longer than {self._length}")
-        if isinstance(item, list):
-            return item
-        if not all(type(key) is str for key in item):
-            raise ContentError("a name in it is no text")
-        return item.values()
+        if bins > self._bounds.parts:
+            raise ContentError(f"it has more than {self._bounds.parts} binary parts")
 
     def _scan(self, data: bytes) -> None:
         """Refuse what would cost more to unpack than it is long; builds nothing.
@@ -126,19 +108,20 @@ class PackedReader:
             ContentError: it nests too deep, or has too many items.
         """
         at, end, seen = 0, len(data), 0
+        depth, length, _ = self._bounds
         open_items: list[int] = []
         while at < end:
             seen += 1
-            if seen > 2 * self._length:
-                raise ContentError(f"it has more than {2 * self._length} items")
+            if seen > 2 * length:
+                raise ContentError(f"it has more than {2 * length} items")
             size, items = _head(data, at)
             at += size
             if items > end - at:
                 raise PacketError("a message that is cut short")
             if items:
                 open_items.append(items)
-                if len(open_items) > self._depth + 2:
-                    raise ContentError(f"it nests deeper than {self._depth}")
+                if len(open_items) > depth + 2:
+                    raise ContentError(f"it nests deeper than {depth}")
                 continue
             while open_items:
                 open_items[-1] -= 1

@@ -2,7 +2,9 @@
 
 import json
 import math
-from typing import Any, NoReturn
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, NamedTuple, NoReturn
 
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
 
@@ -41,19 +43,22 @@ class Packet:
         """Bytes of the parts that came."""
 
 
+class Bounds(NamedTuple):
+    """How much a packet may hold."""
+
+    depth: int
+    """How deep lists and objects may nest."""
+    length: int
+    """How many items a list or an object may have."""
+    parts: int
+    """How many binary parts it may have."""
+
+
 class Reader:
-    """Reads packets.
+    """Reads packets."""
 
-    Args:
-        depth: how deep lists and objects may nest.
-        length: how many items a list or an object may have.
-        parts: how many binary parts a packet may announce.
-    """
-
-    def __init__(self, depth: int, length: int, parts: int) -> None:
-        self._depth = depth
-        self._length = length
-        self._parts = parts
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
 
     def head(self, text: str) -> tuple[Packet, str]:
         """Return a packet without its data, and the JSON text of its data.
@@ -72,8 +77,8 @@ class Reader:
             if not digits or not _DIGITS.issuperset(digits):
                 raise PacketError("a binary packet that does not say how many parts it has")
             due = int(digits)
-            if not 0 < due <= self._parts:
-                raise PacketError(f"a packet has 1 to {self._parts} binary parts")
+            if not 0 < due <= self._bounds.parts:
+                raise PacketError(f"a packet has 1 to {self._bounds.parts} binary parts")
             at = dash + 1
         if at < end and text[at] == "/":
             comma = text.find(",", at)
@@ -103,7 +108,7 @@ class Reader:
         try:
             value, end = _DECODER.raw_decode(text)
         except RecursionError:
-            raise ContentError(f"it nests deeper than {self._depth}") from None
+            raise ContentError(f"it nests deeper than {self._bounds.depth}") from None
         except json.JSONDecodeError:
             raise PacketError("data that is not JSON") from None
         except ValueError as error:  # a number, see below, or more digits than Python reads
@@ -111,26 +116,37 @@ class Reader:
         if end != len(text) and not text[end:].isspace():
             raise PacketError("data that is not JSON")
         # Whoever has fewer brackets or commas than that cannot be over either limit.
-        if text.count("[") + text.count("{") > self._depth or text.count(",") >= self._length:
-            self._measure(value)
+        bounds = self._bounds
+        if text.count("[") + text.count("{") > bounds.depth or text.count(",") >= bounds.length:
+            for _ in levels(value, bounds):
+                pass
         if "\\u" in text:
             _check_text(value)
         return value
 
-    def _measure(self, value: Any) -> None:
-        level = [value]
-        for _ in range(self._depth):
-            below: list[Any] = []
-            for item in level:
-                if isinstance(item, dict | list):
-                    if len(item) > self._length:
-                        raise ContentError(f"a list in it is longer than {self._length}")
-                    below.extend(item.values() if isinstance(item, dict) else item)
-            if not below:
-                return
-            level = below
-        if any(isinstance(item, dict | list) for item in level):
-            raise ContentError(f"it nests deeper than {self._depth}")
+
+def levels(value: Any, bounds: Bounds) -> Iterator[list[Any]]:
+    """Yield what a value holds, level by level: itself, its items, their items.
+
+    Raises:
+        ContentError: it nests too deep, or is too long.
+    """
+    level = [value]
+    for deep in count():
+        yield level
+        below: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is not list and kind is not dict:
+                continue
+            if deep >= bounds.depth:
+                raise ContentError(f"it nests deeper than {bounds.depth}")
+            if len(item) > bounds.length:
+                raise ContentError(f"a list in it is longer than {bounds.length}")
+            below += item if kind is list else item.values()
+        if not below:
+            return
+        level = below
 
 
 def check_shape(packet: Packet) -> None:

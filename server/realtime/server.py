@@ -21,7 +21,7 @@ from config.clock import Clock
 from config.settings import HttpSettings, SocketSettings
 from handlers.live.base import Hot, LiveNamespace
 from handlers.places import Places
-from models.errors import AppError, ErrorCode
+from server.realtime import upgrade
 from server.realtime.admission import Admission
 from server.realtime.door import Door
 from server.realtime.gate import ROOM
@@ -76,7 +76,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         self._lines: dict[str, Line | LeanLine] = {}
         self._lean: dict[str, LeanLine] = {}
         self._turns = Turns(limits.pause_ms / 1000, clock.monotonic, hurried)
-        self.soon, self.took = self._turns.soon, self._turns.took
+        self.soon, self.took, self.timed = self._turns.soon, self._turns.took, self._turns.timed
         self._rooms: dict[str, LiveNamespace[Any]] = {}
         self._intake = Intake(self, self._rooms, limits, clock)
         self.receive = self._intake.receive
@@ -119,11 +119,17 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         while True:
             await asyncio.sleep(period)
             now = self._clock.monotonic()
+            total = largest = 0
             for sid, line in list(self._lines.items()):
+                unsent = line.unsent
+                total += unsent
+                largest = max(largest, unsent)
                 try:
                     line.sweep(self._joined(sid), now)
                 except Ended as ended:
                     self.end(sid, ended)
+            metrics.SEND_BACKLOG.labels("all").set(total)
+            metrics.SEND_BACKLOG.labels("largest").set(largest)
 
     # -- what namespaces send through
 
@@ -306,16 +312,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
 
     async def _request(self, request: web.Request) -> web.StreamResponse:
         """Let a request of the protocol's path in, if it is one and there is room."""
-        query = request.query
-        upgrades = query.getall("transport", []) == ["websocket"]
-        if upgrades and not web.WebSocketResponse().can_prepare(request).ok:
-            raise AppError(ErrorCode.INVALID, "This is no upgrade to a WebSocket.")
-        if not self._limits.polling and (
-            not upgrades or query.getall("EIO", []) != ["4"] or "sid" in query
-        ):
-            raise AppError(
-                ErrorCode.INVALID, "Upgrade to a WebSocket of Engine.IO 4; nothing else here."
-            )
+        upgrade.check(request, polling=self._limits.polling)
         address = self._admission.enter(request)
         try:
             response: web.StreamResponse = await self.eio.handle_request(request)

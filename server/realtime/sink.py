@@ -83,6 +83,11 @@ class Sink:
             self._written += len(data)
             transport.write(data)
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait, here and in the transport."""
+        return self._size + self._transport.get_write_buffer_size()
+
     def clear(self) -> None:
         """Forget what waits: nobody is there any more."""
         self.waiting.clear()

@@ -17,6 +17,7 @@ from server.realtime.switch import Switch
 
 _MESSAGE_KINDS = frozenset("0123456")
 _TOO_BIG = 1009
+_GOODBYE, _PONG = str(packet.CLOSE), str(packet.PONG)
 NOOP = str(packet.NOOP)
 """What the library's loop is given while nothing is read, so that it waits on."""
 
@@ -189,6 +190,12 @@ class Line:
             return False
         return True
 
+    @property
+    def unsent(self) -> int:
+        """Bytes (characters of text) that wait to be sent."""
+        transport = self._transport
+        return 0 if transport is None else self.outbox.size + transport.get_write_buffer_size()
+
     def sweep(self, joined: bool, now: float) -> None:
         """Look at the deadlines; abort a connection that takes nothing any more.
 
@@ -223,7 +230,12 @@ class Line:
             self._transport.abort()
 
     def _check(self, data: str | bytes) -> None:
-        """Let nothing through that would upset the library."""
+        """Let nothing through that would upset the library.
+
+        Raises:
+            Ended: this is no packet.
+            OSError: the client takes its leave; the library would wait on for it.
+        """
         if isinstance(data, bytes):
             return
         if self._upgrade:
@@ -236,7 +248,9 @@ class Line:
                 raise invalid("a message before the binary parts of the last one")
             if data[1:2] not in _MESSAGE_KINDS:
                 raise invalid("a message that is no Socket.IO packet")
-        elif data not in ("3", "1", "6"):
+        elif data == _GOODBYE:
+            raise OSError
+        elif data not in (_PONG, NOOP):
             raise invalid("a packet of a kind that a client does not send")
 
     async def _slow(self, debt: float, now: float) -> None:

@@ -19,8 +19,12 @@ class Switch(Protocol):
         """Forget a line."""
         ...
 
-    def took(self) -> None:
-        """Say that something came in this turn of the loop."""
+    def took(self) -> bool:
+        """Say that something came in this turn of the loop; return whether it is to be timed."""
+        ...
+
+    def timed(self, seconds: float) -> None:
+        """Say how long it took to handle what came."""
         ...
 
     def soon(self, line: Written) -> None:

@@ -11,12 +11,17 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from config import metrics
+
 WINDOW_S = 0.1
 """The rate of messages is looked at this often."""
 WORTH = 4
 """A pause is made when at least so many messages are expected in it."""
 ENOUGH = 128
 """A turn that found as many needs no pause: the loop is busy enough to find many."""
+TIMED = 8
+"""One read in so many is timed, and stands for all of them: to time each would cost a tenth of what
+it measures."""
 
 
 class Written(Protocol):
@@ -51,17 +56,26 @@ class Turns:
         self._sleep = sleep
         self._dirty: list[Written] = []
         self._ending = False
-        self._took = 0
+        self._reads = self._reads_before = 0
+        """How much came ever, and until the last turn."""
         self._in_window = 0
         self._since = monotonic()
         self._expected = 0.0
         """Messages that come during a pause, as things are."""
+        self._reading = self._writing = 0.0
+        """Seconds since the last window that reading and writing took."""
+        self._receive, self._send = (metrics.STAGE.labels(stage) for stage in ("receive", "send"))
 
-    def took(self) -> None:
-        """Say that something came in this turn."""
-        self._took += 1
+    def took(self) -> bool:
+        """Say that something came in this turn; return whether `timed` is to hear of it."""
+        self._reads = reads = self._reads + 1
         if not self._ending:
             self._end_soon()
+        return reads % TIMED == 0
+
+    def timed(self, seconds: float) -> None:
+        """Say how long it took to handle what came."""
+        self._reading += seconds * TIMED
 
     def soon(self, line: Written) -> None:
         """Call the line's `flush` at the end of this turn."""
@@ -76,13 +90,18 @@ class Turns:
     def _end(self) -> None:
         self._ending = False
         dirty, self._dirty = self._dirty, []
+        began = self._monotonic()
         for line in dirty:
             line.flush()
-        took, self._took = self._took, 0
+        took, self._reads_before = self._reads - self._reads_before, self._reads
         self._in_window += took
         now = self._monotonic()
+        self._writing += now - began
         if now - self._since >= WINDOW_S:
             self._expected = self._in_window / (now - self._since) * self._pause_s
             self._in_window, self._since = 0, now
+            self._receive.inc(self._reading)
+            self._send.inc(self._writing)
+            self._reading = self._writing = 0.0
         if self._expected >= WORTH and 0 < took < ENOUGH and not self._hurried():
             self._sleep(self._pause_s)

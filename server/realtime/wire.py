@@ -9,7 +9,7 @@ import msgpack
 from engineio import packet as eio_packet
 from socketio import packet as sio_packet
 
-TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+TEXT, BINARY, CLOSE, PONG = 0x1, 0x2, 0x8, 0xA
 """Opcodes of WebSocket frames (RFC 6455, 5.2)."""
 
 _OF_BINARY = {sio_packet.EVENT: sio_packet.BINARY_EVENT, sio_packet.ACK: sio_packet.BINARY_ACK}

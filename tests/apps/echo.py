@@ -3,11 +3,12 @@
 `python -m tests.apps.echo --port 3000` serves `/` and `/custom`: after the CONNECT reply it emits
 `auth` with the auth payload; `message` is answered by `message-back`, `message-with-ack` by its
 ack, both with the same arguments; `kick` disconnects the sender. `{"token": "reject"}` is refused.
+With `--engine` it speaks Engine.IO alone, at `/engine.io/`: every message is sent back as it is.
 """
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -16,14 +17,20 @@ from aiohttp import web
 from config.clock import SystemClock
 from config.settings import Settings, load_settings
 from handlers.deps import Deps
-from handlers.live.base import Ack, Connection, Event, LiveNamespace
+from handlers.live.base import Ack, Connection, Event, Hot, LiveNamespace
 from models.accounts.records import Principal, Role
 from models.errors import AppError, ErrorCode
 from server.listener import site_runner
 from server.loop import run_loop
 from server.middleware import middlewares
+from server.realtime.guard import Guard
+from server.realtime.intake import Work
+from server.realtime.lean import LeanLine
 from server.realtime.server import Realtime
+from server.realtime.stock import Line
+from server.realtime.wire import Encoded
 
+ENGINE_PATH = "/engine.io/"
 NAMESPACES = ("/", "/custom")
 ANYBODY = Principal("anybody", "sign-in", frozenset({Role.GUARDIAN}), 2**40)
 
@@ -84,10 +91,59 @@ class Echo(LiveNamespace[Connection]):
         return {}
 
 
+class Bare(Encoded):
+    """A message of Engine.IO that is no packet of Socket.IO."""
+
+    def __init__(self, data: str | bytes) -> None:
+        super().__init__(0, "/")
+        self._bare = data
+
+    def parts(self, packed: bool) -> Sequence[str | bytes]:
+        """Return the message."""
+        return (self._bare,)
+
+
+class BareLine(Line):
+    """The stock transport without its check that a message is a packet of Socket.IO."""
+
+    def _check(self, data: str | bytes) -> None:
+        if self._upgrade or data[:1] != "4":
+            super()._check(data)
+
+
+class Engine(Realtime):
+    """The Engine.IO server under the Socket.IO server, saying back what it is told."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.http, settings.socket, SystemClock())
+        self.receive = self._say_back
+
+    def attach(self, app: web.Application) -> None:
+        """Take the requests where the suite of Engine.IO sends them."""
+        app.router.add_route("*", ENGINE_PATH, self._request)
+
+    def _say_back(
+        self, sid: str, guard: Guard, data: str | bytes, hot: Hot | None = None
+    ) -> Work | None:
+        self.post(sid, Bare(data))
+        return None
+
+    def _line(self, handler: Callable[..., Any], server: Any) -> Line | LeanLine:
+        line = super()._line(handler, server)
+        if isinstance(line, LeanLine):
+            return line
+        return BareLine(self, self._limits, self._clock, handler)
+
+
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[tuple[int, Realtime]]:
+async def serving(
+    settings: Settings, *, engine: bool = False
+) -> AsyncIterator[tuple[int, Realtime]]:
     """Run the server; yield its port."""
-    realtime = Realtime(settings.http, settings.socket, SystemClock())
+    if engine:
+        realtime: Realtime = Engine(settings)
+    else:
+        realtime = Realtime(settings.http, settings.socket, SystemClock())
     realtime.eio.cors_allowed_origins = "*"
     rooms = [Echo(realtime, name) for name in NAMESPACES]
     for room in rooms:
@@ -121,9 +177,9 @@ def settings_of(port: int, **socket: Any) -> Settings:
     )
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, *, engine: bool) -> None:
     """Serve until the process is ended."""
-    async with serving(settings) as (port, realtime):
+    async with serving(settings, engine=engine) as (port, realtime):
         print(f"echo server of the {realtime.transport} transport on port {port}", flush=True)
         await asyncio.Event().wait()
 
@@ -135,13 +191,14 @@ def main() -> None:
     parser.add_argument("--ping-interval", type=float, default=25.0, metavar="S")
     parser.add_argument("--ping-timeout", type=float, default=20.0, metavar="S")
     parser.add_argument("--transport", choices=("lean", "stock"), default="lean")
+    parser.add_argument("--engine", action="store_true", help="speak Engine.IO alone")
     args = parser.parse_args()
     socket = {
         "ping_interval": args.ping_interval,
         "ping_timeout": args.ping_timeout,
         "transport": args.transport,
     }
-    run_loop(run(settings_of(args.port, **socket)))
+    run_loop(run(settings_of(args.port, **socket), engine=args.engine))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class Stopped(Gate):
     """Stops after some of its messages."""
 
     def __init__(self, stops: set[int]) -> None:
-        super().__init__(SystemClock(), lambda: None)
+        super().__init__(SystemClock(), lambda: False, lambda _: None)
         self.reading = Reading()
         self.closed: list[int] = []
         self._transport = self.reading  # type: ignore[assignment]

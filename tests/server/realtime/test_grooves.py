@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from server.realtime.grooves import Groove, groove_of
 from server.realtime.packed import PackedReader
+from server.realtime.packets import Bounds
 
-READER = PackedReader(32, 10_000, 8)
+READER = PackedReader(Bounds(depth=32, length=10_000, parts=8))
 EVENT = "frames"
 SEQS = st.one_of(st.integers(0, 300), st.integers(0, 2**53 - 1))
 PARTS = st.one_of(

@@ -11,10 +11,18 @@ from hypothesis import strategies as st
 from socketio import msgpack_packet as library
 
 from server.realtime.packed import SMALL, PackedReader
-from server.realtime.packets import CONNECT, DISCONNECT, EVENT, ContentError, Packet, PacketError
+from server.realtime.packets import (
+    CONNECT,
+    DISCONNECT,
+    EVENT,
+    Bounds,
+    ContentError,
+    Packet,
+    PacketError,
+)
 from server.realtime.wire import Encoded
 
-READER = PackedReader(depth=32, length=10_000, parts=8)
+READER = PackedReader(Bounds(depth=32, length=10_000, parts=8))
 NOTHING = b"\xd4\x00\x00"
 """`undefined`, as the JavaScript client packs it."""
 

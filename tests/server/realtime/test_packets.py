@@ -8,6 +8,7 @@ from socketio import packet as library
 
 from server.realtime.packets import (
     BINARY_EVENT,
+    Bounds,
     ContentError,
     Packet,
     PacketError,
@@ -15,7 +16,7 @@ from server.realtime.packets import (
     complete,
 )
 
-READER = Reader(depth=32, length=10_000, parts=8)
+READER = Reader(Bounds(depth=32, length=10_000, parts=8))
 
 
 def read(text: str, *parts: bytes) -> Packet:

@@ -2,10 +2,12 @@
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.realtime.turns import ENOUGH, WINDOW_S, WORTH, Turns
+from config.metrics import REGISTRY
+from server.realtime.turns import ENOUGH, TIMED, WINDOW_S, WORTH, Turns
 
 PAUSE_S = 0.004
 
@@ -51,6 +53,40 @@ async def test_what_was_put_in_a_turn_is_written_at_its_end() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert [line.flushed for line in lines] == [1, 1]
+
+
+def spent(stage: str) -> float:
+    """Return the seconds a stage has taken so far."""
+    value = REGISTRY.get_sample_value("gemgem_stage_seconds_total", {"stage": stage})
+    assert value is not None
+    return value
+
+
+async def test_some_reads_are_timed_and_stand_for_all() -> None:
+    hall = Hall()
+    before = spent("receive")
+    chosen = [hall.turns.took() for _ in range(3 * TIMED)]
+    assert chosen == [*[False] * (TIMED - 1), True] * 3
+    for seconds in (0.001, 0.002, 0.003):
+        hall.turns.timed(seconds)
+    await asyncio.sleep(0)
+    assert spent("receive") == before, "told once a window"
+    await hall.turn(1, WINDOW_S)
+    assert spent("receive") - before == pytest.approx(0.006 * TIMED)
+
+
+async def test_writing_is_timed() -> None:
+    hall = Hall()
+    before = spent("send")
+
+    class Slow(Line):
+        def flush(self) -> None:
+            hall.now += 0.002
+
+    for _ in range(2):
+        hall.turns.soon(Slow())
+    await hall.turn(1, WINDOW_S)
+    assert spent("send") - before == pytest.approx(0.004)
 
 
 async def test_a_quiet_server_makes_no_pause() -> None:

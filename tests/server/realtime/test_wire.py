@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from socketio import packet as library
 
-from server.realtime.packets import HOT_TAIL, PacketError, Reader, seq_of
+from server.realtime.packets import HOT_TAIL, Bounds, PacketError, Reader, seq_of
 from server.realtime.parser import fault, parser
 from server.realtime.wire import BINARY, TEXT, Encoded, frame
 
@@ -45,9 +45,12 @@ def test_a_packet_is_encoded_once_for_each_parser() -> None:
     assert encoded.frames(True) != encoded.frames(False)
 
 
-def test_what_cannot_be_sent_is_an_error_of_ours() -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_cannot_be_sent_is_an_error_of_ours_and_spoils_no_other(packed: bool) -> None:
+    good = Encoded(2, "/game", ["x", 1]).frames(packed)
     with pytest.raises(TypeError, match="set"):
-        Encoded(2, "/game", ["x", {1}]).frames(False)
+        Encoded(2, "/game", ["x", {1}]).frames(packed)
+    assert Encoded(2, "/game", ["x", 1]).frames(packed) == good
 
 
 @given(st.lists(st.binary(max_size=300) | st.integers(0, 70_000).map(bytes), max_size=6))
@@ -67,7 +70,7 @@ def test_the_parser_is_as_we_know_it() -> None:
     assert fault() is None
 
 
-READER = Reader(depth=32, length=10_000, parts=8)
+READER = Reader(Bounds(depth=32, length=10_000, parts=8))
 HEAD = '51-/game,["frames",'
 
 
