@@ -291,7 +291,10 @@ async def test_an_admin_says_why(browser: Browser, served: Served, settings: Set
         await page.click("form.stacked button")
         await page.wait_for_selector(".card[aria-current]", timeout=WAIT_MS)
         await until(page, "document.querySelector('.title h2')?.textContent === '번개'")
-        looks = (await people.guardian(MINA.id).ok("GET", "/children/c_seed_jiu/looks"))["items"]
+        guardian, looks = people.guardian(MINA.id), []
+        async with asyncio.timeout(20):  # the title stands there before the session is joined
+            while not looks:
+                looks = (await guardian.ok("GET", "/children/c_seed_jiu/looks"))["items"]
         assert [(look["role"], look["reason"]) for look in looks] == [
             ("admin", "a call from the family")
         ]

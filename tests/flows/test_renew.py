@@ -91,7 +91,7 @@ async def test_the_python_client_renews_its_token(served: Served) -> None:
 
 async def test_the_javascript_client_renews_its_token(served: Served) -> None:
     packages()
-    tokens = [served.token("guardian", "child-1", sid="s-1", ttl_s=ttl) for ttl in (2, 3600)]
+    tokens = [served.token("guardian", "child-1", sid="s-1", ttl_s=ttl) for ttl in (4, 3600)]
     plan = {
         "urls": [served.url],
         "tokens": tokens,
@@ -99,7 +99,7 @@ async def test_the_javascript_client_renews_its_token(served: Served) -> None:
         "start": {"set_no": 1, **START},
         "frames": [],
         "end": False,
-        "stayMs": 3500,
+        "stayMs": 5500,
     }
     process = await asyncio.create_subprocess_exec(
         *(node(), str(SCRIPTS / "player.mjs")),
