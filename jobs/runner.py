@@ -70,6 +70,11 @@ class Runner:
                 task.cancel()
         await closing
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the jobs, in the order they were started in."""
+        return [job.name for job in self._jobs]
+
     def unhealthy(self) -> list[str]:
         """Names of the jobs that fail again and again."""
         now = self._clock.monotonic()

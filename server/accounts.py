@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from redis.asyncio import Redis
-
 from clients.appleid import AppleId
 from clients.base import Upstream
 from clients.google import Google
@@ -29,15 +27,13 @@ from models.accounts.phone_numbers import Country
 from models.accounts.phones import OwnCodes, Phones, PhoneVerifier, TextFolder
 from models.accounts.profiles import Profiles
 from models.accounts.repo import AccountRepo
-from models.accounts.revocations import Revocations
 from models.accounts.sign_in_repo import SignInRepo
 from models.accounts.sign_ins import Lives, SignIns
-from models.accounts.signing import Issuer, Signer
+from models.accounts.signing import Issuer
 from models.accounts.social import SocialAccounts, SocialParts
 from models.accounts.throttle import Throttle
 from models.accounts.vouching import Vouchers
-from models.cipher import FieldCipher
-from models.db import Database
+from server.stores import Stores
 
 PATIENCE_S = 6.0
 """Somebody waits for a sign-in or a code: all tries together end by then."""
@@ -62,19 +58,11 @@ class AccountParts:
         self.hasher.close()
 
 
-def build_accounts(
-    settings: Settings,
-    *,
-    redis: Redis,
-    database: Database,
-    revocations: Revocations,
-    cipher: FieldCipher,
-    signer: Signer,
-    clock: Clock,
-) -> AccountParts:
+def build_accounts(stores: Stores) -> AccountParts:
     """Return accounts as the settings describe them; nothing is connected yet."""
+    settings, redis, cipher, clock = stores.settings, stores.redis, stores.cipher, stores.clock
     rules = settings.account
-    repo = AccountRepo(database)
+    repo = AccountRepo(stores.mongo.database)
     profiles = Profiles(repo, cipher, clock)
     hasher = Hasher(_cost(rules))
     pwned = PwnedPasswords(
@@ -83,15 +71,7 @@ def build_accounts(
     vouchers = _vouchers(settings, clock)
     mailer = _mailer(settings)
     post = PostOffice(mailer)
-    sign_ins = build_sign_ins(
-        settings,
-        repo=repo,
-        database=database,
-        revocations=revocations,
-        signer=signer,
-        post=post.post,
-        clock=clock,
-    )
+    sign_ins = build_sign_ins(stores, repo, post.post)
     codes = OneTimeCodes(
         redis,
         settings.store.redis_prefix,
@@ -150,30 +130,22 @@ def build_accounts(
     )
 
 
-def build_sign_ins(
-    settings: Settings,
-    *,
-    repo: AccountRepo,
-    database: Database,
-    revocations: Revocations,
-    signer: Signer,
-    post: Callable[[Mail], None],
-    clock: Clock,
-) -> SignIns:
+def build_sign_ins(stores: Stores, repo: AccountRepo, post: Callable[[Mail], None]) -> SignIns:
     """Return the sign-ins alone."""
+    settings, clock = stores.settings, stores.clock
     rules, token = settings.account, settings.token
     return SignIns(
-        repo=SignInRepo(database),
+        repo=SignInRepo(stores.mongo.database),
         accounts=repo,
         issuer=Issuer(
-            signer=signer,
+            signer=stores.token_keys.signer,
             issuer=token.issuer,
             audience=token.audience,
             seconds=rules.access_seconds,
             clock=clock,
             new_id=lambda: secrets.token_hex(16),
         ),
-        revocations=revocations,
+        revocations=stores.revocations,
         clock=clock,
         lives=Lives(
             idle=timedelta(days=rules.idle_days),

@@ -2,11 +2,9 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from config.clock import Clock
 from config.settings import TokenSettings
-from jobs.indexes import Indexed
 from models.accounts.passwords import Hasher
 from models.accounts.repo import AccountRepo
 from models.accounts.revocations import Revocations
@@ -26,14 +24,6 @@ from server.families import Families
 from sessions.rehearsal import Rehearsal
 
 
-@dataclass(frozen=True, slots=True)
-class AdminParts:
-    """What handlers reach of it, and its indexes."""
-
-    administration: Administration
-    indexed: tuple[Indexed, ...]
-
-
 def build_administration(
     mongo: Mongo,
     *,
@@ -47,8 +37,8 @@ def build_administration(
     rehearsal: Rehearsal,
     clock: Clock,
     alarm: Callable[[str], None],
-) -> AdminParts:
-    """Return the parts; nothing is connected by it."""
+) -> Administration:
+    """Return what admins do; nothing is connected by it."""
     people = People(accounts, ChildRepo(mongo), CareRepo(mongo), cipher)
     timeline = Timeline(mongo.database)
     tokens = ForcedTokenRepo(mongo.database)
@@ -60,22 +50,19 @@ def build_administration(
         clock=clock,
         new_id=lambda: secrets.token_hex(16),
     )
-    return AdminParts(
-        Administration(
-            people,
-            timeline,
-            ForcedTokens(tokens, accounts, issuer, revocations, clock, alarm),
-            TestAccounts(
-                TestAccountRepo(mongo.database),
-                accounts,
-                hasher,
-                families.children,
-                families.consents,
-                revocations,
-                cipher,
-                clock,
-                rehearsal.store,
-            ),
+    return Administration(
+        people,
+        timeline,
+        ForcedTokens(tokens, accounts, issuer, revocations, clock, alarm),
+        TestAccounts(
+            TestAccountRepo(mongo.database),
+            accounts,
+            hasher,
+            families.children,
+            families.consents,
+            revocations,
+            cipher,
+            clock,
+            rehearsal.store,
         ),
-        (tokens, timeline),
     )

@@ -7,24 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
-from redis.asyncio import Redis
 
 from handlers.live.game import GameNamespace
 from handlers.live.watch import WatchNamespace
 from handlers.places import Places
-from jobs.alarms import Alarms
-from jobs.flush import Flusher
-from jobs.inbox import NewsDesk
-from jobs.indexes import Indexes
 from jobs.janitor import Janitor
 from jobs.runner import Runner
-from jobs.withdrawal import Leaving
-from models.accounts.revocations import Revocations
-from models.bus import Bus
-from models.children.changes import AccessChanges
-from models.db import Mongo
-from models.play.repo import PlayRepo
-from server.accounts import AccountParts
+from server.background import Background
 from server.realtime.server import Realtime
 from server.telemetry import Health
 from sessions.appender import Appender
@@ -48,26 +37,14 @@ DRAIN_SECONDS = 4.0
 class Parts:
     """What is started and stopped."""
 
-    redis: Redis
-    mongo: Mongo
-    repo: PlayRepo
-    bus: Bus
-    revocations: Revocations
-    changes: AccessChanges
+    background: Background
     engine: Engine
     appender: Appender
     relay: Relay
     registry: Registry
     rebuilder: Rebuilder
     directory: Directory
-    flusher: Flusher | None
-    """None where `gemgem worker` flushes alone."""
-    indexes: Indexes
     janitor: Janitor
-    alarms: Alarms
-    people: AccountParts
-    leaving: Leaving
-    news: NewsDesk
     runner: Runner
     health: Health
     places: Places
@@ -99,14 +76,15 @@ def attach(app: web.Application, parts: Parts) -> None:
 
 async def _start(p: Parts) -> None:
     catalogue().warm()
+    stores, changes = p.background.stores, p.background.families.changes
     await p.appender.start()
     await p.relay.start()
-    await p.revocations.start()
-    await p.changes.start()
+    await stores.revocations.start()
+    await changes.start()
     await p.registry.start()
     for name, job in (
-        ("bus listening", p.bus.run_listening),
-        ("bus publishing", p.bus.run_publishing),
+        *p.background.jobs(),
+        ("bus listening", stores.bus.run_listening),
         ("engine", p.engine.run),
         ("appender", p.appender.run),
         ("stored marks", p.appender.run_refresh),
@@ -115,16 +93,11 @@ async def _start(p: Parts) -> None:
         ("relay", p.relay.run),
         ("child places", p.registry.run),
         ("directory", p.directory.run),
-        ("indexes", p.indexes.run),
-        ("alarms", p.alarms.run),
-        ("mail", p.people.post.run),
-        ("withdrawals", p.leaving.run),
-        ("news", p.news.run),
         ("health", p.health.run),
         ("connections", p.realtime.run),
         ("connection places", p.places.run),
-        ("revocations", p.revocations.run),
-        ("access", p.changes.run),
+        ("revocations", stores.revocations.run),
+        ("access", changes.run),
         ("game expiry", p.game.run),
         ("game rooms", p.game.run_rooms),
         ("watch expiry", p.watch.run),
@@ -132,8 +105,6 @@ async def _start(p: Parts) -> None:
         ("watch pulse", p.watch.run_pulse),
     ):
         await p.runner.start(name, job)
-    if p.flusher is not None:
-        await p.runner.start("flush", p.flusher.run)
 
 
 async def _leave(p: Parts) -> None:
@@ -155,14 +126,10 @@ async def _stop(p: Parts) -> None:
     await p.watch.close()
     await p.rebuilder.close()
     await p.runner.close()
-    if p.flusher is not None:
-        await within(DRAIN_SECONDS, p.flusher.drain(DRAIN_SECONDS), "flushing what is left")
+    await within(DRAIN_SECONDS, p.background.drain(DRAIN_SECONDS), "flushing what is left")
     await within(1.0, p.directory.withdraw(), "leaving the directory")
     await within(1.0, p.places.give_back(), "giving places back")
-    await p.alarms.close()
-    await p.people.close()
-    await p.mongo.close()
-    await p.redis.aclose()
+    await p.background.close()
 
 
 async def within(seconds: float, step: Coroutine[Any, Any, None], what: str) -> None:

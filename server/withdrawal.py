@@ -4,19 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from redis.asyncio import Redis
-
-from config.clock import Clock
-from config.settings import Settings
 from jobs.inbox import NewsDesk
 from jobs.withdrawal import Leaving
-from models.accounts.revocations import Revocations
-from models.cipher import FieldCipher
-from models.db import Mongo
 from models.inbox import Inbox
 from models.play.erasure import PlayErasure
-from models.play.keys import PlayKeys
-from models.play.stream import PlayStream
 from models.webhooks import Webhooks
 from models.withdrawal.actions import Withdrawals
 from models.withdrawal.cut import Cuts
@@ -26,6 +17,7 @@ from models.withdrawal.repo import WithdrawalRepo
 from models.withdrawal.saga import Saga, SagaParts
 from server.accounts import AccountParts
 from server.families import Families
+from server.stores import Stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,36 +33,29 @@ class LeavingParts:
 
 
 def build_leaving(
-    settings: Settings,
-    *,
-    mongo: Mongo,
-    redis: Redis,
-    keys: PlayKeys,
-    stream: PlayStream,
-    people: AccountParts,
-    families: Families,
-    revocations: Revocations,
-    cipher: FieldCipher,
-    clock: Clock,
-    node: str,
-    alarm: Callable[[str], None],
+    stores: Stores, *, people: AccountParts, families: Families, alarm: Callable[[str], None]
 ) -> LeavingParts:
     """Return the parts; nothing is connected by it."""
+    settings, mongo, redis = stores.settings, stores.mongo, stores.redis
+    cipher, clock = stores.cipher, stores.clock
     rules, store = settings.withdrawal, settings.store
     repo = WithdrawalRepo(mongo)
     farewells = Farewells(
         repo, cipher, people.vouchers.apple, people.vouchers.kakao, rules.outside_attempts
+    )
+    play = PlayErasure(
+        mongo.database, redis, stores.keys, stores.stream, store.session_ttl_seconds, clock
     )
     saga = Saga(
         SagaParts(
             repo=repo,
             accounts=people.repo,
             sign_ins=people.accounts.sign_ins,
-            revocations=revocations,
+            revocations=stores.revocations,
             children=families.child_repo,
             care=families.care_repo,
             changes=families.changes,
-            play=PlayErasure(mongo.database, redis, keys, stream, store.session_ttl_seconds, clock),
+            play=play,
             erasure=Erasure(mongo.database, redis, store.redis_prefix),
             farewells=farewells,
             cipher=cipher,
@@ -89,5 +74,5 @@ def build_leaving(
         inbox=inbox,
         news=NewsDesk(inbox, webhooks, cuts, clock, alarm, settings.webhook),
         repo=repo,
-        job=Leaving(repo, saga, farewells, clock, node, alarm, rules.look_seconds),
+        job=Leaving(repo, saga, farewells, clock, stores.node, alarm, rules.look_seconds),
     )

@@ -12,8 +12,8 @@ from config.settings import Settings, load_settings
 from models.audit.records import Head
 from models.audit.verify import Verdict, verify
 from models.db import DatabaseError, Mongo
-from server.app import ConfigurationError, field_cipher
 from server.families import audit_repo
+from server.keyring import ConfigurationError, field_cipher
 
 _HEADS = TypeAdapter(list[Head])
 

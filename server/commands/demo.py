@@ -20,9 +20,9 @@ from models.accounts.tokens import create_dev_key
 from models.children.records import CHILDREN_MAX
 from models.db import DatabaseError, Mongo
 from models.errors import AppError
-from server.app import ConfigurationError
 from server.commands.simulate import add_manner, count, manner_of, positive
 from server.embedded import EmbeddedError, EmbeddedServers, embedded
+from server.keyring import ConfigurationError
 from server.loop import run_loop
 from server.seeding.seeder import seeding
 from server.seeding.troupe import Troupe, assemble

@@ -15,23 +15,15 @@ from redis.exceptions import RedisError
 
 from config.clock import Clock, SystemClock
 from config.settings import Settings, load_settings
-from jobs.flush import Flusher
 from models.accounts.records import User
-from models.accounts.revocations import Revocations
-from models.bus import Bus
-from models.db import DatabaseError, Mongo
+from models.db import DatabaseError
 from models.errors import AppError
-from models.play.keys import PlayKeys
-from models.play.repo import PlayRepo
-from models.play.stream import PlayStream
-from models.redis import connect_redis
 from models.withdrawal.proof import Prover, Terms, Trace
 from models.withdrawal.records import State
-from server.accounts import AccountParts, build_accounts
-from server.app import ConfigurationError, field_cipher, token_keys_of
-from server.families import build_families
+from server.background import Background, build_background
+from server.keyring import ConfigurationError
 from server.loop import run_loop
-from server.withdrawal import LeavingParts, build_leaving
+from server.stores import open_stores
 
 LOOK_S: Final = 0.2
 MOST_S: Final = 120.0
@@ -82,65 +74,20 @@ def _tell(said: dict[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Tools:
-    people: AccountParts
-    leaving: LeavingParts
+    background: Background
     prover: Prover
-    flusher: Flusher
 
 
 @asynccontextmanager
 async def _tools(settings: Settings, clock: Clock) -> AsyncIterator[_Tools]:
     """Connect to the stores and build what a withdrawal needs."""
-    if settings.mongo_url is None or settings.redis_url is None:
-        raise ConfigurationError("set GEMGEM_MONGO_URL and GEMGEM_REDIS_URL")
-    store, node = settings.store, f"forget-{secrets.token_hex(4)}"
-    redis = connect_redis(
-        settings.redis_url.get_secret_value(),
-        store.redis_timeout_ms / 1000,
-        cluster=store.redis_cluster,
-    )
-    mongo = Mongo(settings.mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver)
-    cipher, bus = field_cipher(settings), Bus(redis)
-    keys = PlayKeys(store.redis_prefix, store.shards)
-    stream = PlayStream(redis, keys, node)
-    revocations = Revocations(redis, bus, store.redis_prefix, clock)
-    people = build_accounts(
-        settings,
-        redis=redis,
-        database=mongo.database,
-        revocations=revocations,
-        cipher=cipher,
-        signer=token_keys_of(settings).signer,
-        clock=clock,
-    )
-    families = build_families(
-        mongo, redis, bus, prefix=store.redis_prefix, cipher=cipher, clock=clock,
-        settings=settings.care,
-    )  # fmt: skip
-    leaving = build_leaving(
-        settings,
-        mongo=mongo,
-        redis=redis,
-        keys=keys,
-        stream=stream,
-        people=people,
-        families=families,
-        revocations=revocations,
-        cipher=cipher,
-        clock=clock,
-        node=node,
-        alarm=_alarm,
-    )
-    flusher = Flusher(
-        stream=stream, repo=PlayRepo(mongo.database), clock=clock, settings=store, alarm=_alarm
-    )
+    stores = open_stores(settings, clock, "forget")
+    background = build_background(stores, flush=True)
     try:
-        prover = Prover(mongo.database, redis, store.redis_prefix, cipher)
-        yield _Tools(people, leaving, prover, flusher)
+        prefix = settings.store.redis_prefix
+        yield _Tools(background, Prover(stores.mongo.database, stores.redis, prefix, stores.cipher))
     finally:
-        await people.close()
-        await mongo.close()
-        await redis.aclose()
+        await background.close()
 
 
 def _alarm(text: str) -> None:
@@ -149,7 +96,7 @@ def _alarm(text: str) -> None:
 
 async def _forget(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     async with _tools(settings, SystemClock()) as tools:
-        repo = tools.people.repo
+        repo = tools.background.people.repo
         user = await repo.find(args.user) or await repo.find_by_email(args.user.lower())
         said: dict[str, Any] = {"withdrawal": None, "state": "unknown"}
         terms = Terms(frozenset({args.user}), frozenset())
@@ -173,9 +120,9 @@ async def _confirmed(user: User) -> None:
 
 async def _erased(tools: _Tools, user: User) -> dict[str, Any]:
     """Carry the withdrawal to its end; what waits in the streams is stored meanwhile."""
-    leaving = tools.leaving
+    leaving, flusher = tools.background.leaving, tools.background.flusher
     await leaving.repo.ensure_indexes()
-    flushing = asyncio.create_task(tools.flusher.run())
+    flushing = asyncio.create_task(flusher.run())
     try:
         found = await leaving.withdrawals.hasten(user, f"w_{secrets.token_urlsafe(15)}")
         async with asyncio.timeout(MOST_S):
@@ -187,7 +134,7 @@ async def _erased(tools: _Tools, user: User) -> dict[str, Any]:
         flushing.cancel()
         with contextlib.suppress(asyncio.CancelledError, DatabaseError, RedisError, OSError):
             await flushing
-        await tools.flusher.drain(LOOK_S)
+        await flusher.drain(LOOK_S)
     return {"withdrawal": found.id, "state": found.state.value}
 
 

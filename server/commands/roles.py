@@ -3,22 +3,18 @@
 import argparse
 import sys
 
-from pydantic import SecretStr
 from redis.exceptions import RedisError
 
 from config.clock import SystemClock
 from config.settings import Settings, load_settings
 from models.accounts.emails import canonical_email
 from models.accounts.records import Role
-from models.accounts.repo import AccountRepo
-from models.accounts.revocations import Revocations
-from models.bus import Bus
-from models.db import DatabaseError, Mongo
+from models.db import DatabaseError
 from models.errors import AppError
-from models.redis import connect_redis
-from server.accounts import build_sign_ins
-from server.app import ConfigurationError, token_keys_of
+from server.background import build_background
+from server.keyring import ConfigurationError
 from server.loop import run_loop
+from server.stores import open_stores
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,21 +34,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(args: argparse.Namespace) -> int:
     """Print the account's id and its roles."""
-    settings = load_settings()
-    if settings.mongo_url is None or settings.redis_url is None:
-        print("roles: set GEMGEM_MONGO_URL and GEMGEM_REDIS_URL", file=sys.stderr)
-        return 2
     try:
         email = canonical_email(args.email)
-        changed = run_loop(
-            _change(
-                settings,
-                settings.mongo_url,
-                settings.redis_url,
-                email,
-                [Role(role) for role in args.roles],
-            )
-        )
+        changed = run_loop(_change(load_settings(), email, [Role(role) for role in args.roles]))
     except ConfigurationError as error:
         print(f"roles: {error}", file=sys.stderr)
         return 2
@@ -69,33 +53,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _change(
-    settings: Settings, mongo_url: SecretStr, redis_url: SecretStr, email: str, roles: list[Role]
-) -> str | None:
+async def _change(settings: Settings, email: str, roles: list[Role]) -> str | None:
     """Return the id of the account that was changed; None without one."""
-    clock, store = SystemClock(), settings.store
-    mongo = Mongo(mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver)
-    redis = connect_redis(
-        redis_url.get_secret_value(),
-        store.redis_timeout_ms / 1000,
-        cluster=store.redis_cluster,
-    )
+    background = build_background(open_stores(settings, SystemClock(), "roles"), flush=False)
     try:
-        repo = AccountRepo(mongo.database)
-        sign_ins = build_sign_ins(
-            settings,
-            repo=repo,
-            database=mongo.database,
-            revocations=Revocations(redis, Bus(redis), store.redis_prefix, clock),
-            signer=token_keys_of(settings).signer,
-            post=lambda _: None,  # of tokens that come twice: none comes here
-            clock=clock,
-        )
-        user = await repo.find_by_email(email)
+        people = background.people
+        user = await people.repo.find_by_email(email)
         # An address nobody proved may be another's: no roles for it.
         if user is None or not user.email_verified:
             return None
-        return user.id if await sign_ins.change_roles(user.id, roles) else None
+        return user.id if await people.accounts.sign_ins.change_roles(user.id, roles) else None
     finally:
-        await mongo.close()
-        await redis.aclose()
+        await background.close()

@@ -14,9 +14,9 @@ from config.clock import SystemClock
 from config.settings import Settings, load_settings
 from models.db import DatabaseError
 from models.errors import AppError
-from server.app import ConfigurationError
 from server.embedded import EmbeddedError
 from server.embedded.home import DATA, found_stores
+from server.keyring import ConfigurationError
 from server.loop import run_loop
 from server.seeding.seeder import seeding
 from server.seeding.village import settle

@@ -17,9 +17,10 @@ from pydantic import SecretStr, ValidationError
 from config.clock import SystemClock
 from config.logs import configure_logs
 from config.settings import Settings, load_settings
-from server.app import ROOT, ConfigurationError, build_app
+from server.app import ROOT, build_app
 from server.embedded import EmbeddedError
 from server.embedded.home import DATA, embed
+from server.keyring import ConfigurationError
 from server.listener import site_runner
 from server.loop import run_loop
 from server.supervisor import Lifeline, Supervisor, SupervisorError, hold_port

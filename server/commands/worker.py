@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from config.clock import SystemClock
 from config.logs import configure_logs
 from config.settings import Settings, load_settings
-from server.app import ConfigurationError
+from server.keyring import ConfigurationError
 from server.loop import run_loop
 from server.supervisor import Lifeline
 from server.worker import build_worker
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the command."""
-    parser = commands.add_parser("worker", help="run the jobs alone: the flush to MongoDB")
+    parser = commands.add_parser("worker", help="run what goes on beside playing, without players")
     parser.add_argument(
         "--port", type=int, default=0, help="port on loopback of its health (default: any)"
     )

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,17 +10,15 @@ from config.clock import Clock
 from config.settings import Settings
 from models.accounts.profiles import NewAccount
 from models.accounts.records import Device, Provider, Role, User
-from models.accounts.revocations import Revocations
-from models.bus import Bus
 from models.children.actions import Profile
 from models.children.records import Consent
 from models.cipher import FieldCipher
 from models.consent.records import documents
-from models.db import Mongo
-from models.redis import connect_redis
-from server.accounts import AccountParts, build_accounts
-from server.app import ConfigurationError, field_cipher, token_keys_of
-from server.families import Families, build_families
+from server.accounts import AccountParts
+from server.background import build_background
+from server.families import Families
+from server.keyring import ConfigurationError
+from server.stores import open_stores
 
 CARE_DAYS: Final = 180
 DEVICE: Final = Device("gemgem-seed", "gemgem seed", "server")
@@ -136,42 +134,12 @@ async def seeding(settings: Settings, clock: Clock) -> AsyncIterator[Seeder]:
     """
     if settings.env == "production":
         raise ConfigurationError("Not in production: these people are nobody's.")
-    if settings.mongo_url is None or settings.redis_url is None:
-        raise ConfigurationError("Set GEMGEM_MONGO_URL and GEMGEM_REDIS_URL.")
-    signer, cipher, store = token_keys_of(settings).signer, field_cipher(settings), settings.store
     # The passwords are random, so nobody else's list is asked for them.
     alone = settings.model_copy(update={"pwned": settings.pwned.model_copy(update={"url": ""})})
-    async with AsyncExitStack() as stack:
-        redis = connect_redis(
-            settings.redis_url.get_secret_value(),
-            store.redis_timeout_ms / 1000,
-            cluster=store.redis_cluster,
-        )
-        stack.push_async_callback(redis.aclose)
-        mongo = Mongo(
-            settings.mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver
-        )
-        stack.push_async_callback(mongo.close)
-        bus = Bus(redis)
-        families = build_families(
-            mongo,
-            redis,
-            bus,
-            prefix=store.redis_prefix,
-            cipher=cipher,
-            clock=clock,
-            settings=settings.care,
-        )
-        people = build_accounts(
-            alone,
-            redis=redis,
-            database=mongo.database,
-            revocations=Revocations(redis, bus, store.redis_prefix, clock),
-            cipher=cipher,
-            signer=signer,
-            clock=clock,
-        )
-        stack.push_async_callback(people.close)
-        for part in families.indexed:
+    background = build_background(open_stores(alone, clock, "seed"), flush=False)
+    try:
+        for part in background.families.indexed:
             await part.ensure_indexes()
-        yield Seeder(people, families, cipher)
+        yield Seeder(background.people, background.families, background.stores.cipher)
+    finally:
+        await background.close()

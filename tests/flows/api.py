@@ -99,6 +99,6 @@ class People:
 async def people_of(served: Served) -> AsyncIterator[People]:
     """Return people who use a server."""
     async with asyncio.timeout(20):
-        await served.app[PARTS].indexes.made.wait()
+        await served.app[PARTS].background.indexes.made.wait()
     async with aiohttp.ClientSession() as http:
         yield People(http, served)

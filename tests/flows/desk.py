@@ -65,7 +65,7 @@ async def desk(settings: Settings, tmp_path: Path) -> AsyncIterator[Scene]:
         own = settings.model_copy(update={"discord_webhook": SecretStr(discord.url)})
         async with town(own, tmp_path) as here:
             async with asyncio.timeout(20):
-                await here.served.app[PARTS].indexes.made.wait()
+                await here.served.app[PARTS].background.indexes.made.wait()
             admin, mother = here.person(), here.person()
             admin.access = here.served.token(Role.ADMIN, sub="admin-1", sid="admin-sid")
             mother.keep(await mother.sign_up("mother@example.com"))

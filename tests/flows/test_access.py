@@ -162,7 +162,7 @@ async def answers(served: Served, namespace: str, role: Role) -> dict[str, str]:
 
 async def test_who_gets_in_is_what_was_agreed(unlimited: Settings) -> None:
     async with serving(unlimited, [reached(row) for row in ROUTES]) as served:
-        await served.app[PARTS].indexes.made.wait()
+        await served.app[PARTS].background.indexes.made.wait()
         of_child = [row for row in ROUTES if row.policy.child is not None]
         parts = [
             [HEAD],

@@ -37,7 +37,7 @@ async def newcomer(place: Town, name: str, role: Role = Role.GUARDIAN) -> Person
     person.keep(await person.sign_up(email))
     if role is not Role.GUARDIAN:
         user_id = (await person.me())["id"]
-        people = place.served.app[PARTS].people
+        people = place.served.app[PARTS].background.people
         assert await people.accounts.sign_ins.change_roles(user_id, [role])
         person.keep(await person.sign_in(email))
     return person
@@ -66,7 +66,7 @@ async def playing(place: Town, token: str, child_id: str) -> AsyncIterator[tuple
 
 async def tablet_of(place: Town, mother: Person, child_id: str) -> tuple[str, str]:
     """Let the child's own device in, in its guardian's name; return its token and its sign-in."""
-    accounts = place.served.app[PARTS].people.accounts
+    accounts = place.served.app[PARTS].background.people.accounts
     user = await accounts.profiles.find((await mother.me())["id"])
     device = Device("tablet-0001", "태블릿", "android")
     tokens = await accounts.sign_ins.issue_child_device(user, child_id, device)

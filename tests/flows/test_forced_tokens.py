@@ -10,8 +10,8 @@ import pytest
 
 from config.settings import Settings
 from models.audit.verify import verify
-from server.app import field_cipher
 from server.families import audit_repo
+from server.keyring import field_cipher
 from server.lifespan import PARTS
 from tests.flows.api import CHILD
 from tests.flows.client import RefusedError, connected
@@ -150,7 +150,7 @@ async def test_it_ends_with_the_sign_in_of_the_admin_and_the_version_of_the_acco
     forced, _ = await scene.forced()
     assert (await forced.me()).status == 200
     if whose == "admin":
-        await scene.town.served.app[PARTS].revocations.withdraw(["admin-sid"])
+        await scene.town.served.app[PARTS].background.stores.revocations.withdraw(["admin-sid"])
     else:
         assert (await scene.mother.call("DELETE", "/v1/sign-ins")).status == 204
     async with asyncio.timeout(5):

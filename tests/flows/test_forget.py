@@ -13,7 +13,7 @@ import redis as redis_sync
 from config.settings import Settings
 from models.cipher import Context
 from server.__main__ import main
-from server.app import field_cipher
+from server.keyring import field_cipher
 from server.lifespan import PARTS
 from tests.flows.people import Town, town
 from tests.flows.test_withdrawal_steps import somebody_plays
@@ -35,7 +35,7 @@ async def here(
     }.items():
         monkeypatch.setenv(name, value)
     async with town(settings, tmp_path) as running:
-        await running.served.app[PARTS].indexes.made.wait()
+        await running.served.app[PARTS].background.indexes.made.wait()
         yield running
 
 

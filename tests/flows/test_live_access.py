@@ -200,7 +200,7 @@ async def test_changes_while_redis_loses_the_news_are_heard_all_the_same(
         session_id = (await player.ok("session:open", opening(child_id)))["session_id"]
         assert await listed(watcher, session_id)
         told: asyncio.Queue[str] = asyncio.Queue()
-        deaf.app[PARTS].changes.told.append(told.put_nowait)
+        deaf.app[PARTS].background.families.changes.told.append(told.put_nowait)
         await mother.consent(child_id, "therapist_viewing", given=False)
         async with asyncio.timeout(WITHIN):
             assert await told.get() == child_id

@@ -33,7 +33,7 @@ SOON = {"look_seconds": 0.05}
 async def here(settings: Settings, tmp_path: Path) -> AsyncIterator[Town]:
     """Run a server that looks at news at once; a withdrawal waits for a week."""
     async with town(settings, tmp_path, webhook=SOON, withdrawal=SOON) as running:
-        await running.served.app[PARTS].indexes.made.wait()
+        await running.served.app[PARTS].background.indexes.made.wait()
         yield running
 
 
@@ -290,7 +290,7 @@ async def test_what_fails_for_good_is_given_up_with_an_alarm(
         assert await by_kakao(here, unlinked("1")) == 200
         rows = mongo_admin[mongo_database]["webhook_inbox"]
         rows.update_many({}, {"$set": {"raw": "s1.dev.AAAA"}})
-        desk = here.served.app[PARTS].news
+        desk = here.served.app[PARTS].background.leaving.news
         assert await desk.look()
         [row] = rows.find()
         assert (row["status"], row["attempts"]) == ("received", 1)
@@ -315,20 +315,21 @@ async def test_a_store_that_is_away_counts_as_no_failure(
     async with town(settings, tmp_path, webhook={"look_seconds": 3600, "attempts": 1}) as here:
         _, user_id = await both(here, "88000001")
         assert await by_kakao(here, unlinked("88000001")) == 200
-        parts, rows = here.served.app[PARTS], mongo_admin[mongo_database]["webhook_inbox"]
+        rows = mongo_admin[mongo_database]["webhook_inbox"]
+        behind = here.served.app[PARTS].background
 
         async def away(*_: Any) -> None:
             raise error
 
         with monkeypatch.context() as patch:
-            patch.setattr(parts.people.repo, "cut_method", away)
+            patch.setattr(behind.people.repo, "cut_method", away)
             with contextlib.suppress(AutoReconnect):
-                assert await parts.news.look()
+                assert await behind.leaving.news.look()
         [row] = rows.find()
         assert (row["status"], row["attempts"]) == ("received", 0)
         assert len(users(user_id)["methods"]) == 2, "nothing is half done"
         rows.update_many({}, {"$set": {"next_attempt_at": row["received_at"]}})
-        assert await parts.news.look()
+        assert await behind.leaving.news.look()
         assert [method["provider"] for method in users(user_id)["methods"]] == ["apple"]
         assert rows.find()[0]["status"] == "done"
 
@@ -338,7 +339,10 @@ async def test_a_worker_that_is_gone_holds_news_up_for_its_lease_alone(
 ) -> None:
     async with town(settings, tmp_path, webhook={"look_seconds": 3600}) as here:
         assert await by_kakao(here, unlinked("1")) == 200
-        desk, rows = here.served.app[PARTS].news, mongo_admin[mongo_database]["webhook_inbox"]
+        desk, rows = (
+            here.served.app[PARTS].background.leaving.news,
+            mongo_admin[mongo_database]["webhook_inbox"],
+        )
         now = datetime.now(UTC)
         held = {"status": "processing", "lease_until": now + timedelta(seconds=60)}
         rows.update_many({}, {"$set": held})
@@ -353,7 +357,10 @@ async def test_a_worker_that_lost_its_lease_changes_nothing_any_more(
 ) -> None:
     async with town(settings, tmp_path, webhook={"look_seconds": 3600}) as here:
         assert await by_kakao(here, unlinked("1")) == 200
-        desk, rows = here.served.app[PARTS].news, mongo_admin[mongo_database]["webhook_inbox"]
+        desk, rows = (
+            here.served.app[PARTS].background.leaving.news,
+            mongo_admin[mongo_database]["webhook_inbox"],
+        )
         now = datetime.now(UTC)
         slow = await desk.inbox.claim(now + timedelta(seconds=1), now - timedelta(seconds=1))
         assert slow is not None
@@ -370,7 +377,7 @@ async def test_news_under_way_are_erased_with_the_account(
     leaving = {"undo_hours": 0, "look_seconds": 0.05}
     later = {"look_seconds": 3600}
     async with town(settings, tmp_path, webhook=later, withdrawal=leaving) as here:
-        await here.served.app[PARTS].indexes.made.wait()
+        await here.served.app[PARTS].background.indexes.made.wait()
         person, user_id = await member(here, "kakao", "88000001")
         assert await by_kakao(here, unlinked("88000001")) == 200
         assert await by_kakao(here, unlinked("88000002")) == 200
@@ -390,7 +397,7 @@ async def test_while_the_database_is_away_apple_waits_and_kakao_is_remembered(
     own = settings.model_copy(update={"mongo_url": SecretStr(mongod.url)})
     try:
         async with town(own, tmp_path, webhook=SOON) as here:
-            await here.served.app[PARTS].indexes.made.wait()
+            await here.served.app[PARTS].background.indexes.made.wait()
             notice = here.vouchers.notice("consent-revoked", "a-1")
             assert await by_apple(here, notice) == 200
             await mongod.stop()

@@ -25,7 +25,7 @@ SOON = {"undo_hours": 0, "look_seconds": 0.05}
 async def here(settings: Settings, tmp_path: Path) -> AsyncIterator[Town]:
     """Run a server that erases at once."""
     async with town(settings, tmp_path, withdrawal=SOON) as running:
-        await running.served.app[PARTS].indexes.made.wait()
+        await running.served.app[PARTS].background.indexes.made.wait()
         yield running
 
 
@@ -33,7 +33,7 @@ async def here(settings: Settings, tmp_path: Path) -> AsyncIterator[Town]:
 async def patient(settings: Settings, tmp_path: Path) -> AsyncIterator[Town]:
     """Run a server that waits a week before it erases."""
     async with town(settings, tmp_path, withdrawal={"look_seconds": 0.05}) as running:
-        await running.served.app[PARTS].indexes.made.wait()
+        await running.served.app[PARTS].background.indexes.made.wait()
         yield running
 
 
@@ -270,7 +270,7 @@ async def test_a_provider_that_never_takes_it_is_reported(
     settings: Settings, tmp_path: Path, mongo_admin: Admin, mongo_database: str
 ) -> None:
     async with town(settings, tmp_path, withdrawal={**SOON, "outside_attempts": 1}) as here:
-        await here.served.app[PARTS].indexes.made.wait()
+        await here.served.app[PARTS].background.indexes.made.wait()
         person = here.person()
         person.keep(await person.social("kakao", idToken=here.vouchers.token("kakao", "4711")))
         here.vouchers.status = 400
@@ -288,7 +288,7 @@ async def test_a_step_that_fails_is_tried_again_and_told_of(
     signed = await person.sign_up("jiu@example.com")
     person.keep(signed)
     told: list[str] = []
-    monkeypatch.setattr(here.served.app[PARTS].leaving, "_alarm", told.append)
+    monkeypatch.setattr(here.served.app[PARTS].background.leaving.job, "_alarm", told.append)
     users = mongo_admin[mongo_database]["users"]
     broken = {"phone": {"sealed": "s1.dev.AAAA", "index": "i"}}
     users.update_one({"_id": signed["userId"]}, {"$set": broken})

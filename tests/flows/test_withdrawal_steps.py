@@ -61,10 +61,10 @@ async def test_a_withdrawal_that_is_cut_off_comes_to_the_same_end(
     redis_prefix: str, step: Step, how: str, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     async with town(settings, tmp_path, withdrawal=NEVER) as here:
-        parts = here.served.app[PARTS]
+        parts = here.served.app[PARTS].background
         await parts.indexes.made.wait()
         asked, gone = await somebody_leaves(here)
-        leaving = parts.leaving
+        leaving = parts.leaving.job
         repo = leaving._repo
         cut = Cut(step, how, repo.record)
         rows = mongo_admin[mongo_database]["withdrawals"]

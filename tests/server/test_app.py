@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from config.settings import load_settings
 from models.accounts.tokens import create_dev_key
 from models.cipher import Context
-from server.app import ConfigurationError, field_cipher
+from server.keyring import ConfigurationError, field_cipher
 
 KEY = SecretStr(base64.b64encode(bytes(32)).decode())
 HERE = Context("children", "name", "c_1")

@@ -18,7 +18,7 @@ from models.children.actions import Children
 from models.clinic.care import Care
 from models.consent.actions import Consents
 from models.db import Mongo
-from server.app import ConfigurationError
+from server.keyring import ConfigurationError
 from server.seeding.seeder import seeding
 from server.seeding.village import CHOI, JUNHO, LEE, MINA, PEOPLE, settle
 from tests.flows.people import Person

@@ -1,0 +1,106 @@
+"""What goes on whether anybody plays or not: the part that `serve` and `worker` have in common."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+from jobs.alarms import Alarms
+from jobs.flush import Flusher
+from jobs.indexes import Indexes
+from models.admin.forced_repo import ForcedTokenRepo
+from models.admin.timeline import Timeline
+from models.answers import Answers
+from models.play.pressure import Pressure
+from models.play.repo import PlayRepo
+from server.accounts import AccountParts, build_accounts
+from server.families import Families, build_families
+from server.stores import Stores
+from server.withdrawal import LeavingParts, build_leaving
+
+Run = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """The parts, and the jobs of them.
+
+    Any number of processes may have them on the same stores: each job takes what it works on by a
+    lease, or changes nothing when it is done twice.
+    """
+
+    stores: Stores
+    people: AccountParts
+    families: Families
+    leaving: LeavingParts
+    indexes: Indexes
+    alarms: Alarms
+    pressure: Pressure
+    flusher: Flusher
+    flushes: bool
+    """False where another process does."""
+
+    def jobs(self) -> Iterator[tuple[str, Run]]:
+        """Yield every job with its name."""
+        yield "bus publishing", self.stores.bus.run_publishing
+        yield "indexes", self.indexes.run
+        yield "alarms", self.alarms.run
+        yield "mail", self.people.post.run
+        yield "withdrawals", self.leaving.job.run
+        yield "news", self.leaving.news.run
+        if self.flushes:
+            yield "flush", self.flusher.run
+
+    async def drain(self, seconds: float) -> None:
+        """Store what waits in the streams, for so long at most."""
+        if self.flushes:
+            await self.flusher.drain(seconds)
+
+    async def close(self) -> None:
+        """Close every connection, those to the stores last."""
+        await self.alarms.close()
+        await self.people.close()
+        await self.stores.close()
+
+
+def build_background(stores: Stores, *, flush: bool) -> Background:
+    """Return the parts; nothing is connected by it."""
+    settings, mongo = stores.settings, stores.mongo
+    alarms = Alarms(settings.discord_webhook)
+    people = build_accounts(stores)
+    families = build_families(
+        mongo,
+        stores.redis,
+        stores.bus,
+        prefix=settings.store.redis_prefix,
+        cipher=stores.cipher,
+        clock=stores.clock,
+        settings=settings.care,
+    )
+    leaving = build_leaving(stores, people=people, families=families, alarm=alarms.raise_alarm)
+    flusher = Flusher(
+        stream=stores.stream,
+        repo=PlayRepo(mongo.database),
+        clock=stores.clock,
+        settings=settings.store,
+        alarm=alarms.raise_alarm,
+    )
+    indexed = (
+        Answers(mongo.database, stores.clock),
+        *families.indexed,
+        ForcedTokenRepo(mongo.database),
+        Timeline(mongo.database),
+        leaving.repo,
+        leaving.inbox,
+    )
+    return Background(
+        stores=stores,
+        people=people,
+        families=families,
+        leaving=leaving,
+        indexes=Indexes(indexed),
+        alarms=alarms,
+        pressure=Pressure(
+            settings.store.alarm_share, settings.store.refuse_share, alarms.raise_alarm
+        ),
+        flusher=flusher,
+        flushes=flush,
+    )
