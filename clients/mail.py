@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -29,8 +30,11 @@ class Mail:
 class Mailer(Protocol):
     """Whatever takes mail."""
 
-    async def send(self, mail: Mail) -> None:
+    async def send(self, mail: Mail, mail_id: str | None = None) -> None:
         """Hand a mail over.
+
+        Args:
+            mail_id: the same when it is handed over again; becomes its `Message-ID`.
 
         Raises:
             UpstreamError: it was not taken.
@@ -63,7 +67,7 @@ class SmtpMailer:
         self._user = user
         self._password = password
 
-    async def send(self, mail: Mail) -> None:
+    async def send(self, mail: Mail, mail_id: str | None = None) -> None:
         """Hand a mail over.
 
         Raises:
@@ -72,7 +76,7 @@ class SmtpMailer:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await aiosmtplib.send(
-                    _message(mail, self._sender),
+                    _message(mail, self._sender, mail_id),
                     hostname=self._host,
                     port=self._port,
                     username=self._user,
@@ -103,24 +107,27 @@ class FolderMailer:
         self._sender = sender
         self._written = 0
 
-    async def send(self, mail: Mail) -> None:
+    async def send(self, mail: Mail, mail_id: str | None = None) -> None:
         """Write a mail; the newest has the highest number."""
         self._written += 1
-        await asyncio.to_thread(self._write, mail, self._written)
+        await asyncio.to_thread(self._write, _message(mail, self._sender, mail_id), self._written)
 
-    def _write(self, mail: Mail, number: int) -> None:
+    def _write(self, message: EmailMessage, number: int) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        name = re.sub(r"[^\w.@+-]", "_", mail.to)
+        name = re.sub(r"[^\w.@+-]", "_", message["To"])
         path = self._folder / f"{name}-{number:04d}.eml"
-        path.write_bytes(_message(mail, self._sender).as_bytes(policy=SMTP))
+        path.write_bytes(message.as_bytes(policy=SMTP))
         metrics.MAILS.labels("written").inc()
 
 
-def _message(mail: Mail, sender: str) -> EmailMessage:
+def _message(mail: Mail, sender: str, mail_id: str | None) -> EmailMessage:
     message = EmailMessage(policy=SMTP)
     message["From"] = sender
     message["To"] = mail.to
     message["Subject"] = mail.subject
     message["Auto-Submitted"] = "auto-generated"
+    if mail_id is not None:
+        domain = parseaddr(sender)[1].rpartition("@")[2]
+        message["Message-ID"] = f"<{mail_id}@{domain}>"
     message.set_content(mail.text)
     return message

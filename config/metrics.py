@@ -151,6 +151,12 @@ WEBHOOKS = Counter(
     registry=REGISTRY,
 )
 MAILS = Counter("gemgem_mails", "Mails by what became of them.", ["outcome"], registry=REGISTRY)
+OUTBOX = Counter(
+    "gemgem_outbox",
+    "What was to be told outside, by what became of it.",
+    ["kind", "outcome"],
+    registry=REGISTRY,
+)
 
 
 class Stopwatch:

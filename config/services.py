@@ -62,6 +62,15 @@ class WebhookSettings(_Section):
     """How often a worker looks for news that are due."""
 
 
+class OutboxSettings(_Section):
+    """What is told outside: mail."""
+
+    attempts: Positive
+    """After so many failures it is left, and the operators are told."""
+    look_seconds: Annotated[int | float, Field(gt=0)]
+    """How often a process looks for what others put there."""
+
+
 class GoogleSettings(_Section):
     """Sign-in with Google; not offered without client ids."""
 

@@ -18,6 +18,7 @@ from config.services import (
     GoogleSettings,
     KakaoSettings,
     MailSettings,
+    OutboxSettings,
     PwnedSettings,
     SensSettings,
     TwilioSettings,
@@ -266,6 +267,7 @@ class Settings(BaseSettings):
     account: AccountSettings
     withdrawal: WithdrawalSettings
     webhook: WebhookSettings
+    outbox: OutboxSettings
     google: GoogleSettings
     apple: AppleSettings
     kakao: KakaoSettings

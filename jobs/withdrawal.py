@@ -89,7 +89,7 @@ class Leaving:
             begun = await self._repo.find(found.id) or begun
             if step is Step.OUTSIDE:
                 await self._tell(begun)
-        await self._repo.finish(found.id, self._clock.now())
+        await self._saga.finish(begun)
         metrics.WITHDRAWALS.labels("erased").inc()
         log.info("withdrawal %s: everything is erased", found.id)
         return _next_outside(await self._repo.find(found.id) or begun)

@@ -13,6 +13,7 @@ from server.commands import (
     dead_letters,
     demo,
     forget,
+    outbox,
     rescore,
     revoke,
     roles,
@@ -38,6 +39,7 @@ COMMANDS = (
     score,
     chaos,
     dead_letters,
+    outbox,
     forget,
     contract,
 )

@@ -10,14 +10,13 @@ from clients.appleid import AppleId
 from clients.base import Upstream
 from clients.google import Google
 from clients.kakao import Kakao
-from clients.mail import FolderMailer, Mail, Mailer, SmtpMailer
+from clients.mail import FolderMailer, Mailer, SmtpMailer
 from clients.pwned import PwnedPasswords
 from clients.sens import Sens
 from clients.twilio import TwilioVerify
 from config.clock import Clock
 from config.services import AccountSettings
 from config.settings import Settings
-from jobs.post import PostOffice
 from models.accounts.accounts import Accounts
 from models.accounts.argon import HashCost
 from models.accounts.codes import OneTimeCodes
@@ -33,6 +32,9 @@ from models.accounts.signing import Issuer
 from models.accounts.social import SocialAccounts, SocialParts
 from models.accounts.throttle import Throttle
 from models.accounts.vouching import Vouchers
+from models.mails import Mails
+from models.outbox import Outbox
+from models.withdrawal.tombstones import Tombstones
 from server.stores import Stores
 
 PATIENCE_S = 6.0
@@ -47,7 +49,10 @@ class AccountParts:
     accounts: Accounts
     repo: AccountRepo
     vouchers: Vouchers
-    post: PostOffice
+    outbox: Outbox
+    tombstones: Tombstones
+    mails: Mails
+    mailer: Mailer | None
     closing: tuple[Callable[[], Awaitable[None]], ...]
     hasher: Hasher
 
@@ -58,8 +63,12 @@ class AccountParts:
         self.hasher.close()
 
 
-def build_accounts(stores: Stores) -> AccountParts:
-    """Return accounts as the settings describe them; nothing is connected yet."""
+def build_accounts(stores: Stores, *, muted: bool = False) -> AccountParts:
+    """Return accounts as the settings describe them; nothing is connected yet.
+
+    Args:
+        muted: nobody is mailed.
+    """
     settings, redis, cipher, clock = stores.settings, stores.redis, stores.cipher, stores.clock
     rules = settings.account
     repo = AccountRepo(stores.mongo.database)
@@ -70,8 +79,10 @@ def build_accounts(stores: Stores) -> AccountParts:
     )
     vouchers = _vouchers(settings, clock)
     mailer = _mailer(settings)
-    post = PostOffice(mailer)
-    sign_ins = build_sign_ins(stores, repo, post.post)
+    outbox = Outbox(stores.mongo.database, cipher)
+    tombstones = Tombstones(stores.mongo.database, cipher, clock)
+    mails = Mails(outbox, clock, muted=muted)
+    sign_ins = _sign_ins(stores, repo, mails)
     codes = OneTimeCodes(
         redis,
         settings.store.redis_prefix,
@@ -102,7 +113,8 @@ def build_accounts(stores: Stores) -> AccountParts:
                 rules.delay_most_seconds * 1000,
             ),
             codes=codes,
-            post=post.post,
+            mails=mails,
+            was_here=tombstones.was_here,
             clock=clock,
         )
     )
@@ -113,10 +125,11 @@ def build_accounts(stores: Stores) -> AccountParts:
             profiles=profiles,
             vouchers=vouchers,
             cipher=cipher,
+            was_here=tombstones.was_here,
             clock=clock,
         )
     )
-    phones = Phones(repo, codes, cipher, verifiers, clock)
+    phones = Phones(repo, codes, cipher, verifiers, tombstones.was_here, clock)
     closing = [vouchers.close, pwned.close]
     closing += [] if twilio is None else [twilio.close]
     closing += [] if sens is None else [sens.close]
@@ -124,14 +137,16 @@ def build_accounts(stores: Stores) -> AccountParts:
         accounts=Accounts(local, social, sign_ins, profiles, phones),
         repo=repo,
         vouchers=vouchers,
-        post=post,
+        outbox=outbox,
+        tombstones=tombstones,
+        mails=mails,
+        mailer=mailer,
         closing=tuple(closing),
         hasher=hasher,
     )
 
 
-def build_sign_ins(stores: Stores, repo: AccountRepo, post: Callable[[Mail], None]) -> SignIns:
-    """Return the sign-ins alone."""
+def _sign_ins(stores: Stores, repo: AccountRepo, mails: Mails) -> SignIns:
     settings, clock = stores.settings, stores.clock
     rules, token = settings.account, settings.token
     return SignIns(
@@ -153,7 +168,7 @@ def build_sign_ins(stores: Stores, repo: AccountRepo, post: Callable[[Mail], Non
             reuse=timedelta(seconds=rules.reuse_seconds),
             each=rules.sign_ins,
         ),
-        post=post,
+        mails=mails,
         new_secret=lambda: secrets.token_hex(32),
         new_id=lambda: secrets.token_hex(16),
     )

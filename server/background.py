@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from jobs.alarms import Alarms
 from jobs.flush import Flusher
 from jobs.indexes import Indexes
+from jobs.outbox import Postman, Relay
 from models.admin.forced_repo import ForcedTokenRepo
 from models.admin.timeline import Timeline
 from models.answers import Answers
+from models.outbox import Kind
 from models.play.pressure import Pressure
 from models.play.repo import PlayRepo
 from server.accounts import AccountParts, build_accounts
@@ -31,6 +33,7 @@ class Background:
     people: AccountParts
     families: Families
     leaving: LeavingParts
+    relay: Relay
     indexes: Indexes
     alarms: Alarms
     pressure: Pressure
@@ -43,7 +46,7 @@ class Background:
         yield "bus publishing", self.stores.bus.run_publishing
         yield "indexes", self.indexes.run
         yield "alarms", self.alarms.run
-        yield "mail", self.people.post.run
+        yield "outbox", self.relay.run
         yield "withdrawals", self.leaving.job.run
         yield "news", self.leaving.news.run
         if self.flushes:
@@ -61,11 +64,16 @@ class Background:
         await self.stores.close()
 
 
-def build_background(stores: Stores, *, flush: bool) -> Background:
-    """Return the parts; nothing is connected by it."""
+def build_background(stores: Stores, *, flush: bool, muted: bool = False) -> Background:
+    """Return the parts; nothing is connected by it.
+
+    Args:
+        flush: whether this process flushes.
+        muted: nobody is mailed of what this process does.
+    """
     settings, mongo = stores.settings, stores.mongo
     alarms = Alarms(settings.discord_webhook)
-    people = build_accounts(stores)
+    people = build_accounts(stores, muted=muted)
     families = build_families(
         mongo,
         stores.redis,
@@ -76,6 +84,13 @@ def build_background(stores: Stores, *, flush: bool) -> Background:
         settings=settings.care,
     )
     leaving = build_leaving(stores, people=people, families=families, alarm=alarms.raise_alarm)
+    relay = Relay(
+        people.outbox,
+        {Kind.MAIL: Postman(people.mailer)},
+        stores.clock,
+        alarms.raise_alarm,
+        settings.outbox,
+    )
     flusher = Flusher(
         stream=stores.stream,
         repo=PlayRepo(mongo.database),
@@ -90,12 +105,15 @@ def build_background(stores: Stores, *, flush: bool) -> Background:
         Timeline(mongo.database),
         leaving.repo,
         leaving.inbox,
+        people.outbox,
+        people.tombstones,
     )
     return Background(
         stores=stores,
         people=people,
         families=families,
         leaving=leaving,
+        relay=relay,
         indexes=Indexes(indexed),
         alarms=alarms,
         pressure=Pressure(

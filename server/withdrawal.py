@@ -12,6 +12,7 @@ from models.webhooks import Webhooks
 from models.withdrawal.actions import Withdrawals
 from models.withdrawal.cut import Cuts
 from models.withdrawal.erasure import Erasure
+from models.withdrawal.notices import Notices
 from models.withdrawal.outside import Farewells
 from models.withdrawal.repo import WithdrawalRepo
 from models.withdrawal.saga import Saga, SagaParts
@@ -46,6 +47,7 @@ def build_leaving(
     play = PlayErasure(
         mongo.database, redis, stores.keys, stores.stream, store.session_ttl_seconds, clock
     )
+    notices = Notices(people.mails, cipher)
     saga = Saga(
         SagaParts(
             repo=repo,
@@ -58,16 +60,18 @@ def build_leaving(
             play=play,
             erasure=Erasure(mongo.database, redis, store.redis_prefix),
             farewells=farewells,
+            notices=notices,
+            tombstones=people.tombstones,
             cipher=cipher,
             clock=clock,
-            tombstones=timedelta(days=rules.tombstone_days),
+            tombstone_life=timedelta(days=rules.tombstone_days),
         )
     )
     undo = timedelta(hours=rules.undo_hours)
-    withdrawals = Withdrawals(repo, saga, cipher, clock, undo)
+    withdrawals = Withdrawals(repo, people.repo, saga, notices, cipher, clock, undo)
     inbox = Inbox(mongo.database, cipher, timedelta(days=settings.webhook.keep_days))
     webhooks = Webhooks(inbox, people.vouchers.apple, people.vouchers.kakao, clock, alarm)
-    cuts = Cuts(people.repo, people.accounts.sign_ins, withdrawals, cipher, people.post.post)
+    cuts = Cuts(people.repo, people.accounts.sign_ins, withdrawals, cipher)
     return LeavingParts(
         withdrawals=withdrawals,
         webhooks=webhooks,

@@ -524,6 +524,7 @@ def test_what_is_not_enforced_is_marked_so() -> None:
         "store": {"store", "settings"},
         "withdrawal": {"rules", "settings"},
         "webhook": {"webhook", "settings"},
+        "outbox": {"outbox", "settings"},
         "care": {"care", "settings", "labels"},
         "account": {"account", "rules"},
         **{

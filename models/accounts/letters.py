@@ -118,6 +118,60 @@ def cut_mail(to: str, locale: str, provider: Provider, erase_at: datetime) -> Ma
     )
 
 
+def leaving_mail(to: str, locale: str, erase_at: datetime) -> Mail:
+    """Return the mail to somebody who asked to leave."""
+    day = f"{erase_at:%Y-%m-%d %H:%M} UTC"
+    if locale == "ko":
+        return Mail(
+            to,
+            "탈퇴 신청이 접수되었습니다",
+            f"모든 기기에서 로그아웃되었고, {day}에 계정과 기록이 삭제됩니다.\n계속 이용하려면 그 "
+            "전에 다시 로그인한 뒤 탈퇴를 취소해 주세요.\n직접 신청하지 않았다면 지금 로그인해 "
+            "탈퇴를 취소하고 비밀번호를 바꿔 주세요.\n",
+        )
+    return Mail(
+        to,
+        "You asked to leave",
+        f"Every device was signed out, and your account is erased on {day}, with its records.\n"
+        "To keep it, sign in before that and undo the withdrawal.\nIf it was not you, sign in "
+        "now, undo the withdrawal and change your password.\n",
+    )
+
+
+def staying_mail(to: str, locale: str) -> Mail:
+    """Return the mail to somebody who undid their withdrawal."""
+    if locale == "ko":
+        return Mail(
+            to,
+            "탈퇴가 취소되었습니다",
+            "탈퇴가 취소되어 계정과 기록이 그대로 남아 있습니다.\n"
+            "직접 취소하지 않았다면 지금 비밀번호를 바꿔 주세요.\n",
+        )
+    return Mail(
+        to,
+        "Your account stays",
+        "The withdrawal was undone: your account and its records are as they were.\n"
+        "If it was not you, change your password now.\n",
+    )
+
+
+def erased_mail(to: str, locale: str, withdrawal_id: str) -> Mail:
+    """Return the last mail to somebody who left."""
+    if locale == "ko":
+        return Mail(
+            to,
+            "계정이 삭제되었습니다",
+            f"계정과 기록을 모두 삭제했습니다. 확인서 번호: {withdrawal_id}\n무엇이 왜 남는지는 "
+            "확인서에서 볼 수 있습니다. 이 메일을 끝으로 이메일 주소도 지웁니다.\n",
+        )
+    return Mail(
+        to,
+        "Your account is erased",
+        f"Your account and its records are erased. Your receipt: {withdrawal_id}\nThe receipt "
+        "says what remains and why. With this mail we forget your address, too.\n",
+    )
+
+
 def text_of_code(code: str, locale: str) -> str:
     """Return the text message with a code; at most 90 bytes of EUC-KR, which is one SMS."""
     if locale == "ko":

@@ -1,7 +1,6 @@
 """Accounts with an e-mail and a password: made, signed in to, verified, given another password."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,13 +18,14 @@ from models.accounts.letters import (
     verification_mail,
 )
 from models.accounts.passwords import Hasher, check_password, refused
-from models.accounts.profiles import NewAccount, Profiles
+from models.accounts.profiles import NewAccount, Profiles, WasHere
 from models.accounts.records import (
     USABLE,
     Device,
     Provider,
     SignInMethod,
     User,
+    email_key,
     method_key,
 )
 from models.accounts.repo import AccountRepo, TakenError
@@ -33,6 +33,7 @@ from models.accounts.sign_ins import SignIns, Tokens
 from models.accounts.throttle import Throttle
 from models.errors import AppError, ErrorCode
 from models.limits import Rate
+from models.mails import NOTICE_LIFE, Mails
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +57,8 @@ class LocalParts:
     pwned: PwnedPasswords | None
     throttle: Throttle
     codes: OneTimeCodes
-    post: Callable[[Mail], None]
-    """Sends a mail soon; never waits."""
+    mails: Mails
+    was_here: WasHere
     clock: Clock
 
 
@@ -102,7 +103,13 @@ class LocalAccounts:
             linked_at=self._p.clock.now(),
             password_hash=await self._p.hasher.hash(password),
         )
-        user = self._p.profiles.account(new, method, email=address, verified=False)
+        user = self._p.profiles.account(
+            new,
+            method,
+            email=address,
+            verified=False,
+            returning=await self._p.was_here([email_key(address)]),
+        )
         try:
             await self._p.accounts.insert(user)
         except TakenError as error:
@@ -199,12 +206,14 @@ class LocalAccounts:
         await self._count_mail(address)
         code = await self._issue(f"reset:{address}")
         user = await self._p.accounts.find_by_email(address)
-        if user is None or user.status not in USABLE:
-            return
-        if user.method(Provider.LOCAL) is None:
-            self._post(user, other_method_mail(address, user))
+        key = f"reset:{address}:{code}"
+        if user is None or user.status not in USABLE or user.is_test:
+            nobody = reset_mail("", locale, code, _minutes())
+            await self._p.mails.feign(nobody, key=key, life=CODE_LIFE)
+        elif user.method(Provider.LOCAL) is None:
+            await self._post(user, other_method_mail(address, user), key, CODE_LIFE)
         else:
-            self._post(user, reset_mail(address, locale, code, _minutes()))
+            await self._post(user, reset_mail(address, locale, code, _minutes()), key, CODE_LIFE)
 
     async def reset(self, email: str, code: str, password: str) -> None:
         """Set a new password by the code of the mail; every sign-in of the account ends.
@@ -243,7 +252,8 @@ class LocalAccounts:
             return
         await self._count_mail(user.email)
         code = await self._issue(f"verify:{user.id}:{user.email}")
-        self._post(user, verification_mail(user.email, user.locale, code, _minutes()))
+        mail = verification_mail(user.email, user.locale, code, _minutes())
+        await self._post(user, mail, f"verify:{user.id}:{code}", CODE_LIFE)
 
     async def confirm_email(self, user: User, code: str) -> User:
         """Verify the address by the code of the mail.
@@ -278,7 +288,8 @@ class LocalAccounts:
 
     async def _after_change(self, user: User) -> None:
         if user.email is not None:
-            self._post(user, password_changed_mail(user.email, user.locale))
+            mail = password_changed_mail(user.email, user.locale)
+            await self._post(user, mail, f"password:{user.id}:{user.version}", NOTICE_LIFE)
         await self._p.sign_ins.end_all(user, "password_changed")
 
     async def _refuse_breached(self, password: str) -> None:
@@ -312,9 +323,9 @@ class LocalAccounts:
             seconds=int(CODE_LIFE.total_seconds()),
         )
 
-    def _post(self, user: User, mail: Mail) -> None:
+    async def _post(self, user: User, mail: Mail, key: str, life: timedelta) -> None:
         if not user.is_test:
-            self._p.post(mail)
+            await self._p.mails.post(mail, key=key, about=user.id, life=life)
 
 
 def _minutes() -> int:

@@ -11,7 +11,8 @@ from config.clock import Clock
 from models.accounts.codes import DIGITS, OneTimeCodes, code_refused
 from models.accounts.letters import text_of_code
 from models.accounts.phone_numbers import Country, canonical_number, masked_number
-from models.accounts.records import User
+from models.accounts.profiles import WasHere
+from models.accounts.records import User, phone_key
 from models.accounts.repo import AccountRepo, TakenError
 from models.cipher import Context, FieldCipher
 from models.errors import AppError, ErrorCode
@@ -100,12 +101,14 @@ class Phones:
         codes: OneTimeCodes,
         cipher: FieldCipher,
         verifiers: dict[Country, PhoneVerifier],
+        was_here: WasHere,
         clock: Clock,
     ) -> None:
         self._accounts = accounts
         self._codes = codes
         self._cipher = cipher
         self._verifiers = verifiers
+        self._was_here = was_here
         self._clock = clock
 
     async def send_code(self, user: User, number: str, address: str | None) -> None:
@@ -142,6 +145,8 @@ class Phones:
             raise _unavailable(error) from error
         if not right:
             raise code_refused()
+        if await self._was_here([phone_key(canonical)]):
+            await self._accounts.mark_returning(user.id)
         try:
             changed = await self._accounts.set_phone(
                 user.id,

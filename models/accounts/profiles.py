@@ -1,5 +1,6 @@
 """What an account says of its person: a name, a language, a time zone."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from zoneinfo import available_timezones
@@ -9,6 +10,9 @@ from models.accounts.records import Role, SignInMethod, User
 from models.accounts.repo import AccountRepo
 from models.cipher import Context, FieldCipher
 from models.errors import AppError, ErrorCode
+
+WasHere = Callable[[Sequence[str]], Awaitable[bool]]
+"""Tells whether somebody known by one of these keys left lately."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,13 @@ class Profiles:
         self._clock = clock
 
     def account(
-        self, new: NewAccount, method: SignInMethod, *, email: str | None, verified: bool
+        self,
+        new: NewAccount,
+        method: SignInMethod,
+        *,
+        email: str | None,
+        verified: bool,
+        returning: bool,
     ) -> User:
         """Return the account of a guardian, not stored yet.
 
@@ -49,6 +59,7 @@ class Profiles:
             email=email,
             email_verified=verified,
             name_sealed=None if new.name is None else self._seal(new.name, new.id),
+            returning=returning,
         )
 
     def name_of(self, user: User) -> str | None:

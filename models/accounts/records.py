@@ -138,6 +138,16 @@ def method_key(provider: Provider, subject: str) -> str:
     return f"{provider.value}:{subject}"
 
 
+def email_key(email: str) -> str:
+    """Return what an e-mail is known by after its account is gone."""
+    return f"email:{email}"
+
+
+def phone_key(number: str) -> str:
+    """Return what a telephone number is known by after its account is gone."""
+    return f"phone:{number}"
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """An account."""
@@ -158,6 +168,9 @@ class User:
     version: int = 1
     """Token version: raised when everything signed in must end."""
     is_test: bool = False
+    returning: bool = False
+    """Somebody with one of these ways in, this e-mail or this number left lately: what a person
+    is given once, they had."""
     phone_sealed: str | None = field(default=None, repr=False)
     phone_verified_at: datetime | None = None
 
@@ -185,6 +198,7 @@ class User:
             "status": self.status.value,
             "version": self.version,
             "is_test": self.is_test,
+            "returning": self.returning or None,
         }
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -205,6 +219,7 @@ class User:
             status=UserStatus(document["status"]),
             version=document["version"],
             is_test=document["is_test"],
+            returning=document.get("returning", False),
             phone_sealed=phone.get("sealed"),
             phone_verified_at=phone.get("verified_at"),
         )

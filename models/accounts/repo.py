@@ -206,6 +206,10 @@ class AccountRepo:
         """Forget a telephone number."""
         await self._db["users"].update_one({"_id": user_id}, {"$unset": {"phone": ""}})
 
+    async def mark_returning(self, user_id: str) -> None:
+        """Keep that somebody with this account's way in, e-mail or number left lately."""
+        await self._db["users"].update_one({"_id": user_id}, {"$set": {"returning": True}})
+
     async def add_event(self, event: dict[str, Any]) -> bool:
         """Write down something about an account, once by its `_id`; tell whether it is new."""
         await self._prepare()

@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 
 from redis.exceptions import RedisError
 
-from clients.mail import Mail
 from config import metrics
 from config.clock import Clock
 from models.accounts.letters import reused_mail
@@ -25,6 +24,7 @@ from models.accounts.revocations import Revocations
 from models.accounts.sign_in_repo import SignInRepo
 from models.accounts.signing import Issuer
 from models.errors import AppError, ErrorCode
+from models.mails import Mails
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class SignIns:
     """Begins, continues, lists and ends sign-ins.
 
     Args:
-        post: sends a mail some time later.
+        mails: posts mails.
         new_secret: makes refresh tokens and salts: 256 random bits as text.
         new_id: makes ids.
     """
@@ -74,7 +74,7 @@ class SignIns:
         revocations: Revocations,
         clock: Clock,
         lives: Lives,
-        post: Callable[[Mail], None],
+        mails: Mails,
         new_secret: Callable[[], str],
         new_id: Callable[[], str],
     ) -> None:
@@ -84,7 +84,7 @@ class SignIns:
         self._revocations = revocations
         self._clock = clock
         self._lives = lives
-        self._post = post
+        self._mails = mails
         self._new_secret = new_secret
         self._new_id = new_id
 
@@ -186,16 +186,18 @@ class SignIns:
                 "at": now,
             }
         )
+        if active:
+            await self._warn(sign_in, digest)
         if first and active:  # a thief who asks fifty times at once is one piece of news
             metrics.FAMILIES_REVOKED.inc()
             log.warning("a refresh token came twice: sign-in %s ends", sign_in.id)
-            await self._warn(sign_in)
         await self.end(sign_in.user_id, sign_in.id, "reused")
 
-    async def _warn(self, sign_in: SignIn) -> None:
+    async def _warn(self, sign_in: SignIn, digest: str) -> None:
         user = await self._accounts.find(sign_in.user_id)
         if user is not None and user.email is not None and not user.is_test:
-            self._post(reused_mail(user.email, user.locale, sign_in.device.name))
+            mail = reused_mail(user.email, user.locale, sign_in.device.name)
+            await self._mails.post(mail, key=f"reuse:{digest}", about=user.id)
 
     async def give_again(self, sign_in_id: str) -> tuple[str, SignIn]:
         """Return an access token that says credentials were given just now.

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from config import metrics
 from config.clock import Clock
 from models.accounts.emails import canonical_email
-from models.accounts.profiles import NewAccount, Profiles
+from models.accounts.profiles import NewAccount, Profiles, WasHere
 from models.accounts.records import (
     USABLE,
     Device,
     Provider,
     SignInMethod,
     User,
+    email_key,
     method_key,
 )
 from models.accounts.repo import AccountRepo, TakenError
@@ -30,6 +31,7 @@ class SocialParts:
     profiles: Profiles
     vouchers: Vouchers
     cipher: FieldCipher
+    was_here: WasHere
     clock: Clock
 
 
@@ -78,6 +80,8 @@ class SocialAccounts:
         has = user.method(provider)
         if has is not None and has.subject == vouched.identity.subject:
             return user
+        if await self._p.was_here([method_key(provider, vouched.identity.subject)]):
+            await self._p.accounts.mark_returning(user.id)
         try:
             linked = await self._p.accounts.add_method(
                 user.id, await self._method(vouched, proof, user.id)
@@ -147,7 +151,14 @@ class SocialAccounts:
             zone=new.zone,
         )
         method = await self._method(vouched, proof, new.id)
-        user = self._p.profiles.account(named, method, email=email, verified=email is not None)
+        known = [method.key] if email is None else [method.key, email_key(email)]
+        user = self._p.profiles.account(
+            named,
+            method,
+            email=email,
+            verified=email is not None,
+            returning=await self._p.was_here(known),
+        )
         try:
             await self._p.accounts.insert(user)
         except TakenError as error:

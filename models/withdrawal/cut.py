@@ -1,10 +1,7 @@
 """What it does to an account when a provider says that somebody cut their link to us."""
 
-from collections.abc import Callable
 from typing import Final
 
-from clients.mail import Mail
-from models.accounts.letters import cut_mail
 from models.accounts.records import USABLE, Provider, User
 from models.accounts.repo import AccountRepo
 from models.accounts.sign_ins import SignIns
@@ -33,13 +30,11 @@ class Cuts:
         sign_ins: SignIns,
         withdrawals: Withdrawals,
         cipher: FieldCipher,
-        post: Callable[[Mail], None],
     ) -> None:
         self._accounts = accounts
         self._sign_ins = sign_ins
         self._withdrawals = withdrawals
         self._cipher = cipher
-        self._post = post
 
     async def act(self, news: News) -> bool:
         """Act on news; False if they concern nobody here, or are over.
@@ -66,11 +61,7 @@ class Cuts:
 
     async def _withdraw(self, user: User, news: News) -> None:
         withdrawal_id = f"w_{self._cipher.index(news.id, 'withdrawal')[:24]}"
-        found, _ = await self._withdrawals.ask(withdrawal_id, user)
-        if found.id != withdrawal_id or any(method.mail_off for method in user.methods):
-            return
-        if user.email is not None and user.email_verified:
-            self._post(cut_mail(user.email, user.locale, news.source, found.erase_at))
+        await self._withdrawals.ask(withdrawal_id, user, cut_by=news.source)
 
 
 def _concerns(user: User, news: News) -> bool:

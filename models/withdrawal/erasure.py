@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -128,23 +127,14 @@ class Erasure:
         return [sign_in["_id"] async for sign_in in found]
 
     async def erase_account(
-        self,
-        user_id: str,
-        hashes: Collection[str],
-        told: Collection[str],
-        now: datetime,
-        until: datetime,
+        self, user_id: str, told: Collection[str], posted: str
     ) -> dict[str, int]:
-        """Erase an account; what stays are tombstones, for as long as it says.
+        """Erase an account.
 
         Args:
-            hashes: keyed hashes of the ways in, the e-mail and the number.
             told: what news of providers about this person are found by.
+            posted: what mails to this person are found by.
         """
-        for one in hashes:
-            await self._db["tombstones"].update_one(
-                {"_id": one}, {"$set": {"at": now, "until": until}}, upsert=True
-            )
         sign_ins = await self.list_sign_ins(user_id)
         counts = {}
         for name, query in (
@@ -155,6 +145,7 @@ class Erasure:
             ("answers", {"owner": owner_of(user_id)}),
             ("withdrawals", {"user_id": user_id, "state": "undone"}),
             ("webhook_inbox", {"about": {"$in": list(told)}}),
+            ("outbox", {"about": posted}),
             ("users", {"_id": user_id}),
         ):
             done = await self._db[name].delete_many(query)

@@ -84,6 +84,8 @@ class Withdrawal:
     outside: tuple[Outside, ...] = ()
     children: tuple[str, ...] = ()
     """Children that have no other guardian; their data goes too."""
+    mail_to: str | None = None
+    """Sealed: where the last mail goes; gone with the end."""
     ended_at: datetime | None = None
     """When it was undone, or everything was erased."""
 
@@ -126,6 +128,7 @@ def withdrawal_of(document: Mapping[str, Any]) -> Withdrawal:
             for name, one in document.get("outside", {}).items()
         ),
         children=tuple(document.get("children", ())),
+        mail_to=document.get("mail_to"),
         ended_at=document.get("ended_at"),
     )
 
@@ -153,6 +156,13 @@ REMAINS: Final = (
         "지웁니다.",
         "Keyed hashes of how you signed in stay for a limited time, so that what is given once is "
         "not given again; then they are erased.",
+    ),
+    Remainder(
+        "last_mail",
+        "삭제가 끝났음을 알리는 메일이 전달될 때까지, 길어도 사흘 동안 이메일 주소를 암호화해 "
+        "보관합니다.",
+        "Your address stays, sealed, until the mail that tells of the end is delivered, for three "
+        "days at most.",
     ),
     Remainder(
         "receipt",

@@ -1,6 +1,6 @@
 """Withdrawals in MongoDB: the only place that queries them."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -33,14 +33,22 @@ class WithdrawalRepo:
             name="one_under_way",
         )
         await self._rows.create_index("next_at", sparse=True)
-        await self._db["tombstones"].create_index("until", expireAfterSeconds=0)
 
     async def begin(
-        self, withdrawal_id: str, user_id: str, locale: str, now: datetime, erase_at: datetime
+        self,
+        withdrawal_id: str,
+        user_id: str,
+        locale: str,
+        now: datetime,
+        erase_at: datetime,
+        tell: Callable[[Session], Awaitable[None]],
     ) -> Withdrawal | None:
         """Begin the withdrawal of an account that is active; None if it is not.
 
         The account's status changes with it, and its token version is raised.
+
+        Args:
+            tell: keeps what is told of it, in the same transaction.
         """
         row = {
             "_id": withdrawal_id,
@@ -61,6 +69,7 @@ class WithdrawalRepo:
             )
             if done.matched_count:
                 await self._rows.insert_one(row, session=session)
+                await tell(session)
             return bool(done.matched_count)
 
         try:
@@ -69,11 +78,17 @@ class WithdrawalRepo:
             return None
         return withdrawal_of(row) if begun else None
 
-    async def undo(self, user_id: str, now: datetime) -> bool:
-        """Let an account be active again; False when there is nothing that can be undone."""
+    async def undo(
+        self, user_id: str, now: datetime, tell: Callable[[str, Session], Awaitable[None]]
+    ) -> bool:
+        """Let an account be active again; False when there is nothing that can be undone.
+
+        Args:
+            tell: keeps what is told of it, in the same transaction; gets the withdrawal's id.
+        """
 
         async def work(session: Session) -> bool:
-            done = await self._rows.update_one(
+            found = await self._rows.find_one_and_update(
                 {"user_id": user_id, "state": State.WITHDRAWING.value, "erase_at": {"$gt": now}},
                 {
                     "$set": {"state": State.UNDONE.value, "ended_at": now},
@@ -81,13 +96,14 @@ class WithdrawalRepo:
                 },
                 session=session,
             )
-            if done.matched_count:
+            if found is not None:
                 await self._db["users"].update_one(
                     {"_id": user_id, "status": UserStatus.WITHDRAWING.value},
                     {"$set": {"status": UserStatus.ACTIVE.value}},
                     session=session,
                 )
-            return bool(done.matched_count)
+                await tell(found["_id"], session)
+            return found is not None
 
         return await self._mongo.transact(work)
 
@@ -228,12 +244,16 @@ class WithdrawalRepo:
             {"$set": {f"{at}.next_at": next_at}, "$inc": {f"{at}.attempts": 1}},
         )
 
+    async def keep_address(self, withdrawal_id: str, sealed: str) -> None:
+        """Keep where the last mail goes."""
+        await self._rows.update_one({"_id": withdrawal_id}, {"$set": {"mail_to": sealed}})
+
     async def finish(self, withdrawal_id: str, now: datetime) -> None:
         """Everything is erased: what is left is the receipt, which does not say whose it is."""
         await self._rows.update_one(
             {"_id": withdrawal_id, "state": State.ERASING.value},
             {
                 "$set": {"state": State.WITHDRAWN.value, "ended_at": now},
-                "$unset": {"user_id": "", "children": "", "under_way": ""},
+                "$unset": {"user_id": "", "children": "", "under_way": "", "mail_to": ""},
             },
         )

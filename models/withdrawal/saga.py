@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from config.clock import Clock
-from models.accounts.records import User
+from models.accounts.records import User, phone_key
 from models.accounts.repo import AccountRepo
 from models.accounts.revocations import Revocations
 from models.accounts.sign_ins import SignIns
@@ -21,11 +21,14 @@ from models.cipher import Context, FieldCipher
 from models.clinic.records import EndReason
 from models.clinic.repo import CareRepo
 from models.inbox import about
+from models.outbox import about_person
 from models.play.erasure import PlayErasure
 from models.withdrawal.erasure import Erasure, merged
+from models.withdrawal.notices import Notices
 from models.withdrawal.outside import Farewells
 from models.withdrawal.records import Step, Withdrawal
 from models.withdrawal.repo import WithdrawalRepo
+from models.withdrawal.tombstones import Tombstones, identities_of
 
 Counts = Mapping[str, int]
 WAIT: Final = timedelta(seconds=1)
@@ -50,9 +53,11 @@ class SagaParts:
     play: PlayErasure
     erasure: Erasure
     farewells: Farewells
+    notices: Notices
+    tombstones: Tombstones
     cipher: FieldCipher
     clock: Clock
-    tombstones: timedelta
+    tombstone_life: timedelta
     """How long it stays known that somebody was here."""
 
 
@@ -162,22 +167,30 @@ class Saga:
         pseudonym = self._pseudonym("gone", user_id)
         return merged(await self._p.erasure.pseudonymise(user_id, pseudonym))
 
-    async def _erase_account(self, _: Withdrawal, user_id: str) -> Counts:
+    async def _erase_account(self, withdrawal: Withdrawal, user_id: str) -> Counts:
         p, now = self._p, self._p.clock.now()
         user = await self._user(user_id)
-        hashes = [] if user is None else self._hashes(user)
+        if user is not None:
+            await p.tombstones.leave(self._identities(user), now, now + p.tombstone_life)
+            if (sealed := p.notices.sealed_address(user, withdrawal.id)) is not None:
+                await p.repo.keep_address(withdrawal.id, sealed)
         told = [] if user is None else [about(p.cipher, method.key) for method in user.methods]
         # Each by itself: the version of the account, which names it, need not stay in Redis.
         await p.revocations.withdraw(await p.erasure.list_sign_ins(user_id))
-        return merged(await p.erasure.erase_account(user_id, hashes, told, now, now + p.tombstones))
+        posted = about_person(p.cipher, user_id)
+        return merged(await p.erasure.erase_account(user_id, told, posted))
 
-    def _hashes(self, user: User) -> list[str]:
-        known = [method.key for method in user.methods]
-        known += [] if user.email is None else [f"email:{user.email}"]
+    async def finish(self, withdrawal: Withdrawal) -> None:
+        """End a withdrawal whose steps are all done, and tell whoever it was."""
+        await self._p.notices.done(withdrawal)
+        await self._p.repo.finish(withdrawal.id, self._p.clock.now())
+
+    def _identities(self, user: User) -> list[str]:
+        known = identities_of(user)
         if user.phone_sealed is not None:
             number = self._p.cipher.open(user.phone_sealed, Context("users", "phone", user.id))
-            known.append(f"phone:{number}")
-        return [self._p.cipher.index(one, "tombstone") for one in known]
+            known.append(phone_key(number))
+        return known
 
     async def _erase_memory(self, withdrawal: Withdrawal, user_id: str) -> Counts:
         # Once more: a session let in just before its child was taken out may have opened since.

@@ -28,6 +28,8 @@ from server.stores import open_stores
 LOOK_S: Final = 0.2
 MOST_S: Final = 120.0
 """An account that is not erased by then waits for something: say so."""
+MAIL_S: Final = 10.0
+"""What is not sent by then is erased unsent."""
 PROOFS: Final = 5
 """A worker's live list tells of a session for a second after it ended: looked at again."""
 
@@ -65,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _tell(said: dict[str, Any]) -> None:
     print(f"withdrawal {said['withdrawal'] or '-'}: {said['state']}")
+    if said.get("told") is False:
+        print("the mail that tells of the end could not be sent, and is erased too")
     for trace in said.get("traces", ()):
         print(f"left in {trace['store']}: {trace['where']} ({trace['path']})")
     if "left" in said:
@@ -114,7 +118,11 @@ async def _confirmed(user: User) -> None:
     if not sys.stdin.isatty():
         raise ConfigurationError("nobody can be asked here: pass --yes")
     asked = f"Erase {user.id} ({', '.join(user.providers)})? Type its id: "
-    if await asyncio.to_thread(input, asked) != user.id:
+    try:
+        typed = await asyncio.to_thread(input, asked)
+    except EOFError:
+        typed = ""
+    if typed.strip() != user.id:
         raise ConfigurationError("nothing was erased")
 
 
@@ -135,7 +143,20 @@ async def _erased(tools: _Tools, user: User) -> dict[str, Any]:
         with contextlib.suppress(asyncio.CancelledError, DatabaseError, RedisError, OSError):
             await flushing
         await flusher.drain(LOOK_S)
-    return {"withdrawal": found.id, "state": found.state.value}
+    told = await _told(tools.background, user.id)
+    return {"withdrawal": found.id, "state": found.state.value, "told": told}
+
+
+async def _told(background: Background, user_id: str) -> bool:
+    """Wait until the last mail is sent, and erase it if it is not; tell whether it was."""
+    outbox, posts = background.people.outbox, background.people.mailer is not None
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(MAIL_S):
+            while await outbox.count_about(user_id):
+                # Without a mail server here it is the server's to send.
+                if not (posts and await background.relay.look()):
+                    await asyncio.sleep(LOOK_S)
+    return not await outbox.erase_about(user_id)
 
 
 async def _proved(prover: Prover, terms: Terms) -> dict[str, Any]:

@@ -136,7 +136,7 @@ async def seeding(settings: Settings, clock: Clock) -> AsyncIterator[Seeder]:
         raise ConfigurationError("Not in production: these people are nobody's.")
     # The passwords are random, so nobody else's list is asked for them.
     alone = settings.model_copy(update={"pwned": settings.pwned.model_copy(update={"url": ""})})
-    background = build_background(open_stores(alone, clock, "seed"), flush=False)
+    background = build_background(open_stores(alone, clock, "seed"), flush=False, muted=True)
     try:
         for part in background.families.indexed:
             await part.ensure_indexes()

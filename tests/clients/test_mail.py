@@ -1,7 +1,5 @@
-"""Mail: taken by a real mail server, tried again when that helps, and never lost without a word."""
+"""Mail: taken by a real mail server, or refused in words that say whether to try again."""
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +7,6 @@ import pytest
 
 from clients.base import UpstreamError
 from clients.mail import FolderMailer, Mail, SmtpMailer
-from jobs.post import QUEUED, PostOffice
 from tests.fakes.messengers import FakeMail, fake_mail
 
 MAIL = Mail("minjun@example.com", "인증번호", "인증번호: ABCD-EFGH\n")
@@ -64,52 +61,3 @@ async def test_the_folder_holds_one_file_a_mail(tmp_path: Path) -> None:
     await mailer.send(Mail("../../x@example.com", "s", "t"))
     names = sorted(path.name for path in (tmp_path / "mails").iterdir())
     assert names == [".._.._x@example.com-0002.eml", "minjun@example.com-0001.eml"]
-
-
-async def test_the_post_office_tries_again_and_gives_up_in_words_without_addresses(
-    fake: FakeMail, caplog: pytest.LogCaptureFixture
-) -> None:
-    office = PostOffice(smtp(fake.port), again_seconds=(0.001, 0.001))
-    job = asyncio.create_task(office.run())
-    fake.replies = ["451 later", "451 later"]
-    office.post(MAIL)
-    assert await fake.text(MAIL.to)
-    fake.replies = ["554 never"]
-    office.post(MAIL)
-    async with asyncio.timeout(2):
-        while not caplog.records:
-            await asyncio.sleep(0.005)
-    assert "minjun" not in caplog.text
-    job.cancel()
-    await asyncio.gather(job, return_exceptions=True)
-
-
-async def test_too_much_mail_is_dropped_and_told(caplog: pytest.LogCaptureFixture) -> None:
-    office = PostOffice(None)
-    for _ in range(QUEUED + 1):
-        office.post(MAIL)
-    assert [record.levelno for record in caplog.records] == [logging.ERROR]
-
-
-@pytest.mark.parametrize("outcome", [None, UpstreamError("mail", "away", retryable=True)])
-async def test_the_post_office_ends_though_a_library_keeps_the_cancellation(
-    outcome: UpstreamError | None,
-) -> None:
-    sending = asyncio.Event()
-
-    class Deaf:
-        async def send(self, mail: Mail) -> None:
-            sending.set()
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                if outcome is not None:
-                    raise outcome from None
-
-    office = PostOffice(Deaf())
-    job = asyncio.create_task(office.run())
-    office.post(MAIL)
-    await sending.wait()
-    job.cancel()
-    await asyncio.wait({job}, timeout=2)
-    assert job.cancelled()

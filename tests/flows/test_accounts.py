@@ -147,6 +147,21 @@ async def test_a_reset_is_answered_alike_for_known_and_unknown(here: Town, minju
     )
 
 
+async def test_a_reset_writes_as_much_for_the_unknown_as_for_the_known(
+    here: Town, mongo_admin: Admin, mongo_database: str
+) -> None:
+    rows, person = mongo_admin[mongo_database]["outbox"], here.person()
+    known = {"email": "minjun@example.com", "email_verified": True}
+    await person.social("google", idToken=here.vouchers.token("google", "g-1", **known))
+    for n, email in enumerate(("minjun@example.com", "nobody@example.com"), start=1):
+        asked = await person.call("POST", "/v1/password-resets", {"email": email})
+        assert asked.status == 204
+        assert rows.count_documents({}) == n
+    assert "Google" in await here.mail.text("minjun@example.com")
+    assert rows.count_documents({"status": "void"}) == 1
+    assert len(here.mail.taken) == 1
+
+
 async def test_a_code_that_must_wait_does_not_hold_up_a_sign_up(here: Town) -> None:
     person = here.person()
     await person.call("POST", "/v1/password-resets", {"email": "minjun@example.com"})

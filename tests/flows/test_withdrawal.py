@@ -62,6 +62,13 @@ async def consented(person: Person, child_id: str, *purposes: str) -> None:
         assert answer.status < 300, answer.body
 
 
+async def verified(here: Town, person: Person, email: str) -> None:
+    """Verify the e-mail of a sign-up."""
+    body = {"code": await here.mail.code(email)}
+    answer = await person.call("POST", "/v1/me/email/confirmation", body)
+    assert answer.status < 300, answer.body
+
+
 def everything(admin: Admin, database: str) -> dict[str, list[Any]]:
     """Return all documents of the database, but the access log."""
     found = admin[database]
@@ -127,6 +134,7 @@ async def test_everything_goes_but_what_is_anothers(
         mother.keep(await mother.sign_up("mother@example.com")) and (await mother.me())["id"]
     )
     father.keep(await father.sign_up("father@example.com"))
+    await verified(here, mother, "mother@example.com")
     shared = (await mother.call("POST", "/v1/children", {**CHILD, "name": "김하준"}))["id"]
     own = (await mother.call("POST", "/v1/children", CHILD))["id"]
     await consented(mother, own, "play_data")
@@ -169,7 +177,125 @@ async def test_everything_goes_but_what_is_anothers(
     again = await mother.another("device-0003").social("google", idToken=token)
     assert again["created"], "a tombstone keeps nobody out"
     tombstones = mongo_admin[mongo_database]["tombstones"]
-    assert tombstones.count_documents({}) == 2, "of the e-mail and the way in"
+    assert tombstones.count_documents({}) == 1, "of the e-mail"
+    users = mongo_admin[mongo_database]["users"]
+    assert (users.find_one({"_id": again["userId"]}) or {})["returning"], "what is given once"
+
+
+@pytest.mark.parametrize(
+    ("locale", "asked", "undone"),
+    [
+        ("ko", "탈퇴 신청이 접수되었습니다", "탈퇴가 취소되었습니다"),
+        ("en", "You asked to leave", "Your account stays"),
+    ],
+)
+async def test_who_leaves_and_who_stays_is_written_once(
+    patient: Town, locale: str, asked: str, undone: str
+) -> None:
+    email = "jiu@example.com"
+    person = patient.person()
+    person.keep(await person.sign_up(email, locale=locale))
+    await verified(patient, person, email)
+    withdrawn = await person.call("POST", "/v1/me/withdrawal")
+    text = await patient.mail.text(email, 2)
+    assert f"{datetime.fromisoformat(withdrawn['receipt']['eraseAt']):%Y-%m-%d %H:%M} UTC" in text
+    person.keep(await person.sign_in(email))
+    assert (await person.call("POST", "/v1/me/withdrawal")).status == 202
+    for _ in range(2):
+        assert (await person.call("DELETE", "/v1/me/withdrawal")).status == 204
+    await patient.mail.text(email, 3)
+    assert [message["Subject"] for _, message in patient.mail.taken[1:]] == [asked, undone]
+
+
+@pytest.mark.parametrize(
+    ("locale", "subject"), [("ko", "계정이 삭제되었습니다"), ("en", "Your account is erased")]
+)
+async def test_the_last_mail_tells_of_the_end_and_then_the_address_is_gone(
+    here: Town, mongo_admin: Admin, mongo_database: str, locale: str, subject: str
+) -> None:
+    email = "jiu@example.com"
+    person = here.person()
+    person.keep(await person.sign_up(email, locale=locale))
+    await verified(here, person, email)
+    receipt = await the_end(here, await person.call("POST", "/v1/me/withdrawal"))
+    rows = mongo_admin[mongo_database]["outbox"]
+    async with asyncio.timeout(10):
+        while rows.count_documents({"payload": {"$exists": True}}):
+            await asyncio.sleep(0.02)
+    [last] = [m for _, m in here.mail.taken if m["Subject"] == subject]
+    assert receipt["id"] in str(last.get_content())  # type: ignore[attr-defined]
+    [kept] = mongo_admin[mongo_database]["withdrawals"].find({})
+    assert "mail_to" not in kept
+    assert rows.count_documents({"about": {"$exists": True}}) == 0
+
+
+async def test_what_cannot_be_opened_keeps_nobody_from_being_erased(
+    patient: Town, mongo_admin: Admin, mongo_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    person = patient.person()
+    person.keep(await person.sign_up("jiu@example.com"))
+    asked = await person.call("POST", "/v1/me/withdrawal")
+    rows = mongo_admin[mongo_database]["withdrawals"]
+    soon = {"mail_to": "s1.gone.AAAA", "erase_at": DAWN, "next_at": DAWN}
+    rows.update_one({}, {"$set": soon})
+    await the_end(patient, asked)
+    assert "its end is not told" in caplog.text
+
+
+@pytest.mark.parametrize("proof", ["sign-up", "link", "number", "nothing"])
+async def test_who_comes_back_is_known_for_what_is_given_once(
+    here: Town, mongo_admin: Admin, mongo_database: str, redis_url: str, redis_prefix: str,
+    proof: str,
+) -> None:  # fmt: skip
+    users, number = mongo_admin[mongo_database]["users"], "+821012345678"
+
+    async def signed_up(device: str, subject: str) -> tuple[Person, str]:
+        person = here.person(device)
+        answer = await person.social("google", idToken=here.vouchers.token("google", subject))
+        return person.keep(answer), answer["userId"]
+
+    async def numbered(person: Person) -> None:
+        with redis_sync.Redis.from_url(redis_url) as redis:
+            for key in redis.scan_iter(match=f"{redis_prefix}:{{sends}}:*"):
+                redis.delete(key)  # one code a minute goes to a number
+        await person.call("POST", "/v1/me/phone/code", {"number": number})
+        body = {"number": number, "code": here.messengers.code_to("01012345678")}
+        assert (await person.call("PUT", "/v1/me/phone", body)).status < 300
+
+    first, _ = await signed_up("device-0001", "g-1")
+    await numbered(first)
+    await the_end(here, await first.call("POST", "/v1/me/withdrawal"))
+    if proof == "sign-up":
+        _, user_id = await signed_up("device-0002", "g-1")
+    else:
+        token = here.vouchers.token("kakao", "4711")
+        person = here.person("device-0002")
+        answer = await person.social("kakao", idToken=token)
+        person.keep(answer)
+        user_id = answer["userId"]
+        assert "returning" not in (users.find_one({"_id": user_id}) or {})
+        if proof == "link":
+            body = {"idToken": here.vouchers.token("google", "g-1")}
+            assert (await person.call("PUT", "/v1/me/methods/google", body)).status < 300
+        if proof == "number":
+            await numbered(person)
+    found = users.find_one({"_id": user_id})
+    assert (found or {}).get("returning", False) is (proof != "nothing")
+    tombstones = mongo_admin[mongo_database]["tombstones"]
+    tombstones.update_many({}, {"$set": {"until": DAWN}})
+    _, fresh = await signed_up("device-0003", "g-1" if proof != "link" else "g-2")
+    again = users.find_one({"_id": fresh}) or {}
+    assert again.get("returning", False) is (proof == "sign-up"), "their time is over"
+
+
+async def test_nobody_is_written_at_an_address_they_never_proved(here: Town) -> None:
+    person = here.person()
+    person.keep(await person.sign_up("jiu@example.com"))
+    await the_end(here, await person.call("POST", "/v1/me/withdrawal"))
+    other = here.person("device-0002")
+    other.keep(await other.sign_up("seoyeon@example.com"))
+    await here.mail.text("seoyeon@example.com")
+    assert [to for to, _ in here.mail.taken].count("jiu@example.com") <= 1, "the code alone"
 
 
 @pytest.mark.parametrize("provider", ["apple", "kakao"])

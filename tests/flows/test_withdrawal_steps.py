@@ -21,7 +21,7 @@ from tests.flows.test_withdrawal import consented, everything, receipt_of
 
 Admin = pymongo.MongoClient[dict[str, object]]
 NEVER = {"undo_hours": 0, "look_seconds": 3600}
-END = {"tombstones": 3, "withdrawals": 1}
+END = {"tombstones": 2, "withdrawals": 1}
 """How many documents there are of each collection that is not empty, at the end."""
 
 
@@ -92,7 +92,14 @@ async def test_a_withdrawal_that_is_cut_off_comes_to_the_same_end(
         assert all(one["done"] for one in receipt["steps"])
         assert here.vouchers.unlinked == ["4711"]
 
+        posted = mongo_admin[mongo_database]["outbox"]
+        async with asyncio.timeout(15):
+            while posted.count_documents({"payload": {"$exists": True}}):
+                await asyncio.sleep(0.05)
+        told = [message["Subject"] for _, message in here.mail.taken]
+        assert told.count("Your account is erased") == 1, "however often its step was done"
         left = everything(mongo_admin, mongo_database)
+        assert not {"payload", "about"} & {key for row in left.pop("outbox") for key in row}
         assert {name: len(found) for name, found in left.items() if found} == END
         for one in gone:
             assert one not in str(left)

@@ -42,11 +42,11 @@ async def test_a_worker_runs_whatever_a_server_runs_without_connections(
     assert len(works) == len(set(works))
     assert set(works) == serves - OF_CONNECTIONS
     assert serves > OF_CONNECTIONS, "a job is named that is there no more"
-    assert {"flush", "mail", "withdrawals", "news"} <= set(works)
+    assert {"flush", "outbox", "withdrawals", "news"} <= set(works)
 
 
 async def test_a_server_that_leaves_the_flush_to_workers_runs_the_rest(settings: Settings) -> None:
     store = settings.store.model_copy(update={"flush": False})
     async with serving(settings.model_copy(update={"store": store})) as served:
         assert "flush" not in served.app[PARTS].runner.names
-        assert "mail" in served.app[PARTS].runner.names
+        assert "outbox" in served.app[PARTS].runner.names

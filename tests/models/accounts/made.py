@@ -20,9 +20,13 @@ from models.accounts.sign_ins import Lives, SignIns
 from models.accounts.signing import Issuer, Signer
 from models.accounts.tokens import Key, Verifier
 from models.bus import Bus
+from models.cipher import FieldCipher, KeyRing
 from models.db import Database, Mongo
+from models.mails import Mails
+from models.outbox import Outbox
 from tests.factories import ManualClock
 
+RING = KeyRing({"k": bytes(32)}, "k", bytes(32))
 DEVICE = Device("device-0001", "tablet", "android")
 LIVES = Lives(
     idle=timedelta(days=30), absolute=timedelta(days=90), reuse=timedelta(seconds=10), each=10
@@ -74,7 +78,7 @@ async def made(
             revocations=revocations,
             clock=clock,
             lives=LIVES,
-            post=lambda _: None,
+            mails=Mails(Outbox(mongo.database, FieldCipher(RING)), clock),
             new_secret=lambda: secrets.token_hex(32),
             new_id=lambda: secrets.token_hex(16),
         )
