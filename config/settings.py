@@ -4,13 +4,22 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as UnreadableError
 
 from config.services import (
     AccountSettings,
@@ -33,6 +42,14 @@ Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[int | float, Field(gt=0)]
 Labels = Annotated[tuple[str, ...], Field(min_length=5, max_length=5)]
 Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class SettingsError(Exception):
+    """Values that cannot be used. `faults` names each, and never repeats it."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
 
 
 class _Section(BaseModel):
@@ -315,6 +332,14 @@ def load_settings(**overrides: object) -> Settings:
     """Read the settings; `overrides` are top-level values that win over everything.
 
     Raises:
-        pydantic.ValidationError: naming every faulty value at once.
+        SettingsError: naming every faulty value at once.
     """
-    return Settings(**overrides)  # type: ignore[arg-type]  # checked by pydantic itself
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # checked by pydantic itself
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False)
+        named = (".".join(str(part) for part in one["loc"]) for one in found)
+        faults = (f"{name}: {one['msg']}" for name, one in zip(named, found, strict=True))
+        raise SettingsError([fault.removeprefix(": ") for fault in faults]) from None
+    except UnreadableError as error:  # says the name alone
+        raise SettingsError([f"{error}: write JSON"]) from None

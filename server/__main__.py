@@ -15,6 +15,7 @@ from server.commands import (
     forget,
     outbox,
     rescore,
+    reseal,
     revoke,
     roles,
     score,
@@ -23,6 +24,7 @@ from server.commands import (
     simulate,
     worker,
 )
+from server.commands.faults import FAULTS, tell
 
 COMMANDS = (
     serve,
@@ -40,6 +42,7 @@ COMMANDS = (
     chaos,
     dead_letters,
     outbox,
+    reseal,
     forget,
     contract,
 )
@@ -51,11 +54,16 @@ def main(argv: list[str] | None = None) -> int:
         prog="gemgem", description="Backend for game-based hand rehabilitation of children."
     )
     parser.add_argument("--version", action="version", version=f"gemgem {VERSION}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command", required=True
+    )
     for command in COMMANDS:
         command.add(commands)
     args = parser.parse_args(argv)
-    status: int = args.run(args)
+    try:
+        status: int = args.run(args)
+    except FAULTS as fault:
+        return tell(args.command, fault)
     return status
 
 

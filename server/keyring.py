@@ -24,6 +24,8 @@ def token_keys_of(settings: Settings) -> TokenKeys:
         return load_token_keys(settings.token_keys, settings.dev_key)
     except TokenKeyError as error:
         raise ConfigurationError(f"GEMGEM_TOKEN_KEYS: {error}.") from error
+    except (OSError, ValueError) as error:
+        raise _dev_key_error(settings) from error
 
 
 def field_cipher(settings: Settings) -> FieldCipher:
@@ -34,10 +36,17 @@ def field_cipher(settings: Settings) -> FieldCipher:
     """
     keys, index_key = settings.field_keys, settings.index_key
     if keys is None and index_key is None and settings.dev_key is not None:
-        return FieldCipher(dev_ring(settings.dev_key))
+        try:
+            return FieldCipher(dev_ring(settings.dev_key))
+        except (OSError, ValueError) as error:
+            raise _dev_key_error(settings) from error
     if keys is None or index_key is None:
         raise ConfigurationError("Set GEMGEM_FIELD_KEYS and GEMGEM_INDEX_KEY, both of them.")
     try:
         return FieldCipher(ring_of(keys.get_secret_value(), index_key.get_secret_value()))
     except KeyRingError as error:
         raise ConfigurationError(str(error)) from error
+
+
+def _dev_key_error(settings: Settings) -> ConfigurationError:
+    return ConfigurationError(f"GEMGEM_DEV_KEY: {settings.dev_key} cannot be read as a PEM key.")

@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from config.clock import Clock
 from config.settings import Settings
@@ -11,7 +12,7 @@ from models.accounts.revocations import Revocations
 from models.accounts.signing import TokenKeys
 from models.bus import Bus
 from models.cipher import FieldCipher
-from models.db import Mongo
+from models.db import DatabaseError, Mongo
 from models.play.keys import PlayKeys
 from models.play.stream import PlayStream
 from models.redis import connect_redis
@@ -40,6 +41,36 @@ class Stores:
         await self.redis.aclose()
 
 
+def open_mongo(settings: Settings) -> Mongo:
+    """Return the database that the settings name; nothing is connected yet.
+
+    Raises:
+        ConfigurationError: it is not named, or the name is none.
+    """
+    if settings.mongo_url is None:
+        raise ConfigurationError("Set GEMGEM_MONGO_URL, or start with `serve --embedded`.")
+    url, store = settings.mongo_url.get_secret_value(), settings.store
+    try:
+        return Mongo(url, store.mongo_database, store.mongo_driver)
+    except (DatabaseError, ValueError) as error:
+        raise ConfigurationError("GEMGEM_MONGO_URL is no address of a MongoDB.") from error
+
+
+def open_redis(settings: Settings) -> Redis:
+    """Return the Redis that the settings name; nothing is connected yet.
+
+    Raises:
+        ConfigurationError: it is not named, or the name is none.
+    """
+    if settings.redis_url is None:
+        raise ConfigurationError("Set GEMGEM_REDIS_URL, or start with `serve --embedded`.")
+    url, store = settings.redis_url.get_secret_value(), settings.store
+    try:
+        return connect_redis(url, store.redis_timeout_ms / 1000, cluster=store.redis_cluster)
+    except (RedisError, ValueError) as error:
+        raise ConfigurationError("GEMGEM_REDIS_URL is no address of a Redis.") from error
+
+
 def open_stores(settings: Settings, clock: Clock, role: str) -> Stores:
     """Return the stores that the settings name; nothing is connected yet.
 
@@ -49,19 +80,10 @@ def open_stores(settings: Settings, clock: Clock, role: str) -> Stores:
     Raises:
         ConfigurationError: a store or a key is not named.
     """
-    if settings.mongo_url is None or settings.redis_url is None:
-        raise ConfigurationError(
-            "Set GEMGEM_MONGO_URL and GEMGEM_REDIS_URL, or start with `serve --embedded`."
-        )
+    mongo, redis = open_mongo(settings), open_redis(settings)
     token_keys, cipher = token_keys_of(settings), field_cipher(settings)
     store = settings.store
     node = settings.node or f"{role}-{secrets.token_hex(4)}"
-    redis = connect_redis(
-        settings.redis_url.get_secret_value(),
-        store.redis_timeout_ms / 1000,
-        cluster=store.redis_cluster,
-    )
-    mongo = Mongo(settings.mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver)
     keys, bus = PlayKeys(store.redis_prefix, store.shards), Bus(redis)
     return Stores(
         settings=settings,

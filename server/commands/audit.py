@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from config.settings import Settings, load_settings
-from models.db import DatabaseError, Mongo
 from models.play.repo import PlayRepo
 from server.simulation.audit import Finding, Report, audit
+from server.stores import open_mongo
 
 _COUNTS = ("sent", "buffered", "stored", "found", "lost", "duplicated", "altered", "out_of_order")
 _WIDTH = 120
@@ -30,9 +30,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(args: argparse.Namespace) -> int:
     """Audit; 0 if nothing is lost, duplicated, altered or out of order, 1 otherwise."""
     settings = load_settings()
-    if settings.mongo_url is None:
-        print("audit: set GEMGEM_MONGO_URL to the database to look into", file=sys.stderr)
-        return 2
     try:
         report = asyncio.run(_audit(args.ledger, settings))
     except OSError as error:
@@ -40,9 +37,6 @@ def run(args: argparse.Namespace) -> int:
         return 2
     except ValueError as error:
         print(f"audit: {args.ledger}: {error}", file=sys.stderr)
-        return 2
-    except DatabaseError as error:
-        print(f"audit: MongoDB does not answer: {type(error).__name__}", file=sys.stderr)
         return 2
     if args.json:
         print(json.dumps(report.as_json()))
@@ -55,8 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _audit(ledger: Path, settings: Settings) -> Report:
-    url = settings.mongo_url.get_secret_value() if settings.mongo_url else ""
-    mongo = Mongo(url, settings.store.mongo_database, settings.store.mongo_driver)
+    mongo = open_mongo(settings)
     try:
         return await audit(ledger, PlayRepo(mongo.database))
     finally:

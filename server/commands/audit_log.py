@@ -11,9 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from config.settings import Settings, load_settings
 from models.audit.records import Head
 from models.audit.verify import Verdict, verify
-from models.db import DatabaseError, Mongo
 from server.families import audit_repo
-from server.keyring import ConfigurationError, field_cipher
+from server.keyring import field_cipher
+from server.stores import open_mongo
 
 _HEADS = TypeAdapter(list[Head])
 
@@ -33,14 +33,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         heads = [] if args.anchor is None else _HEADS.validate_json(args.anchor.read_bytes())
         verdict = asyncio.run(_verify(heads, settings))
-    except (ConfigurationError, OSError) as error:
+    except OSError as error:
         print(f"audit-log: {error}", file=sys.stderr)
         return 2
     except ValidationError:
         print(f"audit-log: {args.anchor} is no output of `audit-log anchor`", file=sys.stderr)
-        return 2
-    except DatabaseError as error:
-        print(f"audit-log: MongoDB does not answer: {type(error).__name__}", file=sys.stderr)
         return 2
     if args.what == "anchor" and not verdict.faults:
         print(_HEADS.dump_json(list(verdict.heads.values())).decode())
@@ -50,10 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _verify(heads: list[Head], settings: Settings) -> Verdict:
-    if settings.mongo_url is None:
-        raise ConfigurationError("set GEMGEM_MONGO_URL to the database to look into")
-    store = settings.store
-    mongo = Mongo(settings.mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver)
+    mongo = open_mongo(settings)
     try:
         repo = audit_repo(mongo, field_cipher(settings))
         return await verify(repo, {head.chain: head for head in heads})

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from config.clock import SystemClock
-from config.settings import load_settings
+from config.settings import Settings, load_settings
 from models.db import Mongo
 from models.play.keys import PlayKeys
 from server.chaos.certificate import Certificate
@@ -64,12 +64,13 @@ def run(args: argparse.Namespace) -> int:
     if args.show_plan:
         print(plan.as_json())
         return 0
+    settings = load_settings()
     try:
         with ExitStack() as stack:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gemgem-chaos-")))
             log = stack.enter_context((args.log or home / "log").open("ab"))
             _log_to(args.log or home / "log")
-            certificate = run_loop(_chaos(args, plan, home, stack, log.fileno()))
+            certificate = run_loop(_chaos(args, settings, plan, home, stack, log.fileno()))
     except (EmbeddedError, SupervisorError, RefusedError, LineLostError) as error:
         print(f"chaos: {error}", file=sys.stderr)
         return 2
@@ -95,10 +96,9 @@ def _plan(args: argparse.Namespace) -> Plan:
 
 
 async def _chaos(
-    args: argparse.Namespace, plan: Plan, home: Path, stack: ExitStack, log: int
+    args: argparse.Namespace, settings: Settings, plan: Plan, home: Path, stack: ExitStack, log: int
 ) -> Certificate:
     clock = SystemClock()
-    settings = load_settings()
     began_at = clock.now().isoformat(timespec="seconds")
     ledger_path = args.ledger or home / "ledger.jsonl"
     ledger = stack.enter_context(FileLedger(ledger_path, clock))

@@ -6,8 +6,8 @@ import json
 import sys
 
 from config.settings import Settings, load_settings
-from models.db import DatabaseError, Mongo
 from models.play.dead import DeadLetters
+from server.stores import open_mongo
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,19 +21,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(args: argparse.Namespace) -> int:
     """List, always 0; or retry, 0 if every letter could be stored, 1 if one could not."""
-    settings = load_settings()
-    if settings.mongo_url is None:
-        print("dead-letters: set GEMGEM_MONGO_URL to the database to look into", file=sys.stderr)
-        return 2
-    try:
-        return asyncio.run(_go(args, settings, settings.mongo_url.get_secret_value()))
-    except DatabaseError as error:
-        print(f"dead-letters: MongoDB does not answer: {type(error).__name__}", file=sys.stderr)
-        return 2
+    return asyncio.run(_go(args, load_settings()))
 
 
-async def _go(args: argparse.Namespace, settings: Settings, url: str) -> int:
-    mongo = Mongo(url, settings.store.mongo_database, settings.store.mongo_driver)
+async def _go(args: argparse.Namespace, settings: Settings) -> int:
+    mongo = open_mongo(settings)
     letters = DeadLetters(mongo.database)
     seen = failed = 0
     try:

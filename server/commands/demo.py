@@ -10,19 +10,17 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr, ValidationError
-from redis.exceptions import RedisError
+from pydantic import SecretStr
 from rich.console import Console
 
 from config.clock import Clock, SystemClock
 from config.settings import Settings, load_settings
 from models.accounts.tokens import create_dev_key
 from models.children.records import CHILDREN_MAX
-from models.db import DatabaseError, Mongo
+from models.db import Mongo
 from models.errors import AppError
 from server.commands.simulate import add_manner, count, manner_of, positive
 from server.embedded import EmbeddedError, EmbeddedServers, embedded
-from server.keyring import ConfigurationError
 from server.loop import run_loop
 from server.seeding.seeder import seeding
 from server.seeding.troupe import Troupe, assemble
@@ -53,13 +51,7 @@ def run(args: argparse.Namespace) -> int:
             print("demo: not in production: it makes people up", file=sys.stderr)
             return 2
         return run_loop(_demo(args, settings))
-    except ValidationError as error:
-        for fault in error.errors(include_input=False, include_url=False):
-            name = ".".join(str(part) for part in fault["loc"])
-            print(f"demo: setting {name}: {fault['msg']}", file=sys.stderr)
-        return 2
     except (
-        ConfigurationError,
         EmbeddedError,
         ServerError,
         SignInError,
@@ -70,9 +62,6 @@ def run(args: argparse.Namespace) -> int:
         return 2
     except AppError as error:
         print(f"demo: {error.message}", file=sys.stderr)
-        return 2
-    except (DatabaseError, RedisError) as error:
-        print(f"demo: a store does not answer: {type(error).__name__}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130

@@ -48,15 +48,8 @@ def run(args: argparse.Namespace) -> int:
     """Erase and search: 0 if nothing is left, 1 if something is, 2 if it could not be done."""
     try:
         said = run_loop(_forget(args, load_settings()))
-    except (
-        ConfigurationError,
-        AppError,
-        DatabaseError,
-        RedisError,
-        OSError,
-        TimeoutError,
-    ) as error:
-        print(f"forget: {error or type(error).__name__}", file=sys.stderr)
+    except AppError as error:
+        print(f"forget: {error.message}", file=sys.stderr)
         return 2
     if args.json:
         print(json.dumps(said, ensure_ascii=False))

@@ -7,9 +7,8 @@ import sys
 
 from config.clock import SystemClock
 from config.settings import Settings, load_settings
-from models.db import DatabaseError, Mongo
 from models.outbox import DeadParcels, Kind
-from server.keyring import ConfigurationError
+from server.stores import open_mongo
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -24,20 +23,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(args: argparse.Namespace) -> int:
     """List or retry; 1 if --id names nothing that was given up."""
-    try:
-        return asyncio.run(_go(args, load_settings()))
-    except ConfigurationError as error:
-        print(f"outbox: {error}", file=sys.stderr)
-    except DatabaseError as error:
-        print(f"outbox: MongoDB does not answer: {type(error).__name__}", file=sys.stderr)
-    return 2
+    return asyncio.run(_go(args, load_settings()))
 
 
 async def _go(args: argparse.Namespace, settings: Settings) -> int:
-    if settings.mongo_url is None:
-        raise ConfigurationError("set GEMGEM_MONGO_URL to the database to look into")
-    store = settings.store
-    mongo = Mongo(settings.mongo_url.get_secret_value(), store.mongo_database, store.mongo_driver)
+    mongo = open_mongo(settings)
     parcels, clock = DeadParcels(mongo.database), SystemClock()
     seen = again = 0
     try:

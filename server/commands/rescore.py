@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from config.settings import load_settings
-from models.db import Mongo
 from models.errors import AppError
 from models.grading.library import grading_models
 from models.play.repo import PlayRepo
 from server.loop import run_loop
+from server.stores import open_mongo
 from sessions.catalogue import catalogue
 from sessions.regrade import STANDARD, ModelChoice, regrade_session, rescored_document
 from sessions.rescore import Comparison, rescore_session
@@ -68,12 +68,9 @@ def _fault(text: str) -> int:
 
 def _with_store(work: Callable[[PlayRepo], Awaitable[T]]) -> T:
     settings = load_settings()
-    if settings.mongo_url is None:
-        raise SystemExit(_fault("set GEMGEM_MONGO_URL"))
-    url = settings.mongo_url.get_secret_value()
 
     async def connected() -> T:
-        mongo = Mongo(url, settings.store.mongo_database, settings.store.mongo_driver)
+        mongo = open_mongo(settings)
         try:
             return await work(PlayRepo(mongo.database))
         finally:

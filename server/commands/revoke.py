@@ -4,13 +4,13 @@ import argparse
 import sys
 
 import jwt
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from config.clock import SystemClock
-from config.settings import load_settings
+from config.settings import Settings, load_settings
 from models.accounts.revocations import revoke
 from server.loop import run_loop
+from server.stores import open_redis
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -25,18 +25,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(args: argparse.Namespace) -> int:
     """Print the sign-in that was withdrawn."""
     settings = load_settings()
-    if settings.redis_url is None:
-        print("revoke: set GEMGEM_REDIS_URL", file=sys.stderr)
-        return 2
     try:
         sign_in = _sign_in(args.sign_in)
     except (jwt.PyJWTError, KeyError):
         print("revoke: that is neither a sign-in nor a token", file=sys.stderr)
         return 2
     try:
-        run_loop(
-            _revoke(settings.redis_url.get_secret_value(), settings.store.redis_prefix, sign_in)
-        )
+        run_loop(_revoke(settings, sign_in))
     except (RedisError, OSError) as error:
         print(f"revoke: Redis does not answer ({type(error).__name__})", file=sys.stderr)
         return 1
@@ -52,6 +47,6 @@ def _sign_in(text: str) -> str:
     return str(claims["sid"])
 
 
-async def _revoke(url: str, prefix: str, sign_in: str) -> None:
-    async with Redis.from_url(url) as redis:
-        await revoke(redis, prefix, sign_in, SystemClock())
+async def _revoke(settings: Settings, sign_in: str) -> None:
+    async with open_redis(settings) as redis:
+        await revoke(redis, settings.store.redis_prefix, sign_in, SystemClock())

@@ -12,7 +12,6 @@ from models.accounts.records import Role
 from models.db import DatabaseError
 from models.errors import AppError
 from server.background import build_background
-from server.keyring import ConfigurationError
 from server.loop import run_loop
 from server.stores import open_stores
 
@@ -37,9 +36,6 @@ def run(args: argparse.Namespace) -> int:
     try:
         email = canonical_email(args.email)
         changed = run_loop(_change(load_settings(), email, [Role(role) for role in args.roles]))
-    except ConfigurationError as error:
-        print(f"roles: {error}", file=sys.stderr)
-        return 2
     except AppError as error:
         print(f"roles: {error.message}", file=sys.stderr)
         return 1

@@ -6,17 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 
 from config.clock import SystemClock
 from config.settings import Settings, load_settings
-from models.db import DatabaseError
 from models.errors import AppError
 from server.embedded import EmbeddedError
 from server.embedded.home import DATA, found_stores
-from server.keyring import ConfigurationError
 from server.loop import run_loop
 from server.seeding.seeder import seeding
 from server.seeding.village import settle
@@ -47,15 +44,12 @@ def run(args: argparse.Namespace) -> int:
         return 2
     try:
         village = run_loop(_seed(args.data, settings))
-    except (ConfigurationError, EmbeddedError) as error:
+    except EmbeddedError as error:
         print(f"seed: {error}", file=sys.stderr)
         return 2
     except AppError as error:
         print(f"seed: {error.message}", file=sys.stderr)
         return 1
-    except (DatabaseError, RedisError, OSError) as error:
-        print(f"seed: a store does not answer: {type(error).__name__}", file=sys.stderr)
-        return 2
     if args.json:
         print(json.dumps(village, ensure_ascii=False))
     else:

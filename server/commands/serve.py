@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from aiohttp import web
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from config.clock import SystemClock
 from config.logs import configure_logs
@@ -20,7 +20,6 @@ from config.settings import Settings, load_settings
 from server.app import ROOT, build_app
 from server.embedded import EmbeddedError
 from server.embedded.home import DATA, embed
-from server.keyring import ConfigurationError
 from server.listener import site_runner
 from server.loop import run_loop
 from server.supervisor import Lifeline, Supervisor, SupervisorError, hold_port
@@ -46,7 +45,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--fresh", action="store_true", help="begin with no data, and remove it at the end"
     )
     parser.add_argument("--host", help="address to listen on")
-    parser.add_argument("--port", type=int, help="port to listen on")
+    parser.add_argument("--port", type=_port, help="port to listen on")
     parser.add_argument(
         "--workers",
         type=_count,
@@ -63,11 +62,7 @@ def run(args: argparse.Namespace) -> int:
         settings = _settings(args)
         configure_logs(settings.log_level)
         return run_loop(_serve_many(args, settings) if args.workers > 1 else _serve(args, settings))
-    except ValidationError as error:
-        for fault in error.errors(include_input=False, include_url=False):
-            name = ".".join(str(part) for part in fault["loc"])
-            print(f"serve: setting {name}: {fault['msg']}", file=sys.stderr)
-    except (ConfigurationError, EmbeddedError, SupervisorError) as error:
+    except (EmbeddedError, SupervisorError) as error:
         print(f"serve: {error}", file=sys.stderr)
     except OSError as error:
         print(f"serve: {error.strerror or error}", file=sys.stderr)
@@ -79,8 +74,7 @@ def run(args: argparse.Namespace) -> int:
 def _settings(args: argparse.Namespace) -> Settings:
     settings = load_settings()
     given = {k: v for k, v in (("host", args.host), ("port", args.port)) if v is not None}
-    http = type(settings.http).model_validate({**settings.http.model_dump(), **given})
-    return settings.model_copy(update={"http": http})
+    return settings.model_copy(update={"http": settings.http.model_copy(update=given)})
 
 
 async def _serve(args: argparse.Namespace, settings: Settings) -> int:
@@ -208,6 +202,13 @@ def _export(settings: Settings, url: str) -> None:
     with contextlib.suppress(BrokenPipeError):
         for name, value in values.items():
             print(f"export {name}={shlex.quote(value or '')}", flush=True)
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError("must be between 0 and 65535")
+    return number
 
 
 def _count(text: str) -> int:

@@ -7,12 +7,10 @@ import signal
 import sys
 
 from aiohttp import web
-from pydantic import ValidationError
 
 from config.clock import SystemClock
 from config.logs import configure_logs
 from config.settings import Settings, load_settings
-from server.keyring import ConfigurationError
 from server.loop import run_loop
 from server.supervisor import Lifeline
 from server.worker import build_worker
@@ -36,10 +34,6 @@ def run(args: argparse.Namespace) -> int:
         settings = load_settings()
         configure_logs(settings.log_level)
         return run_loop(_work(args, settings))
-    except ValidationError as error:
-        print(f"worker: {error.error_count()} settings are wrong: {error}", file=sys.stderr)
-    except ConfigurationError as error:
-        print(f"worker: {error}", file=sys.stderr)
     except OSError as error:
         print(f"worker: {error.strerror or error}", file=sys.stderr)
     return 2

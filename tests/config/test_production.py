@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from config.services import url_fault
-from config.settings import Settings, load_settings
+from config.settings import Settings, SettingsError, load_settings
 
 
 def fit(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
@@ -45,7 +45,7 @@ def test_a_production_that_is_fit(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_laptop_may_do_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, fault: str
 ) -> None:
-    with pytest.raises(ValidationError) as refused:
+    with pytest.raises(SettingsError) as refused:
         fit(monkeypatch, **{name: value})
     assert fault in str(refused.value)
     monkeypatch.setenv("GEMGEM_ENV", "development")

@@ -189,7 +189,7 @@ async def test_the_page_says_what_to_do(browser: Browser, served: Served) -> Non
     await page.wait_for_selector("form")
     assert await page.get_attribute("html", "lang") == "ko"
     await page.click("summary")
-    assert "gemgem token --role therapist" in await page.inner_text(".notice")
+    assert "gemgem token --email" in await page.inner_text(".notice")
 
     await page.fill("#token", "no token at all")
     await page.click("details form button")

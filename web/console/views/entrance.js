@@ -13,7 +13,7 @@ export function Entrance({ refusal, account, open }) {
       <details>
         <summary>${text.token_title}</summary>
         <p>${text.token_text}</p>
-        <pre><code>gemgem token --role therapist</code></pre>
+        <pre><code>gemgem token --email therapist@example.com</code></pre>
         <${Token} account=${account} open=${open} />
       </details>
     </section>
