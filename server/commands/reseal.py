@@ -41,7 +41,8 @@ async def _reseal(settings: Settings) -> tuple[Counter[str], list[str]]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn())
     try:
         resealing = Resealing(mongo.database, field_cipher(settings))
-        with Progress(*columns, console=Console(stderr=True)) as shown:
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
             for field in FIELDS:
                 where = f"{field.collection}.{field.path}"
                 count = await mongo.database[field.collection].estimated_document_count()

@@ -1,5 +1,7 @@
 """Every command, given settings it cannot use: a clear line and a status, never a trace."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,23 @@ WITHOUT = {"contract", "score"}
 OF_STORES = sorted(LINES.keys() - {"token", "simulate", "chaos", "demo"})
 PATIENT = {"serve", "worker"}
 """They wait for a store that is away."""
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Put back what commands that run in this process make of the logs."""
+    root = logging.getLogger()
+    level, handlers, levels = root.level, root.handlers[:], dict(_levels())
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    for name in _levels():
+        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
+
+
+def _levels() -> dict[str, int]:
+    known = logging.root.manager.loggerDict
+    return {name: one.level for name, one in known.items() if isinstance(one, logging.Logger)}
 
 
 @pytest.fixture
