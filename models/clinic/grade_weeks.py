@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from config import metrics
 from config.clock import Clock
-from config.settings import GradeSettings
 from models.attributes.actions import Attributes
 from models.children.localday import start_of
 from models.children.records import Child, Consent, Grade, child_of
@@ -38,6 +37,7 @@ class GradeWeeks:
     """Looks at each child once a week, some hours after its local week is over.
 
     Args:
+        wait: how long after its end a week is looked at.
         day_start_hour: wall time at which a local day starts.
     """
 
@@ -47,21 +47,17 @@ class GradeWeeks:
         play: PlayRepo,
         attributes: Attributes,
         clock: Clock,
-        settings: GradeSettings,
+        limits: Limits,
+        *,
+        wait: timedelta,
         day_start_hour: int,
     ) -> None:
         self._repo = repo
         self._play = play
         self._attributes = attributes
         self._clock = clock
-        self._wait = timedelta(hours=settings.wait_hours)
-        self._limits = Limits(
-            sets=settings.sets,
-            days=settings.days,
-            quality=settings.quality,
-            up=settings.up,
-            down=settings.down,
-        )
+        self._limits = limits
+        self._wait = wait
         self._hour = day_start_hour
 
     async def claim(self) -> dict[str, Any] | None:

@@ -1,12 +1,16 @@
 """Grades over REST: what the weekly rule proposes, who sees it, and who decides."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from config.clock import SystemClock
 from config.settings import Settings
 from models.children.localday import local_date
 from models.clinic.grade_records import WEEK
@@ -15,10 +19,11 @@ from models.db import Mongo
 from models.play.repo import PlayRepo
 from models.withdrawal.erasure import Erasure
 from server.lifespan import PARTS
+from server.worker import build_worker
 from tests.factories import ManualClock
 from tests.flows.api import Api, People, people_of
 from tests.models.played import look_at_all, play_week, rounds_of
-from tests.serving import Served
+from tests.serving import Served, serving
 
 ZONE = "Asia/Seoul"
 YES, NO = {"accept": True, "why": "상태가 좋다"}, {"accept": False, "why": "아직 이르다"}
@@ -193,3 +198,32 @@ async def test_what_was_proposed_is_erased_with_the_child(scene: Scene, served: 
     gone = await erasure.erase_children([scene.child_id])
     assert (gone["grade_proposals"], gone["grade_history"]) == (1, 1)
     assert await scene.mongo.database["grade_proposals"].count_documents({}) == 0
+
+
+@pytest.mark.parametrize("process", ["serve", "worker"])
+async def test_either_process_looks_by_itself(settings: Settings, process: str) -> None:
+    grade = settings.grade.model_copy(update={"look_seconds": 0.05})
+    often, seldom = settings.model_copy(update={"grade": grade}), settings
+    assert settings.mongo_url is not None
+    mongo = Mongo(settings.mongo_url.get_secret_value(), settings.store.mongo_database)
+    children = mongo.database["children"]
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(mongo.close)
+        served = await stack.enter_async_context(serving(often if process == "serve" else seldom))
+        mother = (await stack.enter_async_context(people_of(served))).guardian()
+        child_id = await mother.add_child()
+        await mother.consent(child_id, "play_data")
+        now = datetime.now(UTC) - timedelta(hours=grade.wait_hours)
+        monday = monday_of(local_date(now, ZONE))
+        for weeks_ago in (2, 1):
+            play = PlayRepo(mongo.database)
+            await play_week(play, child_id, monday - weeks_ago * WEEK, 1.0, ZONE)
+        # As if it had not been looked at when it was new.
+        await children.update_one({"_id": child_id}, {"$set": {"grade_look": {}}})
+        if process == "worker":
+            runner = web.AppRunner(build_worker(often, SystemClock()))
+            stack.push_async_callback(runner.cleanup)
+            await runner.setup()
+        async with asyncio.timeout(20):
+            while (await mother.ok("GET", f"/children/{child_id}"))["grade"]["value"] != 2:
+                await asyncio.sleep(0.05)
