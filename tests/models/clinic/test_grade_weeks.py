@@ -487,3 +487,18 @@ async def test_a_withdrawal_of_what_is_over_changes_nothing(clinic: Clinic) -> N
     await clinic.decide(proposal, accept=True)
     await clinic.rounds._repo.withdraw(proposal, Untrue.TRIAL, clinic.clock.now())
     assert await clinic.told() == [("accepted", 1, 2, "seen")]
+
+
+async def test_a_proposal_on_a_child_that_left_is_not_accepted(clinic: Clinic) -> None:
+    await clinic.add(therapist=True)
+    await clinic.week(0, 1.0)
+    await clinic.week(1, 1.0)
+    (proposal,) = await clinic.proposals()
+    child = await clinic.child()
+    await clinic.families.children.remove("c_1", "u_1")
+    with pytest.raises(AppError):
+        await clinic.families.grades.decide(
+            child, proposal.id, accept=True, source="therapist", reason="late", by="t_1"
+        )
+    assert await clinic.told() == [("open", 1, 2, None)]
+    assert await clinic.families.grades.list_changes("c_1", 5) == []
