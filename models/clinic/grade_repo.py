@@ -199,33 +199,23 @@ class GradeRepo:
         )
         return found
 
-    async def pass_over(self, claimed: Document, week: date | None, due_at: datetime) -> None:
-        """Let a child be, and look again then.
-
-        Args:
-            week: Monday of the week that was looked at; None if none was.
-        """
+    async def pass_over(self, claimed: Document, due_at: datetime) -> None:
+        """Let a child be, and look again then; soon, if somebody decided meanwhile."""
         await self._db["children"].update_one(
-            _held(claimed), {"$set": {"grade_look": _looked(claimed, week, due_at)}}
+            _held(claimed), {"$set": {"grade_look": {"due_at": due_at}}}
         )
 
     async def propose(self, claimed: Document, proposal: Proposal, due_at: datetime) -> bool:
-        """Keep an open proposal after the look at a week; False if the grade was changed meanwhile.
+        """Keep an open proposal after the look at a week; False if somebody decided meanwhile.
 
         Raises:
             DuplicateKeyError: this week was proposed after before, or another one is open.
         """
 
         async def work(session: Session) -> bool:
-            week = proposal.weeks[-1].monday
             done = await self._db["children"].update_one(
-                {**_held(claimed), "removed_at": None, "grade_n": proposal.grade_n},
-                {
-                    "$set": {
-                        "grade_proposed": proposal.after,
-                        "grade_look": _looked(claimed, week, due_at),
-                    }
-                },
+                {**_held(claimed), "removed_at": None},
+                {"$set": {"grade_proposed": proposal.after, "grade_look": {"due_at": due_at}}},
                 session=session,
             )
             if done.matched_count:
@@ -240,7 +230,7 @@ class GradeRepo:
     ) -> bool:
         """Change a grade after the look at a week; False if it may not be now.
 
-        That is when it was changed meanwhile, or a therapist may be asked by now.
+        That is when somebody decided meanwhile, or a therapist may be asked by now.
 
         Raises:
             DuplicateKeyError: this week was proposed after before.
@@ -251,9 +241,8 @@ class GradeRepo:
         ]
 
         async def work(session: Session) -> bool:
-            also = {"grade_look": _looked(claimed, proposal.weeks[-1].monday, due_at)}
             more = {**_held(claimed), "$or": nobody}
-            if not await self._change(change, more, also, session):
+            if not await self._change(change, more, {"grade_look": {"due_at": due_at}}, session):
                 return False
             row = proposal_document(proposal)
             await self._db["grade_proposals"].insert_one(row, session=session)
@@ -263,10 +252,10 @@ class GradeRepo:
 
 
 def _held(claimed: Document) -> Document:
-    """Return what finds a child while this worker holds it."""
-    return {"_id": claimed["_id"], "grade_look.until": claimed["grade_look"]["until"]}
-
-
-def _looked(claimed: Document, week: date | None, due_at: datetime) -> Document:
-    before = claimed["grade_look"].get("week")
-    return {"week": before if week is None else week.isoformat(), "due_at": due_at}
+    """Return what finds a child while this worker holds it and nobody decided on its grade."""
+    return {
+        "_id": claimed["_id"],
+        "grade_look.until": claimed["grade_look"]["until"],
+        "grade_n": claimed["grade_n"],
+        "grade_since": claimed.get("grade_since"),
+    }

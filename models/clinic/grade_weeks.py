@@ -67,32 +67,29 @@ class GradeWeeks:
 
     async def put_off(self, claimed: dict[str, Any]) -> None:
         """Try a child again later."""
-        await self._repo.pass_over(claimed, None, self._clock.now() + PUT_OFF)
+        await self._repo.pass_over(claimed, self._clock.now() + PUT_OFF)
 
     async def look(self, claimed: dict[str, Any]) -> None:
         """Look at the week that a child finished last, and do what follows of it.
 
-        A child that takes no part (no consent to keep its play, a week that was looked at before)
-        is only looked at again after its next week.
+        A week that is looked at again, for instance since the family moved, changes nothing more.
         """
         child, now = child_of(claimed), self._clock.now()
         running = monday_of(child.local_date(now - self._wait, self._hour))
         due_at = start_of(child.zones, running + WEEK, self._hour) + self._wait
         last = running - WEEK
-        looked = claimed["grade_look"].get("week")
-        seen = looked is not None and date.fromisoformat(looked) >= last
-        if seen or not child.consents_to(Consent.PLAY_DATA):
-            await self._repo.pass_over(claimed, None if seen else last, due_at)
+        if not child.consents_to(Consent.PLAY_DATA):
+            await self._repo.pass_over(claimed, due_at)
             return
         weeks = await self._weeks(child, last)
         after = await self._anew(child, weeks)
         if after is None:
-            await self._repo.pass_over(claimed, last, due_at)
+            await self._repo.pass_over(claimed, due_at)
             return
         try:
             done = await self._act(claimed, child, after, weeks, due_at)
         except DuplicateKeyError:
-            await self._repo.pass_over(claimed, last, due_at)  # its outcome stands already
+            await self._repo.pass_over(claimed, due_at)  # its outcome stands already
             return
         if not done:
             log.info("child %s: decided on meanwhile; its week is looked at again", child.id)

@@ -12,6 +12,7 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -82,11 +83,21 @@ class Grading(RuleBasedStateMachine):
         self.made += 1
         return f"{kind}_{self.made}"
 
-    @initialize(grade=st.sampled_from([1, 3, 5]))
-    def begin_somewhere(self, grade: int) -> None:
+    @initialize(grade=st.sampled_from([1, 3, 5]), cared=st.sampled_from([True, True, False]))
+    def begin_somewhere(self, grade: int, cared: bool) -> None:
         self.set_by_hand(grade)
+        if cared:
+            self.change_care()
 
-    @rule(done=st.sampled_from([1.0, 1.0, 1.0, 0.7, 0.2, 0.2, None]), looked=st.integers(1, 3))
+    @rule(
+        done=st.sampled_from([1.0, 1.0, 0.7, 0.2, None]),
+        weeks=st.sampled_from([1, 2, 2, 3]),
+        looked=st.integers(1, 3),
+    )
+    def pass_weeks(self, done: float | None, weeks: int, looked: int) -> None:
+        for _ in range(weeks):
+            self.pass_a_week(done, looked)
+
     def pass_a_week(self, done: float | None, looked: int) -> None:
         async def work() -> None:
             monday = FIRST + self.week * WEEK
@@ -155,6 +166,7 @@ class Grading(RuleBasedStateMachine):
 
         self.runner.run(work())
 
+    @precondition(lambda self: self.trial is not None or self.made % 3 == 1)
     @rule()
     def change_trial(self) -> None:
         async def work() -> None:

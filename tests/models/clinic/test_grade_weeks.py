@@ -319,8 +319,11 @@ async def test_many_workers_look_at_each_child_once(clinic: Clinic) -> None:
         assert (await clinic.child(child_id)).grade == (2 if n % 2 else 1)
 
 
-async def test_a_worker_that_stops_half_way_leaves_the_week_to_the_next(clinic: Clinic) -> None:
-    await clinic.add()
+@pytest.mark.parametrize("therapist", [True, False])
+async def test_a_worker_that_stops_half_way_leaves_the_week_to_the_next(
+    clinic: Clinic, therapist: bool
+) -> None:
+    await clinic.add(therapist=therapist)
     for week in (0, 1):
         await play_week(clinic.play, "c_1", FIRST + week * WEEK, 1.0)
     clinic.move_to(FIRST + 2 * WEEK)
@@ -330,9 +333,12 @@ async def test_a_worker_that_stops_half_way_leaves_the_week_to_the_next(clinic: 
     assert await look_at_all(clinic.rounds) == 0, "it is held"
     clinic.clock.move(61)
     assert await look_at_all(clinic.rounds) == 1
-    assert (await clinic.child()).grade == 2
+    (proposal,) = await clinic.proposals()
+    if therapist:
+        await clinic.decide(proposal, accept=True)
     await weeks.look(stopped)  # it was only slow, and goes on with what it knew
-    assert (await clinic.child()).grade == 2
+    child = await clinic.child()
+    assert (child.grade, child.grade_proposed) == (2, None)
     assert len(await clinic.proposals()) == 1
     assert len(await clinic.families.grades.list_changes("c_1", 5)) == 1
 
@@ -354,8 +360,11 @@ async def test_a_week_whose_outcome_stands_is_not_told_again(
     assert await clinic.told() == before
 
 
-async def test_of_a_decision_and_the_rule_at_once_one_is_in_time(clinic: Clinic) -> None:
-    await clinic.add()
+@pytest.mark.parametrize("therapist", [True, False])
+async def test_of_a_decision_and_the_rule_at_once_one_is_in_time(
+    clinic: Clinic, therapist: bool
+) -> None:
+    await clinic.add(therapist=therapist)
     await play_week(clinic.play, "c_1", FIRST, 1.0)
     await play_week(clinic.play, "c_1", FIRST + WEEK, 1.0)
     clinic.move_to(FIRST + 2 * WEEK)
