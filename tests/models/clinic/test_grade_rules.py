@@ -105,19 +105,36 @@ def test_doing_more_of_a_set_never_speaks_for_less(sets: list[Played], data: st.
         assert order.index(after.says) >= order.index(before.says)
 
 
-@given(GRADE, SETS, SETS, st.none() | st.integers(-20, 20))
+SAYS = st.sampled_from([None, *Says])
+
+
+@given(GRADE, SAYS, SAYS, st.none() | st.integers(-8, 8))
 def test_a_grade_moves_by_one_and_only_for_two_weeks_that_agree(
-    grade: Any, one: list[Played], two: list[Played], since: int | None
+    grade: Any, one: Says | None, two: Says | None, since: int | None
 ) -> None:
-    later = [Played(p.day + WEEK, p.completion, p.quality, p.unfinished) for p in two]
-    older, newer = week_of(MONDAY, one, LIMITS), week_of(MONDAY + WEEK, later, LIMITS)
     decided = None if since is None else MONDAY + timedelta(days=since)
-    after = proposed(grade, (older, newer), decided)
-    wanted = {Says.UP: grade + 1, Says.DOWN: grade - 1}
-    agree = older.says is not None and older.says is newer.says
+    after = proposed(grade, (week(one), week(two, MONDAY + WEEK)), decided)
+    wanted = {Says.UP: grade + 1, Says.DOWN: grade - 1}.get(one) if one is not None else None
     fresh = decided is None or decided <= MONDAY
-    could = wanted.get(newer.says) if agree and fresh and newer.says is not None else None
-    assert after == (could if could in range(1, 6) else None)
+    assert after == (wanted if one is two and fresh and wanted in range(1, 6) else None)
+
+
+@given(GRADE, SETS, SETS, SETS.filter(lambda sets: len(sets) < LIMITS.sets))
+def test_no_grade_moves_where_a_week_had_too_few_sets(
+    grade: Any, one: list[Played], two: list[Played], few: list[Played]
+) -> None:
+    for first, second in ((one, few), (few, two)):
+        later = [Played(p.day + WEEK, p.completion, p.quality, p.unfinished) for p in second]
+        weeks = week_of(MONDAY, first, LIMITS), week_of(MONDAY + WEEK, later, LIMITS)
+        assert proposed(grade, weeks, None) is None
+
+
+@pytest.mark.parametrize(("since", "after"), [(-1, 3), (0, 3), (1, None), (7, None)])
+def test_weeks_that_began_before_the_last_decision_say_nothing(
+    since: int, after: int | None
+) -> None:
+    weeks = (week(Says.UP), week(Says.UP, MONDAY + WEEK))
+    assert proposed(2, weeks, MONDAY + timedelta(days=since)) == after
 
 
 def test_weeks_that_do_not_follow_each_other_say_nothing() -> None:
