@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.clinic.grade_records import (
@@ -32,16 +32,14 @@ from models.clinic.grade_rules import (
 LIMITS = Limits(sets=4, days=2, quality=0.6, up=0.9, down=0.5)
 MONDAY = date(2026, 11, 9)
 SHARE = st.floats(0, 1)
-SETS = st.lists(
-    st.builds(
-        Played,
-        st.integers(-3, 9).map(lambda n: MONDAY + timedelta(days=n)),
-        st.none() | SHARE,
-        st.none() | SHARE,
-        st.booleans(),
-    ),
-    max_size=30,
+SET = st.builds(
+    Played,
+    st.integers(-3, 9).map(lambda n: MONDAY + timedelta(days=n)),
+    st.none() | SHARE,
+    st.none() | SHARE,
+    st.booleans(),
 )
+SETS = st.lists(SET, max_size=30)
 GRADE: st.SearchStrategy[Any] = st.integers(1, 5)
 
 
@@ -72,6 +70,7 @@ def test_a_week_says_what_was_done_of_what_was_asked(sets: list[Played], says: S
     assert week_of(MONDAY, sets, LIMITS).says is says
 
 
+@settings(deadline=None)
 @given(SETS)
 def test_only_finished_sets_that_were_seen_in_the_week_count(sets: list[Played]) -> None:
     found = week_of(MONDAY, sets, LIMITS)
@@ -89,6 +88,7 @@ def test_only_finished_sets_that_were_seen_in_the_week_count(sets: list[Played])
         assert found.days >= LIMITS.days
 
 
+@settings(deadline=None)
 @given(SETS, st.data())
 def test_doing_more_of_a_set_never_speaks_for_less(sets: list[Played], data: st.DataObject) -> None:
     order = [Says.DOWN, Says.STAY, Says.UP]
@@ -119,7 +119,8 @@ def test_a_grade_moves_by_one_and_only_for_two_weeks_that_agree(
     assert after == (wanted if one is two and fresh and wanted in range(1, 6) else None)
 
 
-@given(GRADE, SETS, SETS, SETS.filter(lambda sets: len(sets) < LIMITS.sets))
+@settings(deadline=None)
+@given(GRADE, SETS, SETS, st.lists(SET, max_size=LIMITS.sets - 1))
 def test_no_grade_moves_where_a_week_had_too_few_sets(
     grade: Any, one: list[Played], two: list[Played], few: list[Played]
 ) -> None:
