@@ -155,14 +155,24 @@ class GradeRepo:
 
         return await self._mongo.transact(work)
 
-    async def withdraw(self, proposal: Proposal, why: Untrue, now: datetime) -> None:
-        """Take an open proposal back; doing it again changes nothing."""
+    async def withdraw(
+        self, proposal: Proposal, why: Untrue, now: datetime, claimed: Document | None = None
+    ) -> None:
+        """Take an open proposal back; doing it again changes nothing.
+
+        Args:
+            claimed: the child as it was claimed; nothing is done if it is not so any more.
+        """
+        child = {"_id": proposal.child_id} if claimed is None else _held(claimed)
 
         async def work(session: Session) -> None:
-            if await self._withdraw({"_id": proposal.id}, why, now, session):
-                await self._db["children"].update_one(
-                    {"_id": proposal.child_id}, {"$set": {"grade_proposed": None}}, session=session
-                )
+            if not await self._withdraw({"_id": proposal.id}, why, now, session):
+                return
+            done = await self._db["children"].update_one(
+                child, {"$set": {"grade_proposed": None}}, session=session
+            )
+            if not done.matched_count:
+                await session.abort_transaction()
 
         await self._mongo.transact(work)
 

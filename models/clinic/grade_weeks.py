@@ -82,7 +82,7 @@ class GradeWeeks:
             await self._repo.pass_over(claimed, due_at)
             return
         weeks = await self._weeks(child, last)
-        after = await self._anew(child, weeks)
+        after = await self._anew(claimed, child, weeks)
         if after is None:
             await self._repo.pass_over(claimed, due_at)
             return
@@ -106,7 +106,9 @@ class GradeWeeks:
         older, newer = (week_of(day, played, self._limits) for day in (last - WEEK, last))
         return older, newer
 
-    async def _anew(self, child: Child, weeks: tuple[Week, Week]) -> Grade | None:
+    async def _anew(
+        self, claimed: dict[str, Any], child: Child, weeks: tuple[Week, Week]
+    ) -> Grade | None:
         """Return the grade to propose now; a proposal that is open and untrue is withdrawn."""
         pinned = await self._attributes.pins_difficulty(child.id)
         since = child.grade_since and child.local_date(child.grade_since, self._hour)
@@ -119,7 +121,7 @@ class GradeWeeks:
         why = untrue(standing, child.grade_n, weeks[-1], pinned=pinned, anew=anew, asked=asked)
         if why is None:
             return None
-        await self._repo.withdraw(standing, why, now)
+        await self._repo.withdraw(standing, why, now, claimed)
         return anew
 
     async def _act(

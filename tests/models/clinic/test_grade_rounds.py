@@ -55,6 +55,21 @@ async def test_a_worker_that_stops_half_way_leaves_the_week_to_the_next(
     assert len(await clinic.families.grades.list_changes("c_1", 5)) == 1
 
 
+async def test_a_worker_that_is_late_withdraws_nothing(clinic: Clinic) -> None:
+    await clinic.add()
+    for week in (0, 1):
+        await play_week(clinic.play, "c_1", FIRST + week * WEEK, 1.0)
+    clinic.move_to(FIRST + 2 * WEEK)
+    late = await clinic.rounds._weeks.claim()
+    assert late is not None
+    await clinic.take_into_care()
+    clinic.clock.move(61)
+    assert await look_at_all(clinic.rounds) == 1
+    await clinic.rounds._weeks.look(late)  # of the therapist it does not know
+    assert await clinic.told() == [("open", 1, 2, None)]
+    assert (await clinic.child()).grade_proposed == 2
+
+
 @pytest.mark.parametrize("therapist", [True, False])
 async def test_a_week_whose_outcome_stands_is_not_told_again(
     clinic: Clinic, therapist: bool
