@@ -47,6 +47,7 @@ from models.therapy.repo import TherapyRepo
 from server.accounts import build_accounts
 from server.administration import build_administration
 from server.families import build_families
+from server.grades import build_grades
 from server.lifespan import Parts, attach
 from server.middleware import middlewares
 from server.realtime.server import Realtime
@@ -234,6 +235,8 @@ def build_app(
         consents=families.consents,
         care=families.care,
         clinical=families.clinical,
+        grades=families.grades,
+        attributes=families.attributes,
         looks=families.looks,
         withdrawals=leaving.withdrawals,
         audit=families.audit,
@@ -288,6 +291,7 @@ def build_app(
             people=people,
             leaving=leaving.job,
             news=leaving.news,
+            grades=build_grades(settings, mongo, clock),
             runner=runner,
             health=health,
             places=places,

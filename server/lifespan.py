@@ -14,6 +14,7 @@ from handlers.live.watch import WatchNamespace
 from handlers.places import Places
 from jobs.alarms import Alarms
 from jobs.flush import Flusher
+from jobs.grades import GradeRounds
 from jobs.inbox import NewsDesk
 from jobs.indexes import Indexes
 from jobs.janitor import Janitor
@@ -68,6 +69,7 @@ class Parts:
     people: AccountParts
     leaving: Leaving
     news: NewsDesk
+    grades: GradeRounds
     runner: Runner
     health: Health
     places: Places
@@ -120,6 +122,7 @@ async def _start(p: Parts) -> None:
         ("mail", p.people.post.run),
         ("withdrawals", p.leaving.run),
         ("news", p.news.run),
+        ("grades", p.grades.run),
         ("health", p.health.run),
         ("connections", p.realtime.run),
         ("connection places", p.places.run),

@@ -1,4 +1,4 @@
-"""The jobs of a process without players: flush and alarms, and the health of both."""
+"""The jobs of a process without players: flush, weeks, alarms, and the health of them."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -18,6 +18,7 @@ from models.play.repo import PlayRepo
 from models.play.stream import PlayStream
 from models.redis import connect_redis
 from server.app import ConfigurationError
+from server.grades import build_grades
 from server.lifespan import DRAIN_SECONDS, within
 from server.telemetry import Health, add_telemetry
 
@@ -48,10 +49,16 @@ def build_worker(settings: Settings, clock: Clock) -> web.Application:
         alarm=alarms.raise_alarm,
     )
     pressure = Pressure(store.alarm_share, store.refuse_share, alarms.raise_alarm)
+    grades = build_grades(settings, mongo, clock)
     health = Health(redis, mongo, runner, clock, pressure)
 
     async def run(_: web.Application) -> AsyncIterator[None]:
-        for name, job in (("flush", flusher.run), ("alarms", alarms.run), ("health", health.run)):
+        for name, job in (
+            ("flush", flusher.run),
+            ("grades", grades.run),
+            ("alarms", alarms.run),
+            ("health", health.run),
+        ):
             await runner.start(name, job)
         yield
         health.draining = True

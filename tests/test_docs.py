@@ -525,6 +525,7 @@ def test_what_is_not_enforced_is_marked_so() -> None:
         "withdrawal": {"rules", "settings"},
         "webhook": {"webhook", "settings"},
         "care": {"care", "settings", "labels"},
+        "grade": {"grade"},
         "account": {"account", "rules"},
         **{
             name: {name} for name in ("google", "apple", "kakao", "pwned", "twilio", "sens", "mail")

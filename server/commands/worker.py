@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the command."""
-    parser = commands.add_parser("worker", help="run the jobs alone: the flush to MongoDB")
+    parser = commands.add_parser(
+        "worker", help="run the jobs alone: the flush to MongoDB, the weekly look at grades"
+    )
     parser.add_argument(
         "--port", type=int, default=0, help="port on loopback of its health (default: any)"
     )
