@@ -150,6 +150,12 @@ WEBHOOKS = Counter(
     ["source", "outcome"],
     registry=REGISTRY,
 )
+GRADE_PROPOSALS = Counter(
+    "gemgem_grade_proposals",
+    "Grades the weekly rule proposed or changed, and what was decided on them.",
+    ["outcome"],
+    registry=REGISTRY,
+)
 MAILS = Counter("gemgem_mails", "Mails by what became of them.", ["outcome"], registry=REGISTRY)
 OUTBOX = Counter(
     "gemgem_outbox",

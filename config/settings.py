@@ -121,6 +121,31 @@ class CareSettings(_Section):
     grade_labels_en: Labels
 
 
+class GradeSettings(_Section):
+    """The weekly rule that proposes grades."""
+
+    look_seconds: Seconds
+    """How often a worker looks for children whose week is over."""
+    wait_hours: Annotated[int, Field(ge=0, le=96)]
+    """A week is looked at so long after its end: what was played late is stored by then."""
+    sets: Positive
+    """Finished sets of a week that say something; fewer say nothing."""
+    days: Annotated[int, Field(ge=1, le=7)]
+    """Different days they were played on."""
+    quality: Share
+    """Share of a set's frames that must be good for it to count."""
+    up: Share
+    """From this share of what was asked on a week speaks for a higher grade."""
+    down: Annotated[float, Field(ge=0, lt=1)]
+    """Up to this share it speaks for a lower one."""
+
+    @model_validator(mode="after")
+    def _leaves_room_to_stay(self) -> Self:
+        if self.down >= self.up:
+            raise ValueError("down must be less than up")
+        return self
+
+
 class SocketSettings(_Section):
     """Limits of a Socket.IO connection."""
 
@@ -278,6 +303,7 @@ class Settings(BaseSettings):
     token: TokenSettings
     rate: RateSettings
     care: CareSettings
+    grade: GradeSettings
     socket: SocketSettings
     live: LiveSettings
     store: StoreSettings

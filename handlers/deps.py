@@ -8,12 +8,14 @@ from models.accounts.accounts import Accounts
 from models.accounts.tokens import Verifier
 from models.admin.administration import Administration
 from models.answers import Answers
+from models.attributes.actions import Attributes
 from models.audit.log import AuditLog
 from models.audit.repo import AuditRepo
 from models.children.access import Access
 from models.children.actions import Children
 from models.clinic.actions import ClinicalRecords
 from models.clinic.care import Care
+from models.clinic.grades import Grades
 from models.consent.actions import Consents
 from models.limits import Gate
 from models.play.repo import PlayRepo
@@ -47,6 +49,8 @@ class Deps:
     consents: Consents
     care: Care
     clinical: ClinicalRecords
+    grades: Grades
+    attributes: Attributes
     looks: AuditRepo
     withdrawals: Withdrawals
     audit: AuditLog

@@ -10,6 +10,7 @@ from models.accounts.repo import AccountRepo
 from models.accounts.revocations import Revocations
 from models.accounts.signing import Issuer, Signer
 from models.admin.administration import Administration
+from models.admin.attributes import AccountAttributes
 from models.admin.forced import FORCED_SECONDS, ForcedTokens
 from models.admin.forced_repo import ForcedTokenRepo
 from models.admin.people import People
@@ -65,4 +66,5 @@ def build_administration(
             clock,
             rehearsal.store,
         ),
+        AccountAttributes(accounts, families.attributes),
     )

@@ -159,6 +159,8 @@ def build_app(
         consents=families.consents,
         care=families.care,
         clinical=families.clinical,
+        grades=families.grades,
+        attributes=families.attributes,
         looks=families.looks,
         withdrawals=leaving.withdrawals,
         audit=families.audit,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from jobs.alarms import Alarms
 from jobs.flush import Flusher
+from jobs.grades import GradeRounds
 from jobs.indexes import Indexes
 from jobs.outbox import Postman, Relay
 from models.admin.forced_repo import ForcedTokenRepo
@@ -15,6 +16,7 @@ from models.play.pressure import Pressure
 from models.play.repo import PlayRepo
 from server.accounts import AccountParts, build_accounts
 from server.families import Families, build_families
+from server.grades import build_grades
 from server.stores import Stores
 from server.withdrawal import LeavingParts, build_leaving
 
@@ -34,6 +36,7 @@ class Background:
     families: Families
     leaving: LeavingParts
     relay: Relay
+    grades: GradeRounds
     indexes: Indexes
     alarms: Alarms
     pressure: Pressure
@@ -49,6 +52,7 @@ class Background:
         yield "outbox", self.relay.run
         yield "withdrawals", self.leaving.job.run
         yield "news", self.leaving.news.run
+        yield "grades", self.grades.run
         if self.flushes:
             yield "flush", self.flusher.run
 
@@ -114,6 +118,7 @@ def build_background(stores: Stores, *, flush: bool, muted: bool = False) -> Bac
         families=families,
         leaving=leaving,
         relay=relay,
+        grades=build_grades(settings, mongo, stores.clock),
         indexes=Indexes(indexed),
         alarms=alarms,
         pressure=Pressure(

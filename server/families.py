@@ -8,6 +8,8 @@ from redis.asyncio import Redis
 from config.clock import Clock
 from config.settings import CareSettings
 from jobs.indexes import Indexed
+from models.attributes.actions import Attributes
+from models.attributes.repo import AttributeRepo
 from models.audit.log import AuditLog
 from models.audit.repo import AuditRepo
 from models.bus import Bus
@@ -18,6 +20,8 @@ from models.children.repo import ChildRepo
 from models.cipher import FieldCipher
 from models.clinic.actions import ClinicalRecords
 from models.clinic.care import Care
+from models.clinic.grade_repo import GradeRepo
+from models.clinic.grades import Grades
 from models.clinic.record_repo import RecordRepo
 from models.clinic.repo import CareRepo
 from models.consent.actions import Consents
@@ -35,6 +39,8 @@ class Families:
     consents: Consents
     care: Care
     clinical: ClinicalRecords
+    grades: Grades
+    attributes: Attributes
     looks: AuditRepo
     child_repo: ChildRepo
     care_repo: CareRepo
@@ -57,6 +63,8 @@ def build_families(
     audit = AuditLog(looks)
     child_repo, consent_repo = ChildRepo(mongo), ConsentRepo(mongo)
     care_repo, record_repo = CareRepo(mongo), RecordRepo(mongo)
+    attribute_repo, grade_repo = AttributeRepo(mongo.database), GradeRepo(mongo)
+    attributes = Attributes(attribute_repo, clock)
     changes = AccessChanges(redis, bus, prefix, clock)
     return Families(
         access=Access(child_repo, audit, clock),
@@ -65,6 +73,7 @@ def build_families(
             child_repo,
             cipher,
             changes,
+            attributes,
             clock,
             random=os.urandom,
             day_start_hour=settings.day_start_hour,
@@ -80,11 +89,21 @@ def build_families(
             invite_hours=settings.invite_hours,
         ),
         clinical=ClinicalRecords(record_repo, cipher, clock),
+        grades=Grades(grade_repo, attributes, clock),
+        attributes=attributes,
         looks=looks,
         child_repo=child_repo,
         care_repo=care_repo,
         audit=audit,
-        indexed=(looks, child_repo, consent_repo, care_repo, record_repo),
+        indexed=(
+            looks,
+            child_repo,
+            consent_repo,
+            care_repo,
+            record_repo,
+            grade_repo,
+            attribute_repo,
+        ),
     )
 
 

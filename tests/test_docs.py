@@ -526,6 +526,7 @@ def test_what_is_not_enforced_is_marked_so() -> None:
         "webhook": {"webhook", "settings"},
         "outbox": {"outbox", "settings"},
         "care": {"care", "settings", "labels"},
+        "grade": {"grade"},
         "account": {"account", "rules"},
         **{
             name: {name} for name in ("google", "apple", "kakao", "pwned", "twilio", "sens", "mail")

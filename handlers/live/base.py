@@ -66,6 +66,7 @@ class Wire(Protocol):
 class Connection:
     """One client in one namespace."""
 
+    __slots__ = ("eio_sid", "namespace", "open", "who", "wire")
     lossy = False
     """Whether what is sent may be left out for a slow reader."""
 

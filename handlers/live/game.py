@@ -45,10 +45,14 @@ NUMBERED: dict[str, type[BaseModel]] = {
 class Player(Connection):
     """A game client, and the session it plays once it has opened one."""
 
-    session: Session | None = None
-    opening: bool = False
-    last_size: int = 0
-    """Bytes of the message after which its session had no room."""
+    __slots__ = ("last_size", "opening", "session")
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.session: Session | None = None
+        self.opening = False
+        self.last_size = 0
+        """Bytes of the message after which its session had no room."""
 
 
 class GameNamespace(LiveNamespace[Player]):

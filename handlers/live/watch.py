@@ -30,6 +30,7 @@ JOINED_MAX = 50
 class Watcher(Connection):
     """A watching client: the sessions it has joined, and the live list it was told last."""
 
+    __slots__ = ("listed", "sight", "sinks")
     lossy = True
 
     def __init__(self, sight: Sight, *args: Any) -> None:

@@ -62,11 +62,21 @@ KEPT: Final = ("name", "birth_date", "locale", "zone")
 
 
 class GradeView(View):
-    """A grade and its name."""
+    """A grade and its names."""
 
     value: Grade
     label_ko: str
     label_en: str
+
+
+def grade_view(call: Call, grade: Grade) -> GradeView:
+    """Return a grade with the names that are configured."""
+    labels = call.deps.settings.care
+    return GradeView(
+        value=grade,
+        label_ko=labels.grade_labels_ko[grade - 1],
+        label_en=labels.grade_labels_en[grade - 1],
+    )
 
 
 class ZoneView(View):
@@ -92,13 +102,16 @@ class ChildView(View):
     next_zone: ZoneView | None = Field(description="A change that has not come into force yet.")
     today: date = Field(description="The child's local date.")
     grade: GradeView
+    grade_proposed: GradeView | None = Field(
+        description="What a proposal that waits would make of it. Not told to a child's device."
+    )
     created_at: datetime | None
 
 
 def view_of(call: Call, child: Child) -> ChildView:
     """Return a profile as it is shown."""
-    children, labels = call.deps.children, call.deps.settings.care
-    newest, now = child.zones[-1], call.deps.clock.now()
+    children, newest, now = call.deps.children, child.zones[-1], call.deps.clock.now()
+    proposed = None if call.who.child_id is not None else child.grade_proposed
     return ChildView(
         id=child.id,
         name=children.name(child),
@@ -112,11 +125,8 @@ def view_of(call: Call, child: Child) -> ChildView:
         zone=child.zone_at(now),
         next_zone=ZoneView.model_validate(newest) if newest.since > now else None,
         today=children.today(child),
-        grade=GradeView(
-            value=child.grade,
-            label_ko=labels.grade_labels_ko[child.grade - 1],
-            label_en=labels.grade_labels_en[child.grade - 1],
-        ),
+        grade=grade_view(call, child.grade),
+        grade_proposed=None if proposed is None else grade_view(call, proposed),
         created_at=child.created_at,
     )
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from models.admin.attributes import AccountAttributes
 from models.admin.forced import ForcedTokens
 from models.admin.people import People
 from models.admin.test_accounts import TestAccounts
@@ -16,3 +17,4 @@ class Administration:
     timeline: Timeline
     forced: ForcedTokens
     tests: TestAccounts
+    attributes: AccountAttributes

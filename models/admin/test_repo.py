@@ -9,7 +9,7 @@ from models.db import AFTER, Database
 OF_SESSION: Final = ("frame_chunks", "play_events", "play_records", "rescored_records",
                      "dead_letters")  # fmt: skip
 OF_CHILD: Final = ("therapy_results", "calibrations", "sessions", "consents", "care_assignments",
-                   "guardian_invites", "diagnoses", "grade_history")  # fmt: skip
+                   "guardian_invites", "diagnoses", "grade_history", "grade_proposals")  # fmt: skip
 """Collections whose documents name their child. The access log keeps its entries: it is a chain."""
 
 
@@ -61,7 +61,7 @@ class TestAccountRepo:
         for name in OF_CHILD:
             counts[name] = await self._delete(name, of_children)
         counts["user_attributes"] = await self._delete(
-            "user_attributes", {"subject": {"$in": children}}
+            "user_attributes", {"subject": {"$in": [*children, *ids]}}
         )
         counts["therapy_profiles"] = await self._delete(
             "therapy_profiles", {"_id": {"$in": children}}

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from config.clock import Clock
+from models.attributes.actions import Attributes
 from models.children.changes import AccessChanges
 from models.children.localday import CHANGE_EVERY, changed, first_span
 from models.children.records import (
@@ -72,6 +73,7 @@ class Children:
         repo: ChildRepo,
         cipher: FieldCipher,
         changes: AccessChanges,
+        attributes: Attributes,
         clock: Clock,
         *,
         random: Callable[[int], bytes],
@@ -81,6 +83,7 @@ class Children:
         self._repo = repo
         self._cipher = cipher
         self._changes = changes
+        self._attributes = attributes
         self._clock = clock
         self._random = random
         self._hour = day_start_hour
@@ -110,8 +113,9 @@ class Children:
         if alias is not None:
             check_alias(alias, name)
         # Against a runaway client, not a promise: two requests at once may pass it by one.
-        if await self._repo.count_of_guardian(guardian) >= CHILDREN_MAX:
-            raise AppError(ErrorCode.CONFLICT, f"A guardian has at most {CHILDREN_MAX} children.")
+        most = await self._attributes.children_most(guardian, CHILDREN_MAX)
+        if await self._repo.count_of_guardian(guardian) >= most:
+            raise AppError(ErrorCode.CONFLICT, f"This guardian has at most {most} children.")
         document: dict[str, Any] = {
             "_id": child_id,
             "name": self._cipher.seal(name, name_context(child_id)),

@@ -112,6 +112,15 @@ def date_in(spans: Sequence[ZoneSpan], instant: datetime, hour: int = 0) -> date
     return max(found, span.floor) if span.since <= instant else found
 
 
+def start_of(spans: Sequence[ZoneSpan], day: date, hour: int = 0) -> datetime:
+    """Return the first instant that counts for a date or a later one."""
+    starts = [day_start(day, span.zone, hour) for span in spans]
+    # A day begins where a zone says so, or with a zone that is a day ahead of the one before.
+    reached = [at for at in (*starts, *(span.since for span in spans))
+               if date_in(spans, at, hour) >= day]  # fmt: skip
+    return min(reached)
+
+
 def changed(
     spans: Sequence[ZoneSpan], zone: str, now: datetime, hour: int = 0
 ) -> tuple[ZoneSpan, ...]:

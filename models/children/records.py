@@ -21,7 +21,7 @@ Grade = Literal[1, 2, 3, 4, 5]
 GUARDIANS_MAX: Final = 4
 """Guardians of one child."""
 CHILDREN_MAX: Final = 20
-"""Children of one guardian."""
+"""Children of one guardian, unless the attribute CHILDREN_LIMIT says another number."""
 
 
 class Consent(StrEnum):
@@ -79,6 +79,10 @@ class Child:
     grade: Grade
     grade_n: int = 0
     """How often the grade was changed."""
+    grade_since: datetime | None = None
+    """When the grade was last decided on: changed, or left as it is against a proposal."""
+    grade_proposed: Grade | None = None
+    """What a proposal that is open would make of it."""
     care: tuple[Care, ...] = ()
     consents: Mapping[Consent, Given] | None = None
     version: int = 0
@@ -97,6 +101,11 @@ class Child:
     def zone_at(self, instant: datetime) -> str:
         """Return the zone that counts for the child at an instant."""
         return span_at(self.zones, instant).zone
+
+    def has_therapist(self, now: datetime) -> bool:
+        """Tell whether somebody has the child in care who may see it."""
+        cared = any(care.until > now for care in self.care)
+        return cared and self.consents_to(Consent.THERAPIST_VIEWING)
 
     def consents_to(self, purpose: Consent) -> bool:
         """Tell whether a consent is given."""
@@ -135,6 +144,8 @@ def child_of(document: Mapping[str, Any]) -> Child:
         guardians=tuple(document["guardians"]),
         grade=document["grade"],
         grade_n=document["grade_n"],
+        grade_since=document.get("grade_since"),
+        grade_proposed=document.get("grade_proposed"),
         care=tuple(
             Care(c["assignment_id"], c.get("therapist_id"), c.get("clinic_id"), c["until"])
             for c in document.get("care", ())

@@ -1,24 +1,15 @@
-"""Writing down a child's diagnoses, grade and part in a trial."""
+"""Writing down a child's diagnoses."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
 from config.clock import Clock
-from models.children.records import Child, Grade, Hands
+from models.children.records import Child, Hands
 from models.children.rules import clean_name
 from models.cipher import FieldCipher
 from models.clinic.record_repo import RecordRepo
-from models.clinic.records import (
-    Attribute,
-    AttributeType,
-    ClinicalTrial,
-    Diagnosis,
-    GradeChange,
-    attribute_of,
-    diagnosis_of,
-    note_context,
-)
+from models.clinic.records import Diagnosis, diagnosis_of, note_context
 from models.db import DuplicateKeyError
 from models.errors import AppError, ErrorCode
 
@@ -38,14 +29,12 @@ class NewDiagnosis:
 
 
 class ClinicalRecords:
-    """What therapists and admins record of children."""
+    """The diagnoses of children."""
 
     def __init__(self, repo: RecordRepo, cipher: FieldCipher, clock: Clock) -> None:
         self._repo = repo
         self._cipher = cipher
         self._clock = clock
-
-    # -- diagnoses
 
     def note(self, diagnosis: Diagnosis) -> str | None:
         """Return the note of a diagnosis."""
@@ -144,96 +133,3 @@ class ClinicalRecords:
             raise AppError(
                 ErrorCode.CONFLICT, "body.birthDate lies after a diagnosis: put that right first."
             )
-
-    # -- grade
-
-    async def set_grade(
-        self,
-        child: Child,
-        grade: Grade,
-        source: Literal["therapist", "admin"],
-        reason: str,
-        by: str,
-    ) -> GradeChange | None:
-        """Change a child's grade; None when it is that already.
-
-        Raises:
-            AppError: `conflict`; somebody else changed it meanwhile.
-        """
-        if child.grade == grade:
-            return None
-        change = GradeChange(
-            child_id=child.id,
-            n=child.grade_n + 1,
-            before=child.grade,
-            after=grade,
-            source=source,
-            reason=reason,
-            by=by,
-            at=self._clock.now(),
-        )
-        if not await self._repo.add_grade(change):
-            raise AppError(ErrorCode.CONFLICT, "The grade was changed meanwhile: look again.")
-        return change
-
-    async def list_grades(
-        self, child_id: str, limit: int, before: int | None = None
-    ) -> list[GradeChange]:
-        """Return the changes of a child's grade, the newest first."""
-        found = await self._repo.list_grades(child_id, limit, before)
-        return [GradeChange(**{n: row[n] for n in GradeChange.__slots__}) for row in found]
-
-    # -- trials
-
-    async def enrol(
-        self,
-        attribute_id: str,
-        child_id: str,
-        trial: ClinicalTrial,
-        valid_from: datetime,
-        valid_to: datetime | None,
-        by: str,
-    ) -> Attribute:
-        """Let a child take part in a trial; the same id again changes nothing.
-
-        Raises:
-            AppError: `invalid`; `conflict` for a child that is in a trial.
-        """
-        if valid_to is not None and valid_to <= valid_from:
-            raise AppError(ErrorCode.INVALID, "body.validTo must be after body.validFrom.")
-        document = {
-            "_id": attribute_id,
-            "subject": child_id,
-            "type": AttributeType.CLINICAL_TRIAL.value,
-            "value": trial.model_dump(),
-            "valid_from": valid_from,
-            "valid_to": valid_to,
-            "set_by": by,
-        }
-        if not await self._repo.add_attribute(document, self._clock.now()):
-            found = await self._repo.find_attribute(child_id, attribute_id)
-            if found is None:
-                raise AppError(
-                    ErrorCode.CONFLICT, "This child takes part in a trial: close that first."
-                )
-            document = found
-        return attribute_of(document)
-
-    async def close_attribute(
-        self, child_id: str, attribute_id: str, by: str, reason: str
-    ) -> Attribute:
-        """Let an attribute end now; doing it again changes nothing.
-
-        Raises:
-            AppError: `not_found`.
-        """
-        now = self._clock.now()
-        await self._repo.close_attribute(child_id, attribute_id, by, reason, now)
-        found = await self._repo.find_attribute(child_id, attribute_id)
-        if found is None:
-            raise AppError(ErrorCode.NOT_FOUND, "There is no such attribute.")
-        return attribute_of(found)
-
-    async def list_attributes(self, child_id: str, limit: int) -> list[Attribute]:
-        """Return the attributes of a child, the newest first."""
-        return [attribute_of(found) for found in await self._repo.list_attributes(child_id, limit)]

@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from models.children.records import Grade, Hands
+from models.children.records import Hands
 from models.cipher import Context
 
 CARE_MAX: Final = 20
@@ -143,73 +141,3 @@ def diagnosis_of(document: Mapping[str, Any]) -> Diagnosis:
     }
     fields["diagnosed_on"] = date.fromisoformat(document["diagnosed_on"])
     return Diagnosis(**fields)
-
-
-@dataclass(frozen=True, slots=True)
-class GradeChange:
-    """One change of a child's grade. Document of `grade_history`, never changed."""
-
-    child_id: str
-    n: int
-    before: Grade
-    after: Grade
-    source: Literal["therapist", "admin"]
-    reason: str
-    by: str
-    at: datetime
-
-
-class ClinicalTrial(BaseModel):
-    """Taking part in a trial: the value of the attribute `CLINICAL_TRIAL`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    trial: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
-    site: Annotated[str, Field(min_length=1, max_length=64)]
-    """Id of the clinic that is the trial site."""
-    arm: Annotated[str, Field(min_length=1, max_length=32)]
-    """Shown to admins alone."""
-    subject_no: Annotated[str, Field(min_length=1, max_length=32)]
-    protocol_version: Annotated[str, Field(min_length=1, max_length=32)]
-
-
-class AttributeType(StrEnum):
-    """What may be said of a child besides its profile. It adds policy, never a role."""
-
-    CLINICAL_TRIAL = "CLINICAL_TRIAL"
-
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """Something that holds of a child for a time. Document of `user_attributes`."""
-
-    id: str
-    subject: str
-    """Id of the child."""
-    type: AttributeType
-    value: ClinicalTrial
-    valid_from: datetime
-    valid_to: datetime | None
-    set_by: str
-    closed_at: datetime | None = None
-    close_reason: str | None = None
-
-    def holds(self, now: datetime) -> bool:
-        """Tell whether it holds now."""
-        ended = self.valid_to is not None and self.valid_to <= now
-        return self.valid_from <= now and not ended
-
-
-def attribute_of(document: Mapping[str, Any]) -> Attribute:
-    """Return the attribute of a document."""
-    return Attribute(
-        id=document["_id"],
-        subject=document["subject"],
-        type=AttributeType(document["type"]),
-        value=ClinicalTrial.model_validate(document["value"]),
-        valid_from=document["valid_from"],
-        valid_to=document["valid_to"],
-        set_by=document["set_by"],
-        closed_at=document.get("closed_at"),
-        close_reason=document.get("close_reason"),
-    )

@@ -153,7 +153,7 @@ def _raw_values(
     timing_errors: Sequence[float | None] | None,
 ) -> dict[str, float | None]:
     raws = {indicator.key: _value(metrics, indicator.key) for indicator in model.indicators}
-    raws["completion"] = _completion(metrics, asked)
+    raws["completion"] = completion(metrics, asked)
     longest = _value(metrics, "hold_time")
     raws["hold_share"] = longest / asked.hold_s if longest is not None and asked.hold_s else None
     amplitude = _value(metrics, "amplitude_med")
@@ -168,7 +168,7 @@ def _raw_values(
     return raws
 
 
-def _completion(metrics: Metrics, asked: Asked) -> float | None:
+def completion(metrics: Metrics, asked: Asked) -> float | None:
     """Return the share done of what was asked: of repetitions, sequences, or seconds held."""
     held, sequences = _value(metrics, "hold_total"), _value(metrics, "sequences")
     if held is not None:

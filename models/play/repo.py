@@ -140,6 +140,15 @@ class PlayRepo:
         """Return the PlayRecords of a session, by set number."""
         return [d async for d in self._sorted("play_records", session_id, "set_no")]
 
+    async def list_sets(self, child_id: str, first_us: int, end_us: int) -> list[dict[str, Any]]:
+        """Return what was asked, done and seen in a child's sets that began in a time."""
+        shown = ("started_us", "asked_reps", "asked_hold_s", "metrics", "quality", "unfinished")
+        cursor = self._db["play_records"].find(
+            {"child_id": child_id, "started_us": {"$gte": first_us, "$lt": end_us}},
+            dict.fromkeys(shown, 1),
+        )
+        return [record async for record in cursor]
+
     async def count_dead(self, session_id: str) -> int:
         """Return how many items of a session lie among the dead letters."""
         found: int = await self._db["dead_letters"].count_documents({"session_id": session_id})

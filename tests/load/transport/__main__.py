@@ -19,6 +19,7 @@ from rich.console import Console
 
 from tests.load.transport import cores, packages, report, stores
 from tests.load.transport.compare import Plan, Result, compare
+from tests.load.transport.generator import WATCH_EVERY
 from tests.load.transport.servers import Peer, peers
 
 NODE = ("socketio_node", "socketio_node_msgpack", "colyseus")
@@ -46,6 +47,7 @@ def main() -> int:
         seconds=args.seconds,
         rounds=args.rounds,
         frames=args.frames,
+        watch_every=args.watch_every,
         idle=args.idle,
         search=not args.no_max,
         until=time.monotonic() + ROUNDS_SHARE * 60 * args.minutes,
@@ -86,6 +88,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=(1, 2, 3, 5, 6),
         default=1,
         help="of a message; the peers tell a score every tenth message all the same",
+    )
+    parser.add_argument(
+        "--watch-every",
+        type=int,
+        default=WATCH_EVERY,
+        metavar="N",
+        help="one session in N is watched; 0 for none",
     )
     parser.add_argument("--idle", type=int, default=400, help="connections memory is counted over")
     parser.add_argument("--only", help="servers to measure, with commas between them")

@@ -9,7 +9,7 @@ from statistics import median
 
 from tests.load.transport import cores
 from tests.load.transport.child import ServerError
-from tests.load.transport.generator import Generator
+from tests.load.transport.generator import WATCH_EVERY, Generator
 from tests.load.transport.level import Level, measure
 from tests.load.transport.motion import Motion
 from tests.load.transport.servers import Peer, Running
@@ -47,6 +47,8 @@ class Plan:
     """Monotonic time at which the search is to be over."""
     frames: int = 1
     """Of a message."""
+    watch_every: int = WATCH_EVERY
+    """One session in so many is watched, 0 for none."""
 
 
 @dataclass(slots=True)
@@ -102,7 +104,8 @@ class Result:
 class Turn:
     """One server running, and the generator that plays against it; started anew when it broke."""
 
-    def __init__(self, peer: Peer, stores: Stores, motion: Motion) -> None:
+    def __init__(self, peer: Peer, stores: Stores, motion: Motion, watch_every: int) -> None:
+        self._watch_every = watch_every
         self._peer = peer
         self._stores = stores
         self._motion = motion
@@ -134,7 +137,7 @@ class Turn:
         if self._running is None:
             self._running = self._stack.enter_context(self._peer.running(self._stores))
         if self._generator is None:
-            self._generator = Generator(self._running.door, self._motion)
+            self._generator = Generator(self._running.door, self._motion, self._watch_every)
         return self._running, self._generator
 
     def _stop_generator(self) -> None:
@@ -150,8 +153,8 @@ class Turn:
 
 
 @contextmanager
-def _turn(peer: Peer, stores: Stores, motion: Motion) -> Iterator[Turn]:
-    turn = Turn(peer, stores, motion)
+def _turn(peer: Peer, plan: Plan, stores: Stores, motion: Motion) -> Iterator[Turn]:
+    turn = Turn(peer, stores, motion, plan.watch_every)
     try:
         yield turn
     finally:
@@ -170,13 +173,13 @@ def compare(peers: Sequence[Peer], plan: Plan, stores: Stores, say: Say) -> dict
         shift = number % len(peers)
         for peer in [*peers[shift:], *peers[:shift]]:
             where = f"round {number + 1} of {plan.rounds}: {peer.name}"
-            with _turn(peer, stores, motion) as turn:
+            with _turn(peer, plan, stores, motion) as turn:
                 _round(turn, results[peer.name], plan, partial(_tell, say, where))
     if plan.search:
         for n, peer in enumerate(peers):
             left = plan.end - time.monotonic()
             until = time.monotonic() + left / (len(peers) - n)
-            with _turn(peer, stores, motion) as turn:
+            with _turn(peer, plan, stores, motion) as turn:
                 _search(turn, results[peer.name], plan, until, partial(_tell, say, peer.name))
     return results
 

@@ -24,6 +24,7 @@ STRIDE = 13
 RATE = 30
 """Frames a second of each player."""
 WATCH_EVERY = 5
+"""One session in so many has a watcher."""
 ASKING = 100
 """Players that ask the time once a second."""
 SETTLE_S = 2.0
@@ -48,13 +49,18 @@ class Window:
 
 
 class Generator:
-    """Players and watchers of one server. One thread, nothing waits but for the clock."""
+    """Players and watchers of one server. One thread, nothing waits but for the clock.
 
-    def __init__(self, door: Door, motion: Motion) -> None:
+    Args:
+        watch_every: one session in so many is watched, 0 for none.
+    """
+
+    def __init__(self, door: Door, motion: Motion, watch_every: int = WATCH_EVERY) -> None:
         self.players: list[Conn] = []
         self.watchers: list[Conn] = []
         self._door = door
         self._motion = motion
+        self._watch_every = watch_every
         self._rate = RATE // motion.frames
         """Messages a second of each player."""
         self._slot_s = 1 / self._rate / SLOTS
@@ -81,7 +87,8 @@ class Generator:
             player.child = n % len(self._motion)
             player.frames = self._motion.frames
         self.players += made
-        watched = [p for n, p in enumerate(made, have) if n % WATCH_EVERY == 0]
+        every = self._watch_every
+        watched = [p for n, p in enumerate(made, have) if every and n % every == 0]
         watchers = self._door.watchers(watched, self.pump)
         self._add(watchers)
         for watcher in watchers:

@@ -89,6 +89,7 @@ def told(results: dict[str, Result], plan: Plan, parser: str, load: float) -> di
         "notes": {name: result.notes for name, result in results.items() if result.notes},
         "parser": parser,
         "frames_a_message": plan.frames,
+        "watch_every": plan.watch_every,
         "frame_message_bytes": len(Motion(1, 1, plan.frames).payload(0, 0)),
         "machine": {**machine(), "load": load},
         "versions": versions(),
@@ -175,7 +176,8 @@ def _remarks(found: dict[str, Any]) -> Sequence[str]:
     load = f"load {where['load']:.1f} before the run"
     lines = [
         f"{where['cpu']}, {where['cores']} cores, Linux {where['kernel']}, {load}",
-        f"a frame message has {found['frame_message_bytes']} bytes",
+        f"{found['frame_message_bytes']} bytes a message of {found['frames_a_message']} frame(s)",
+        f"one session in {found['watch_every']} is watched",
         f"us/frame: CPU of the server; sessions: the most without loss, p99 below {HELD_MS:.0f} ms",
         "p99 ms: the slowest of score, feed, and, where there are such, answers and acks",
         ", ".join(f"{name} {number}" for name, number in used.items() if number),

@@ -1,6 +1,7 @@
 """The guarded door: its queries read indexes, and it lets in who is named in it and nobody else."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -45,6 +46,7 @@ def stages(plan: Any) -> set[str]:
     return found
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EVERYBODY = [(way,) for way in Way] + [(Way.GUARDIAN, Way.THERAPIST)]
 
 
@@ -86,7 +88,15 @@ async def test_the_door_and_its_lists_read_indexes_alone(
         ("consents", {"child_id": "c"}, {"at": -1, "_id": -1}),
         ("diagnoses", {"child_id": "c"}, {"diagnosed_on": -1, "at": -1, "_id": -1}),
         ("grade_history", {"child_id": "c"}, {"n": -1}),
+        ("grade_proposals", {"child_id": "c"}, {"week": -1}),
+        ("grade_proposals", {"child_id": "c", "open": True}, None),
+        (
+            "children",
+            {"removed_at": None, "grade_look.due_at": {"$not": {"$gt": EPOCH}}},
+            {"grade_look.due_at": 1},
+        ),
         ("user_attributes", {"subject": "c"}, {"valid_from": -1}),
+        ("user_attributes", {"subject": "u", "type": "CHILDREN_LIMIT", "open": True}, None),
         ("access_log", {"child_id": "c"}, {"at_us": -1, "seq": -1}),
         ("access_log", {"chain": 1}, {"seq": 1}),
         ("clinics", {"therapists": "u"}, None),

@@ -21,6 +21,7 @@ from models.children.localday import (
     instant_of,
     local_date,
     span_at,
+    start_of,
 )
 
 # Both ends of the date line, half and quarter hours, summer time of both halves of the Earth,
@@ -161,3 +162,19 @@ def test_only_names_of_the_database_are_zones(name: str) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(Zone).validate_python(name)
     assert TypeAdapter(Zone).validate_python("Asia/Seoul") == "Asia/Seoul"
+
+
+@given(st.lists(st.tuples(ZONE, st.integers(0, 90 * 24)), max_size=4), ZONE, INSTANTS, HOUR,
+       st.integers(0, 60))  # fmt: skip
+def test_a_date_begins_with_the_first_instant_that_counts_for_it(
+    changes: list[tuple[str, int]], zone: str, began: datetime, hour: int, days: int
+) -> None:
+    spans = (first_span(zone, began, hour),)
+    now = began
+    for to, hours in changes:
+        now += timedelta(hours=24 + hours)
+        spans = changed(spans, to, now, hour)
+    day = date_in(spans, began, hour) + timedelta(days=1 + days)
+    begins = start_of(spans, day, hour)
+    assert date_in(spans, begins, hour) >= day
+    assert date_in(spans, begins - timedelta(microseconds=1), hour) < day

@@ -1,0 +1,31 @@
+"""The part of the composition that looks at the weeks children played."""
+
+from datetime import timedelta
+
+from config.clock import Clock
+from config.settings import Settings
+from jobs.grades import GradeRounds
+from models.attributes.actions import Attributes
+from models.attributes.repo import AttributeRepo
+from models.clinic.grade_records import Limits
+from models.clinic.grade_repo import GradeRepo
+from models.clinic.grade_weeks import GradeWeeks
+from models.db import Mongo
+from models.play.repo import PlayRepo
+
+
+def build_grades(settings: Settings, mongo: Mongo, clock: Clock) -> GradeRounds:
+    """Return the job; nothing is connected by it."""
+    grade, repo = settings.grade, GradeRepo(mongo)
+    weeks = GradeWeeks(
+        repo,
+        PlayRepo(mongo.database),
+        Attributes(AttributeRepo(mongo.database), clock),
+        clock,
+        Limits(
+            sets=grade.sets, days=grade.days, quality=grade.quality, up=grade.up, down=grade.down
+        ),
+        wait=timedelta(hours=grade.wait_hours),
+        day_start_hour=settings.care.day_start_hour,
+    )
+    return GradeRounds(weeks, repo, grade.look_seconds)

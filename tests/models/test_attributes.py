@@ -1,0 +1,86 @@
+"""Attributes of accounts and children: one mechanism, one open of each type."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from config.clock import Clock
+from models.attributes.actions import Attributes
+from models.attributes.records import VALUES, AttributeType, ChildrenLimit, ClinicalTrial, type_of
+from models.attributes.repo import AttributeRepo
+from models.db import Mongo
+from models.errors import AppError, ErrorCode
+from tests.factories import ManualClock
+
+TRIAL = ClinicalTrial(trial="t", site="cl", arm="A", subject_no="1", protocol_version="1")
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def attributes(
+    mongo_url: str, mongo_database: str, clock: Clock
+) -> AsyncIterator[Attributes]:
+    mongo = Mongo(mongo_url, mongo_database)
+    repo = AttributeRepo(mongo.database)
+    await repo.ensure_indexes()
+    yield Attributes(repo, clock)
+    await mongo.close()
+
+
+async def test_the_same_id_again_changes_nothing(
+    attributes: Attributes, clock: ManualClock
+) -> None:
+    now = clock.now()
+    first = await attributes.set("at_1", "u_1", ChildrenLimit(most=3), now, None, "a_1", "why")
+    again = await attributes.set("at_1", "u_1", ChildrenLimit(most=9), now, None, "a_2", "other")
+    assert again == first
+    assert await attributes.children_most("u_1", 20) == 3
+    assert await attributes.children_most("u_2", 20) == 20
+
+
+async def test_each_type_is_open_once_for_each_subject(
+    attributes: Attributes, clock: ManualClock
+) -> None:
+    now = clock.now()
+    await attributes.set("at_1", "x_1", ChildrenLimit(most=3), now, None, "a_1", None)
+    await attributes.set("at_2", "x_1", TRIAL, now, None, "a_1", None)
+    await attributes.set("at_3", "x_2", TRIAL, now, None, "a_1", None)
+    with pytest.raises(AppError, match="CHILDREN_LIMIT is open") as refused:
+        await attributes.set("at_4", "x_1", ChildrenLimit(most=4), now, None, "a_1", None)
+    assert refused.value.code is ErrorCode.CONFLICT
+    with pytest.raises(AppError) as refused:
+        await attributes.close("x_2", "at_1", "a_1", "another's")
+    assert refused.value.code is ErrorCode.NOT_FOUND
+    assert {one.id for one in await attributes.list_of("x_1", 9)} == {"at_1", "at_2"}
+
+
+async def test_an_attribute_holds_from_its_beginning_until_its_end(
+    attributes: Attributes, clock: ManualClock
+) -> None:
+    now = clock.now()
+    await attributes.set("at_1", "c_1", TRIAL, now + HOUR, now + 2 * HOUR, "a_1", None)
+    held = []
+    for _ in range(4):
+        held.append(await attributes.pins_difficulty("c_1"))
+        clock.move(HOUR.total_seconds())
+    assert held == [False, True, False, False]
+    free = TRIAL.model_copy(update={"pins_difficulty": False})
+    await attributes.set("at_2", "c_1", free, clock.now(), None, "a_1", None)
+    assert not await attributes.pins_difficulty("c_1")
+    closed = {one.id: one.close_reason for one in await attributes.list_of("c_1", 9)}
+    assert closed == {"at_1": "its time was over", "at_2": None}
+    with pytest.raises(AppError) as refused:
+        await attributes.set("at_3", "c_2", TRIAL, now, now, "a_1", None)
+    assert refused.value.code is ErrorCode.INVALID
+
+
+def test_every_type_has_a_value_of_its_own() -> None:
+    assert VALUES.keys() == set(AttributeType)
+    assert type_of(TRIAL) is AttributeType.CLINICAL_TRIAL
+    assert type_of(ChildrenLimit(most=1)) is AttributeType.CHILDREN_LIMIT
