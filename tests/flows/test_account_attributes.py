@@ -105,7 +105,7 @@ async def test_it_goes_with_the_account(scene: Scene) -> None:
     assert (await scene.ask("POST", of(scene), {"most": 4})).code == "conflict"
     served = scene.town.served
     prefix = served.settings.store.redis_prefix
-    erasure = Erasure(scene.mongo.database, served.app[PARTS].redis, prefix)
+    erasure = Erasure(scene.mongo.database, served.app[PARTS].background.stores.redis, prefix)
     now = datetime.now(UTC)
     gone = await erasure.erase_account(scene.mother_id, (), (), now, now)
     assert gone["user_attributes"] == 1

@@ -194,7 +194,7 @@ async def test_an_admin_decides_with_a_reason_and_no_trial_child_is_proposed(sce
 async def test_what_was_proposed_is_erased_with_the_child(scene: Scene, served: Served) -> None:
     await scene.weeks(1.0, 1.0)
     prefix = served.settings.store.redis_prefix
-    erasure = Erasure(scene.mongo.database, served.app[PARTS].redis, prefix)
+    erasure = Erasure(scene.mongo.database, served.app[PARTS].background.stores.redis, prefix)
     gone = await erasure.erase_children([scene.child_id])
     assert (gone["grade_proposals"], gone["grade_history"]) == (1, 1)
     assert await scene.mongo.database["grade_proposals"].count_documents({}) == 0
