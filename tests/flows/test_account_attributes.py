@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +105,5 @@ async def test_it_goes_with_the_account(scene: Scene) -> None:
     served = scene.town.served
     prefix = served.settings.store.redis_prefix
     erasure = Erasure(scene.mongo.database, served.app[PARTS].background.stores.redis, prefix)
-    now = datetime.now(UTC)
-    gone = await erasure.erase_account(scene.mother_id, (), (), now, now)
+    gone = await erasure.erase_account(scene.mother_id, (), "")
     assert gone["user_attributes"] == 1
