@@ -33,10 +33,10 @@ from models.play.history import Histories
 from models.play.ownership import Ownership
 from models.play.repo import PlayRepo
 from models.therapy.repo import TherapyRepo
-from server.administration import build_administration
 from server.background import build_background
 from server.lifespan import Parts, attach
 from server.middleware import middlewares
+from server.parts.administration import build_administration
 from server.realtime.server import Realtime
 from server.stores import open_stores
 from server.telemetry import Health, add_telemetry

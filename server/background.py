@@ -14,11 +14,11 @@ from models.answers import Answers
 from models.outbox import Kind
 from models.play.pressure import Pressure
 from models.play.repo import PlayRepo
-from server.accounts import AccountParts, build_accounts
-from server.families import Families, build_families
-from server.grades import build_grades
+from server.parts.accounts import AccountParts, build_accounts
+from server.parts.families import Families, build_families
+from server.parts.grades import build_grades
+from server.parts.withdrawal import LeavingParts, build_leaving
 from server.stores import Stores
-from server.withdrawal import LeavingParts, build_leaving
 
 Run = Callable[[], Awaitable[None]]
 

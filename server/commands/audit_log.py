@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from config.settings import Settings, load_settings
 from models.audit.records import Head
 from models.audit.verify import Verdict, verify
-from server.families import audit_repo
 from server.keyring import field_cipher
+from server.parts.families import audit_repo
 from server.stores import open_mongo
 
 _HEADS = TypeAdapter(list[Head])

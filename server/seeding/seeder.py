@@ -14,10 +14,10 @@ from models.children.actions import Profile
 from models.children.records import Consent
 from models.cipher import FieldCipher
 from models.consent.records import documents
-from server.accounts import AccountParts
 from server.background import build_background
-from server.families import Families
 from server.keyring import ConfigurationError
+from server.parts.accounts import AccountParts
+from server.parts.families import Families
 from server.stores import open_stores
 
 CARE_DAYS: Final = 180

@@ -10,8 +10,8 @@ import pytest
 from config.settings import Settings
 from models.audit.verify import verify
 from models.db import Mongo
-from server.families import audit_repo
 from server.keyring import field_cipher
+from server.parts.families import audit_repo
 from tests.flows.api import Api, People, people_of
 from tests.serving import Served
 

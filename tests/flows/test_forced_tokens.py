@@ -10,9 +10,9 @@ import pytest
 
 from config.settings import Settings
 from models.audit.verify import verify
-from server.families import audit_repo
 from server.keyring import field_cipher
 from server.lifespan import PARTS
+from server.parts.families import audit_repo
 from tests.flows.api import CHILD
 from tests.flows.client import RefusedError, connected
 from tests.flows.desk import REASON, WHY, Scene, desk

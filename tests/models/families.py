@@ -14,7 +14,7 @@ from models.children.records import Child
 from models.cipher import FieldCipher, KeyRing
 from models.db import Mongo
 from models.errors import AppError
-from server.families import Families, build_families
+from server.parts.families import Families, build_families
 from tests.factories import ManualClock
 
 CIPHER = FieldCipher(KeyRing({"k": bytes(32)}, "k", bytes(32)))

@@ -10,7 +10,7 @@ from jobs.grades import GradeRounds
 from models.db import Mongo
 from models.play.records import record_item
 from models.play.repo import PlayRepo
-from server.grades import build_grades
+from server.parts.grades import build_grades
 
 SETS_A_DAY = 4
 DAYS = 4

@@ -14,7 +14,7 @@ from models.audit.records import Look, chain_of
 from models.cipher import FieldCipher, dev_ring
 from models.db import Mongo
 from server.__main__ import main
-from server.families import audit_repo
+from server.parts.families import audit_repo
 
 CHAIN = chain_of("c_1")
 

@@ -21,7 +21,7 @@ from models.children.repo import ChildRepo
 from models.cipher import FieldCipher
 from models.clinic.repo import CareRepo
 from models.db import Mongo
-from server.families import Families
+from server.parts.families import Families
 from sessions.rehearsal import Rehearsal
 
 

@@ -16,8 +16,8 @@ from models.withdrawal.notices import Notices
 from models.withdrawal.outside import Farewells
 from models.withdrawal.repo import WithdrawalRepo
 from models.withdrawal.saga import Saga, SagaParts
-from server.accounts import AccountParts
-from server.families import Families
+from server.parts.accounts import AccountParts
+from server.parts.families import Families
 from server.stores import Stores
 
 

@@ -1,0 +1,1 @@
+"""What the features of the product are made of, each in one place: the composition below `app`."""
