@@ -1,9 +1,9 @@
 """The table of routes: a typed function becomes a row, checked when it is read."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypedDict, TypeVar, Unpack
 
 from handlers.routing.call import Call, PublicCall
 from handlers.routing.policy import Policy
@@ -15,6 +15,23 @@ H = TypeVar("H", bound=Handler)
 
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _PATH = re.compile(r"(?:/(?:[a-z0-9][a-z0-9.-]*|\{[a-z][a-z0-9_]*\}))+")
+
+
+class More(TypedDict, total=False):
+    """What else a route may say of itself."""
+
+    limit: Limit
+    """Which rate holds for it; `OTHERS` if it does not say."""
+    errors: Iterable[ErrorCode]
+    """Those of its own, besides what every route may answer."""
+
+
+class Declare(Protocol):
+    """Makes a function the handler of a route, and leaves it as it is."""
+
+    def __call__(self, handler: H, /) -> H:
+        """Add the route to the table."""
+        ...
 
 
 class RouteError(Exception):
@@ -94,78 +111,50 @@ class Routes:
         self._tag = tag
         self.rows: list[Route] = []
 
-    def get(
-        self,
-        path: str,
-        *,
-        policy: Policy,
-        limit: Limit = Limit.OTHERS,
-        errors: Iterable[ErrorCode] = (),
-    ) -> Callable[[H], H]:
+    def get(self, path: str, *, policy: Policy, **more: Unpack[More]) -> Declare:
         """Declare a GET; HEAD comes with it."""
-        return self._declare("GET", path, policy, limit, errors)
+        return self._declare("GET", path, policy, **more)
 
     def post(
         self,
         path: str,
         *,
         policy: Policy,
-        limit: Limit = Limit.OTHERS,
         status: int = 200,
         idempotent: bool = False,
-        errors: Iterable[ErrorCode] = (),
-    ) -> Callable[[H], H]:
+        **more: Unpack[More],
+    ) -> Declare:
         """Declare a POST.
 
         Args:
             status: of the answer; one without a view is always 204.
             idempotent: whether an `Idempotency-Key` is taken: for what creates or charges.
         """
-        return self._declare("POST", path, policy, limit, errors, status, idempotent)
+        return self._declare("POST", path, policy, status=status, idempotent=idempotent, **more)
 
-    def put(
-        self,
-        path: str,
-        *,
-        policy: Policy,
-        limit: Limit = Limit.OTHERS,
-        errors: Iterable[ErrorCode] = (),
-    ) -> Callable[[H], H]:
+    def put(self, path: str, *, policy: Policy, **more: Unpack[More]) -> Declare:
         """Declare a PUT."""
-        return self._declare("PUT", path, policy, limit, errors)
+        return self._declare("PUT", path, policy, **more)
 
-    def patch(
-        self,
-        path: str,
-        *,
-        policy: Policy,
-        limit: Limit = Limit.OTHERS,
-        errors: Iterable[ErrorCode] = (),
-    ) -> Callable[[H], H]:
+    def patch(self, path: str, *, policy: Policy, **more: Unpack[More]) -> Declare:
         """Declare a PATCH."""
-        return self._declare("PATCH", path, policy, limit, errors)
+        return self._declare("PATCH", path, policy, **more)
 
-    def delete(
-        self,
-        path: str,
-        *,
-        policy: Policy,
-        limit: Limit = Limit.OTHERS,
-        errors: Iterable[ErrorCode] = (),
-    ) -> Callable[[H], H]:
+    def delete(self, path: str, *, policy: Policy, **more: Unpack[More]) -> Declare:
         """Declare a DELETE."""
-        return self._declare("DELETE", path, policy, limit, errors)
+        return self._declare("DELETE", path, policy, **more)
 
     def _declare(
         self,
         method: str,
         path: str,
         policy: Policy,
-        limit: Limit,
-        errors: Iterable[ErrorCode],
+        *,
+        limit: Limit = Limit.OTHERS,
+        errors: Iterable[ErrorCode] = (),
         status: int = 200,
         idempotent: bool = False,
-    ) -> Callable[[H], H]:
+    ) -> Declare:
         def declare(handler: H) -> H:
             signature, faults = signature_of(handler, self._prefix + path)
             faults += _faults(method, self._prefix + path, policy, signature)

@@ -15,6 +15,8 @@ from typing import Any
 from aiohttp import web
 from aiosmtpd.smtp import SMTP
 
+from tests.fakes.mood import Moody
+
 SENS_ACCESS, SENS_SECRET = "sens-access", "sens-secret"
 TWILIO = ("AC1", "twilio-secret")
 
@@ -64,12 +66,12 @@ async def fake_mail() -> AsyncIterator[FakeMail]:
     await server.wait_closed()
 
 
-class FakeMessengers:
+class FakeMessengers(Moody):
     """Twilio, SENS and Pwned Passwords."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.url = ""
-        self.status = 200
         self.texts: list[tuple[str, str]] = []
         self.codes: dict[str, str] = {}
         self.checks: dict[str, int] = {}
@@ -132,19 +134,12 @@ class FakeMessengers:
                 lines.append(f"{digest[5:]}:42")
         return web.Response(text="\r\n".join(lines))
 
-    @web.middleware
-    async def _mood(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if self.status != 200:
-            return web.json_response({"error": "no"}, status=self.status)
-        answer: web.StreamResponse = await handler(request)
-        return answer
-
 
 @asynccontextmanager
 async def fake_messengers() -> AsyncIterator[FakeMessengers]:
     """Run it on a free port."""
     fake = FakeMessengers()
-    app = web.Application(middlewares=[fake._mood])
+    app = fake.application()
     app.router.add_post("/sms/v2/services/{service}/messages", fake._sms)
     app.router.add_post("/v2/Services/{service}/Verifications", fake._verify)
     app.router.add_post("/v2/Services/{service}/VerificationCheck", fake._check)

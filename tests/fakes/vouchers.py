@@ -1,6 +1,5 @@
 """Google, Apple and Kakao as one small app on loopback: sign, rotate keys, lie, stall and fail."""
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -10,6 +9,8 @@ from typing import Any
 import jwt
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tests.fakes.mood import Moody
 
 ISSUERS = {
     "google": "https://accounts.google.com",
@@ -21,17 +22,15 @@ KAKAO_APP_ID = 4711
 KAKAO_ADMIN_KEY = "kakao-admin-key"
 
 
-class FakeVouchers:
+class FakeVouchers(Moody):
     """Keys, tokens and answers. Change an attribute to make it misbehave."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.url = ""
         self.keys: dict[str, rsa.RSAPrivateKey] = {}
         self.kid = ""
-        self.asked: list[str] = []
-        self.status = 200
         self.cut = False
-        self.stall_seconds = 0.0
         self.cache_control = "public, max-age=3600"
         self.codes: dict[str, str] = {}
         """Apple's authorization codes, each good once, and the refresh token they give."""
@@ -131,22 +130,12 @@ class FakeVouchers:
             return web.json_response({"code": -401}, status=401)
         return web.json_response({"id": person["id"], "kakao_account": person["account"]})
 
-    @web.middleware
-    async def _mood(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        self.asked.append(request.path)
-        if self.stall_seconds:
-            await asyncio.sleep(self.stall_seconds)
-        if self.status != 200:
-            return web.json_response({"error": "no"}, status=self.status)
-        answer: web.StreamResponse = await handler(request)
-        return answer
-
 
 @asynccontextmanager
 async def fake_vouchers() -> AsyncIterator[FakeVouchers]:
     """Run it on a free port."""
     fake = FakeVouchers()
-    app = web.Application(middlewares=[fake._mood])
+    app = fake.application()
     for path in ("/oauth2/v3/certs", "/auth/keys", "/.well-known/jwks.json"):
         app.router.add_get(path, fake._jwks)
     app.router.add_post("/auth/token", fake._token)

@@ -1,8 +1,6 @@
 """The official JavaScript client plays a session and watches it, in Node.js."""
 
-import asyncio
 import base64
-import json
 import uuid
 from typing import Any
 
@@ -10,7 +8,7 @@ import pytest
 
 from server.simulation.performance import Manner, cast, rehearse
 from tests.serving import Served
-from tests.web.runtime import ROOT, SCRIPTS, node, packages
+from tests.web.runtime import SCRIPTS, node, packages, run_told
 
 CHILD = "child-js"
 DEVICE_US = 7_000_000_000
@@ -37,7 +35,7 @@ async def test_the_official_client_plays_and_watches_a_session(
 ) -> None:
     plan, reps = _plan(served)
     plan["parser"] = parser
-    told = await _run(script, plan)
+    told = await run_told(*script, plan=plan)
     sent = len(plan["frames"])
     seen = told["seen"]
     last = told["last"] + 1  # `session:close` comes after `set:end`
@@ -101,23 +99,3 @@ def _plan(served: Served) -> tuple[dict[str, Any], int]:
         "frames": frames,
     }
     return plan, len(performance.simulated.reps)
-
-
-async def _run(command: list[str], plan: dict[str, Any]) -> dict[str, Any]:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(60):
-            out, err = await process.communicate(json.dumps(plan).encode())
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, err.decode()
-    told: dict[str, Any] = json.loads(out)
-    return told

@@ -12,7 +12,7 @@ from handlers.live import base
 from server.simulation.player import Player
 from tests.flows.client import OPEN, START, connected
 from tests.serving import Served
-from tests.web.runtime import ROOT, SCRIPTS, node, packages
+from tests.web.runtime import packages, play_told
 
 KEY = "0d1f9d7a-6a5e-4f43-9a80-5a0cf2b7a001"
 
@@ -101,18 +101,5 @@ async def test_the_javascript_client_renews_its_token(served: Served) -> None:
         "end": False,
         "stayMs": 5500,
     }
-    process = await asyncio.create_subprocess_exec(
-        *(node(), str(SCRIPTS / "player.mjs")),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(30):
-            out, _ = await process.communicate(json.dumps(plan).encode())
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    told = json.loads(out)
+    told = await play_told(plan)
     assert (told["up"], told["down"], told["over"], told["errors"]) == (1, 0, None, {})

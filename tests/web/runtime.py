@@ -1,11 +1,13 @@
 """The outside programs of these tests, Node.js and Chromium: found here, or the test is skipped."""
 
+import asyncio
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -53,6 +55,34 @@ def run_node(*arguments: str, seconds: float = 60) -> str:
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+async def run_told(
+    *command: str | Path, plan: dict[str, Any], seconds: float = 60
+) -> dict[str, Any]:
+    """Run a program that reads a plan and prints what came of it, both JSON."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            out, err = await process.communicate(json.dumps(plan).encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, err.decode()
+    told: dict[str, Any] = json.loads(out)
+    return told
+
+
+async def play_told(plan: dict[str, Any]) -> dict[str, Any]:
+    """Let the JavaScript client play a plan; return what came of it."""
+    return await run_told(node(), SCRIPTS / "player.mjs", plan=plan, seconds=40)
 
 
 def _missing(reason: str) -> NoReturn:

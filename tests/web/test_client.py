@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.server.simulation.scripted import ScriptedServer, scripted
-from tests.web.runtime import ROOT, SCRIPTS, node, packages
+from tests.web.runtime import packages, play_told
 
 
 @pytest.fixture
@@ -38,32 +38,12 @@ def _plan(server: ScriptedServer, frames: int = 40, **more: Any) -> dict[str, An
     }
 
 
-async def _play(plan: dict[str, Any]) -> dict[str, Any]:
-    process = await asyncio.create_subprocess_exec(
-        *(node(), str(SCRIPTS / "player.mjs")),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(40):
-            out, err = await process.communicate(json.dumps(plan).encode())
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, err.decode()
-    told: dict[str, Any] = json.loads(out)
-    return told
-
-
 def _bodies(server: ScriptedServer) -> list[Any]:
     return [body for _, _, body in server.taken]
 
 
 async def test_a_session_is_played_and_nothing_is_left(server: ScriptedServer) -> None:
-    told = await _play(_plan(server))
+    told = await play_told(_plan(server))
     assert server.auth[0]["client"]["platform"] == "node"
     assert told["answers"]["end"] == {"set_no": 1}
     assert told["answers"]["close"] == {"reason": "finished"}
@@ -87,7 +67,7 @@ async def test_whatever_happens_each_message_is_taken_once_and_in_order(
             case 2:
                 server.busy.add(seq)
     cuts = len(server.cut_at)
-    told = await _play(_plan(server, pauseAt=20))
+    told = await play_told(_plan(server, pauseAt=20))
     frames: list[Any] = [_frame(n) for n in range(40)]
     frames.insert(20, {"paused": True, "reason": "rest"})
     assert _bodies(server) == [{"set_no": 1}, *frames, {"set_no": 1}, {"reason": "finished"}]
@@ -102,7 +82,7 @@ async def test_an_event_in_flight_is_asked_again(
     server: ScriptedServer, seq: int, after: bool
 ) -> None:
     server.cut_at = {seq: after}
-    told = await _play(_plan(server))
+    told = await play_told(_plan(server))
     assert told["answers"]["close"] == {"reason": "finished"}
     assert [n for n, _, _ in server.taken] == list(range(43))
     assert server.tries.count(seq) == 2
@@ -111,7 +91,7 @@ async def test_an_event_in_flight_is_asked_again(
 async def test_a_store_that_lost_its_last_second_gets_it_again(server: ScriptedServer) -> None:
     server.storing = False
     plan = _plan(server, everyMs=10)
-    playing = asyncio.create_task(_play(plan))
+    playing = asyncio.create_task(play_told(plan))
     while server.expected < 15:
         await asyncio.sleep(0.005)
     server.forget(10)
@@ -126,7 +106,7 @@ async def test_a_store_that_lost_its_last_second_gets_it_again(server: ScriptedS
 
 
 async def test_superseded_ends_it_for_good(server: ScriptedServer) -> None:
-    playing = asyncio.create_task(_play(_plan(server, end=False, stayMs=1500)))
+    playing = asyncio.create_task(play_told(_plan(server, end=False, stayMs=1500)))
     while server.expected < 20:
         await asyncio.sleep(0.005)
     await server.tell("superseded", {"code": "superseded", "message": "Another device."})
@@ -140,7 +120,7 @@ async def test_draining_moves_to_the_next_server(server: ScriptedServer) -> None
     async with scripted() as other:
         plan = _plan(server, urls=[server.url, other.url], everyMs=20)
         other.taken = server.taken
-        playing = asyncio.create_task(_play(plan))
+        playing = asyncio.create_task(play_told(plan))
         while server.expected < 10:
             await asyncio.sleep(0.005)
         await server.tell("draining", {"retry_after_ms": 50})
@@ -155,14 +135,14 @@ async def test_a_lost_answer_to_open_is_asked_again_with_the_same_key(
     server: ScriptedServer,
 ) -> None:
     server.cut_open = True
-    told = await _play(_plan(server))
+    told = await play_told(_plan(server))
     assert [asked["client_key"] for asked in server.opens] == ["k-1", "k-1"]
     assert told["errors"] == {}
 
 
 async def test_a_full_server_is_asked_again(server: ScriptedServer) -> None:
     server.refuse_open = [{"code": "busy", "message": "Later.", "retry_ms": 50}] * 2
-    told = await _play(_plan(server))
+    told = await play_told(_plan(server))
     assert len(server.opens) == 3
     assert told["errors"] == {}
 
@@ -170,7 +150,7 @@ async def test_a_full_server_is_asked_again(server: ScriptedServer) -> None:
 async def test_a_session_sealed_while_away_ends_it(server: ScriptedServer) -> None:
     server.outcome, server.result = "sealed", {"grade": 7}
     server.cut_at = {42: True}
-    told = await _play(_plan(server))
+    told = await play_told(_plan(server))
     assert told["answers"]["close"] == {"grade": 7}
 
 
@@ -183,7 +163,7 @@ async def test_a_token_is_renewed_before_its_end(server: ScriptedServer) -> None
     tokens = [_jwt(1.3, 0), _jwt(3600, 1)]
     plan = _plan(server, end=False, stayMs=1500, tokens=tokens)
     del plan["token"]
-    await _play(plan)
+    await play_told(plan)
     assert server.auth[0]["token"] == tokens[0]
     assert server.renewed == [tokens[1]]
 
@@ -191,7 +171,7 @@ async def test_a_token_is_renewed_before_its_end(server: ScriptedServer) -> None
 async def test_no_more_bytes_go_out_than_the_server_allows(server: ScriptedServer) -> None:
     server.limits |= {"unacked": 100, "unacked_bytes": 360}
     server.holding = True
-    told = await _play(_plan(server, end=False, stayMs=100))
+    told = await play_told(_plan(server, end=False, stayMs=100))
     # The start counts 256 bytes, each frame message 32.
     assert (server.expected, told["ring"], told["errors"]) == (4, 41, {})
 
@@ -202,6 +182,6 @@ async def test_patience_is_as_long_as_the_server_keeps_the_session(
     server.limits["grace_s"] = 0.3
     server.refuse_resume = [{"code": "busy", "message": "Later.", "retry_ms": 100}] * 50
     server.cut_at = {5: True}
-    told = await _play(_plan(server, end=False, stayMs=1500, patienceMs=None))
+    told = await play_told(_plan(server, end=False, stayMs=1500, patienceMs=None))
     assert told["over"] == "busy: Later."
     assert len(server.resumes) < 10
