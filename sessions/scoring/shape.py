@@ -107,7 +107,7 @@ def resampled(traces: Sequence[Trace]) -> Series:
     flat = np.concatenate([one.values.T.reshape(-1) for one in traces], dtype=np.float64)
     place = before.repeat(widths, axis=0) + np.array(bases)[:, None]
     known = flat.take(place)
-    rise = flat.take(place + 1)
+    rise: Series = flat.take(place + 1)
     rise -= known
     rise *= share.repeat(widths, axis=0)
     rise += known
