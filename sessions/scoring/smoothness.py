@@ -77,14 +77,15 @@ def _arc_lengths(spectra: Series) -> list[float | None]:
         return []
     tops = spectra[:, 0].tolist()
     spectra /= np.array([top or 1.0 for top in tops])[:, None]
-    width = spectra.shape[1]
-    highest = (spectra >= _FLOOR)[:, ::-1].argmax(axis=1).tolist()
-    last = [width - 1 - back if top else 0 for top, back in zip(tops, highest, strict=True)]
-    rise = spectra[:, 1:] - spectra[:, :-1]
+    behind = (spectra >= _FLOOR)[:, ::-1].argmax(axis=1).tolist()
+    bins = spectra.shape[1]
+    last = [bins - 1 - n if top else 0 for top, n in zip(tops, behind, strict=True)]
+    steps = max(last) + 1
+    rise = spectra[:, 1 : steps + 1] - spectra[:, :steps]
     rise *= rise
     rise += np.array([(1.0 / max(n, 1)) ** 2 for n in last])[:, None]
     np.sqrt(rise, out=rise)
-    parts = [(k * (width - 1), k * (width - 1) + n) for k, n in enumerate(last)]
+    parts = [(k * steps, k * steps + n) for k, n in enumerate(last)]
     lengths = reduced(np.add, rise.reshape(-1), parts)
     return [-value if n else None for value, n in zip(lengths, last, strict=True)]
 
