@@ -58,11 +58,12 @@ def sparcs(profiles: Sequence[Series]) -> list[float | None]:
     spectra = np.zeros((len(profiles), _bins(max(sizes, default=0)) + 1))
     for size in set(sizes) - {0}:
         first = sum(one < size for one in sizes)
-        rows = np.zeros((sizes.count(size), size))
+        # A sixteenth of the size holds each: the transform pads them itself.
+        rows = np.zeros((sizes.count(size), size // 16))
         for row, i in enumerate(order[first : first + len(rows)]):
             rows[row, : len(profiles[i])] = profiles[i]
         bins = _bins(size)
-        np.abs(np.fft.rfft(rows)[:, :bins], out=spectra[first : first + len(rows), :bins])
+        np.abs(np.fft.rfft(rows, size)[:, :bins], out=spectra[first : first + len(rows), :bins])
     lengths = dict(zip(order, _arc_lengths(spectra), strict=True))
     return [lengths[i] for i in range(len(profiles))]
 
