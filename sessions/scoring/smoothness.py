@@ -73,9 +73,9 @@ def _bins(size: int) -> int:
 
 
 def _arc_lengths(spectra: Series) -> list[float | None]:
-    # What is never negative has its largest value at 0 Hz.
     if not len(spectra):
         return []
+    # What is never negative has its largest value at 0 Hz.
     tops = spectra[:, 0].tolist()
     spectra /= np.array([top or 1.0 for top in tops])[:, None]
     behind = (spectra >= _FLOOR)[:, ::-1].argmax(axis=1).tolist()
