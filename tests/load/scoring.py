@@ -35,7 +35,7 @@ REACH = {1: 450.0, 10: 45.0, 100: 6.0, 1000: 2.5}
 """Microseconds of CPU a hand-frame may take."""
 RATIO = 150.0
 TICK_MS = 5.0
-CLOSING_MS = {1: 0.6, 4: 0.25, 10: 0.16}
+CLOSING_MS = {1: 0.7, 4: 0.3, 10: 0.2}
 HAND_BYTES = 64_000
 SPOILT = 1.7
 
