@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sessions.frames import FrameMessage
-from sessions.scoring.book import Unshaped, add_shapes
+from sessions.scoring.book import Closing, finish
 from sessions.scoring.intake import Columns, columns_of, columns_of_plain, in_rounds
 from sessions.scoring.library import Library, check_motion
 from sessions.scoring.looks import advices, lives
@@ -143,13 +143,13 @@ class Batch:
         admit(state, tick)
         seen = signals(state, self._library, tick)
         marks: list[tuple[int, Mark]] = []
-        waiting: list[Unshaped] = []
+        waiting: list[Closing] = []
         round_ = Round(state, self._book, tick, seen, waiting)
         for at in tick.rounds:
             if at.size:
                 accumulate(state, tick, seen, at)
                 marks += [(int(arrival[i]), mark) for i, mark in round_.play(at)]
-        add_shapes(waiting)
+        finish(state, waiting)
         # Two marks of one record keep their order: sorting is stable.
         marks.sort(key=lambda pair: pair[0])
         return [mark for _, mark in marks]
@@ -201,9 +201,9 @@ class Batch:
             Its measures in plain JSON types; what is not known is None.
         """
         book, state = self._book(slot), self._state
-        waiting: list[Unshaped] = []
+        waiting: list[Closing] = []
         cut_off(state, book, waiting, gap=False)
-        add_shapes(waiting)
+        finish(state, waiting)
         result = set_result(state, slot, book, unfinished=unfinished)
         self._leave(slot)
         return result

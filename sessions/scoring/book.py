@@ -1,33 +1,17 @@
 """The repetitions of one set: closing, judging and keeping them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sessions.scoring.detector import Cycle, reversal
+from sessions.scoring.measure import Closed, Measured, Past, levels, measure
 from sessions.scoring.plan import SetPlan
-from sessions.scoring.reps import (
-    NOTHING_LATE,
-    Late,
-    Past,
-    entry,
-    judged,
-    levels,
-    matched_peak,
-    measure,
-    reach_us,
-)
+from sessions.scoring.reps import entry, judged, matched_peak
 from sessions.scoring.sets import SPAN_REPS
-from sessions.scoring.shape import (
-    Series,
-    pattern_of,
-    shape_score,
-    warped_distances,
-)
-from sessions.scoring.smoothness import sparcs
+from sessions.scoring.shape import Series, pattern_of
 from sessions.scoring.state import EXT, NEVER, PEAK, VALLEY, State
 
 AHEAD_S = 0.2
@@ -38,43 +22,42 @@ _TOGETHER = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Found:
-    """What was measured of a repetition while its frames were at hand."""
+class _Settled:
+    """What was measured of a repetition before it closed."""
 
     values: dict[str, Any]
-    late: Late
-    """What is not among the values yet."""
     x: Series
+    """Signal of its frames."""
     start: float
-    """Levels of the signal about the valley before it, its peak and the valley after it."""
+    """Levels of the signal about the valley before it and about its peak."""
     peak: float
-    end: float
+
+    def now(self, closed: Closed) -> Measured:
+        """The same with the valley after it, of which the last frames tell."""
+        us, x = closed.past.us.tolist(), closed.past.x.tolist()
+        return Measured(self.values, (self.start, self.peak, levels(us, x, closed.cycle)[2]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Unshaped:
-    """A closed repetition of which the rest is worked out together with others."""
+class Closing:
+    """A repetition that closed in this tick; measured and judged together with the others."""
 
+    book: "Book"
     rep: dict[str, Any]
-    late: Late
-    features: int
+    """Its place among the repetitions, filled in at the end of the tick."""
+    closed: Closed
+    settled: _Settled | None
 
 
-def add_shapes(waiting: Sequence[Unshaped]) -> None:
-    """Work out shape and smoothness of closed repetitions."""
+def finish(state: State, waiting: Sequence[Closing]) -> None:
+    """Measure, judge and fill in what closed, in the order in which it did."""
     for first in range(0, len(waiting), _TOGETHER):
-        _add_shapes(waiting[first : first + _TOGETHER])
-
-
-def _add_shapes(waiting: Sequence[Unshaped]) -> None:
-    shaped = [(one, one.late.costs) for one in waiting if one.late.costs is not None]
-    found = warped_distances([costs for _, costs in shaped])
-    for (one, _), distance in zip(shaped, found, strict=True):
-        one.rep["shape"] = shape_score(distance, one.features)
-    lengths = iter(sparcs([half for one in waiting for half in one.late.halves]))
-    for one in waiting:
-        known = [x for _ in one.late.halves if (x := next(lengths)) is not None]
-        one.rep["sparc"] = sum(known) / len(known) if known else None
+        some = waiting[first : first + _TOGETHER]
+        fresh = [one.closed for one in some if one.settled is None]
+        found = iter(measure(fresh) if fresh else ())
+        for one in some:
+            measured = one.settled.now(one.closed) if one.settled else next(found)
+            one.book.fill_in(state, one, measured)
 
 
 def ahead(plan: SetPlan) -> int:
@@ -93,7 +76,7 @@ class Book:
         """x during the first valid repetitions."""
         self.counts: dict[str, int] = {"full": 0, "partial": 0}
         self._ahead = ahead(plan)
-        self._settled: _Found | None = None
+        self._settled: _Settled | None = None
         self._sign = 1.0 if plan.target > plan.rest else -1.0
         self._guide = pattern_of(plan.motion, self._sign)
         self._scale: Series = plan.motion.shape_scale.astype(np.float64)
@@ -107,7 +90,7 @@ class Book:
             "counts": self.counts,
             "settled": None
             if settled is None
-            else [settled.values, settled.x.tobytes(), settled.start, settled.peak, settled.end],
+            else [settled.values, settled.x.tobytes(), settled.start, settled.peak],
         }
 
     def restore(self, held: dict[str, Any]) -> None:
@@ -117,8 +100,7 @@ class Book:
         self.counts = held["counts"]
         if held["settled"] is not None:
             values, x, *about = held["settled"]
-            # The shape of a movement that was settled is among its values already.
-            self._settled = _Found(values, NOTHING_LATE, np.frombuffer(x), *about)
+            self._settled = _Settled(values, np.frombuffer(x), *about)
 
     def settle(self, state: State) -> None:
         """Measure the pending repetition while the ring still holds its start.
@@ -130,47 +112,45 @@ class Book:
         slot = self.slot
         start, peak = reversal(state, VALLEY, slot), reversal(state, PEAK, slot)
         past = self._past(state, 0)
-        oldest = int(state.frames[slot]) - len(past.us)
         low = self._sign * (start.x + 0.1 * (peak.x - start.x))
-        below = np.flatnonzero(self._sign * past.x[: max(peak.n - oldest, 0)] <= low)
+        x = self._sign * past.x[: max(peak.n - past.first, 0)].astype(np.float64)
+        below = np.flatnonzero(x <= low)
         state.settle_at[slot] = NEVER
         if not below.size:
             return
-        needed = oldest + int(below[-1]) - self._ahead
-        if needed > oldest:
+        needed = past.first + int(below[-1]) - self._ahead
+        if needed > past.first:
             state.settle_at[slot] = needed + int(state.ring_len[slot])
         else:
-            found = self._measured(past, Cycle(-1, start, peak, reversal(state, EXT, slot)))
-            add_shapes([Unshaped(found.values, found.late, len(self._scale))])
-            self._settled = replace(found, late=NOTHING_LATE)
+            closed = self._closed(past, Cycle(-1, start, peak, reversal(state, EXT, slot)))
+            (found,) = measure([closed])
+            self._settled = _Settled(found.values, _signal(closed), *found.levels[:2])
 
-    def close(
-        self, state: State, rep_no: int, cycle: Cycle, waiting: list[Unshaped]
-    ) -> dict[str, Any]:
-        """Measure, judge and keep a repetition; if it has a shape, that is left `waiting`."""
-        start, peak, end = cycle.start, cycle.peak, cycle.end
-        past = self._past(state, end.n if self._settled else start.n)
-        late = self._settled is None
-        found = self._settled or self._measured(past, cycle)
-        self._settled = None
-        cls, reason = judged(self.plan, cycle, found.values)
-        rep = entry(rep_no, cls, reason, peak)
-        low = found.end if late else levels(past, [end], reach_us(cycle))[0]
-        rep["amplitude"] = self._sign * (found.peak - 0.5 * (found.start + low))
-        rep |= found.values
+    def close(self, state: State, rep_no: int, cycle: Cycle) -> Closing:
+        """Take the frames of a repetition before they are overwritten, and keep its place."""
+        settled, self._settled = self._settled, None
+        past = self._past(state, cycle.end.n if settled else cycle.start.n)
+        rep: dict[str, Any] = {"rep_no": rep_no}
+        self.reps.append(rep)
+        return Closing(self, rep, self._closed(past, cycle), settled)
+
+    def fill_in(self, state: State, closing: Closing, measured: Measured) -> None:
+        """Judge a repetition by what was measured of it."""
+        rep, cycle, settled = closing.rep, closing.closed.cycle, closing.settled
+        values, (start, peak, end) = measured
+        cls, reason = judged(self.plan, cycle, values)
+        rep |= entry(rep["rep_no"], cls, reason, cycle.peak)
+        rep["amplitude"] = self._sign * (peak - 0.5 * (start + end))
+        rep |= values
         origin = int(state.guide_t0[self.slot])
         for key in ("t_on", "t_off"):
             if rep[key] is not None:
-                rep[key] += (start.us - origin) / 1e6
+                rep[key] += (cycle.start.us - origin) / 1e6
         if reason is None:
             self.counts[cls] += 1
-            rep["timing_error"] = self._timing(state, peak.us - origin)
+            rep["timing_error"] = self._timing(state, cycle.peak.us - origin)
             if len(self.spans) < SPAN_REPS:
-                self.spans.append(found.x)
-        self.reps.append(rep)
-        if late:
-            waiting.append(Unshaped(rep, found.late, len(self._scale)))
-        return rep
+                self.spans.append(settled.x if settled else _signal(closing.closed))
 
     def interrupt(self, state: State, rep_no: int) -> dict[str, Any]:
         """Keep a repetition that a gap cut off; only its peak is known."""
@@ -186,21 +166,18 @@ class Book:
     def _past(self, state: State, first: int) -> Past:
         """What the ring holds from a little before frame `first` of the set on."""
         slot = self.slot
-        held = state.recent(slot, int(state.frames[slot]) - first + self._ahead)
-        at: NDArray[np.intp] | slice = held
-        if held.size and held[0] <= held[-1]:
-            at = slice(int(held[0]), int(held[-1]) + 1)
-        return Past(
-            state.ring_us[slot, at],
-            state.ring_x[slot, at].astype(np.float64),
-            state.ring_f[slot, at].astype(np.float64),
-        )
+        frames, length = int(state.frames[slot]), int(state.ring_len[slot])
+        first = max(first - self._ahead, frames - length, 0)
+        begin = first % length
+        stop = begin + frames - first
+        rings = state.ring_us[slot], state.ring_x[slot], state.ring_f[slot]
+        if stop <= length:
+            return Past(first, *(ring[begin:stop].copy() for ring in rings))
+        parts = ((ring[begin:length], ring[: stop - length]) for ring in rings)
+        return Past(first, *map(np.concatenate, parts))
 
-    def _measured(self, past: Past, cycle: Cycle) -> _Found:
-        first, last = np.searchsorted(past.us, (cycle.start.us, cycle.end.us + 1)).tolist()
-        values, late = measure(past, cycle, self._sign, self._guide, self._scale)
-        about = levels(past, [cycle.start, cycle.peak, cycle.end], reach_us(cycle))
-        return _Found(values, late, past.x[first:last], *about)
+    def _closed(self, past: Past, cycle: Cycle) -> Closed:
+        return Closed(past, cycle, self._sign, self._guide, self._scale)
 
     def _timing(self, state: State, since_us: int) -> float | None:
         period, phases = int(state.guide_period[self.slot]), self.plan.motion.guide_peaks
@@ -209,3 +186,10 @@ class Book:
             return None
         state.guide_at[self.slot] = min(match[0] + 1, NEVER)
         return match[1]
+
+
+def _signal(closed: Closed) -> Series:
+    """x from valley to valley, as far as it is held."""
+    past, cycle = closed.past, closed.cycle
+    first, stop = max(cycle.start.n - past.first, 0), cycle.end.n - past.first + 1
+    return past.x[first : max(stop, 0)].astype(np.float64)

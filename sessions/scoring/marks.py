@@ -31,9 +31,14 @@ class Rep:
     slot: int
     work_index: int
     rep_no: int
-    cls: RepClass
     values: dict[str, Any]
     """As in the set's `reps`; not to be changed."""
+
+    @property
+    def cls(self) -> RepClass:
+        """Its class, as in the values."""
+        cls: RepClass = self.values["class"]
+        return cls
 
 
 Mark = Peak | Rep

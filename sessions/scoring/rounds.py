@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sessions.scoring import holds, sequences
-from sessions.scoring.book import Book, Unshaped
+from sessions.scoring.book import Book, Closing
 from sessions.scoring.detector import advance, forget, last_cycle, reversal
 from sessions.scoring.holds import HoldBook
 from sessions.scoring.marks import Mark, Peak, Rep
@@ -40,7 +40,7 @@ class Round:
         book: Callable[[int], AnyBook],
         tick: Tick,
         seen: Signals,
-        waiting: list[Unshaped],
+        waiting: list[Closing],
     ) -> None:
         self._state = state
         self._book = book
@@ -100,7 +100,9 @@ class Round:
             i, slot = int(at[cycle.column]), int(slots[cycle.column])
             book = self._book(slot)
             if isinstance(book, Book):
-                self._close(i, book.close(state, int(state.rep_no[slot]), cycle, self._waiting))
+                closing = book.close(state, int(state.rep_no[slot]), cycle)
+                self._waiting.append(closing)
+                self._close(i, closing.rep)
 
     def _hold(self, at: NDArray[np.intp]) -> None:
         state, slots, t_us = self._state, self._slot[at], self._tick.columns.t_us[at]
@@ -147,17 +149,16 @@ class Round:
         self._found.append((i, mark))
 
     def _close(self, i: int, rep: dict[str, Any]) -> None:
-        slot, number, cls = int(self._slot[i]), rep["rep_no"], rep["class"]
-        self._tell(i, Rep(slot, self._of(i), number, cls, rep))
+        self._tell(i, Rep(int(self._slot[i]), self._of(i), rep["rep_no"], rep))
 
     def _of(self, i: int) -> int:
         return int(self._work[i])
 
 
 def cut_off(
-    state: State, book: AnyBook, waiting: list[Unshaped], *, gap: bool
+    state: State, book: AnyBook, waiting: list[Closing], *, gap: bool
 ) -> list[dict[str, Any]]:
-    """Keep what a gap cuts off, or what is open when the set ends; its shape is left `waiting`."""
+    """Keep what a gap cuts off, or what is open when the set ends; that may be left `waiting`."""
     slot = book.slot
     if isinstance(book, HoldBook):
         if not state.inside[slot]:
@@ -173,4 +174,7 @@ def cut_off(
             return []
         return [book.interrupt(state, int(state.rep_no[slot]))]
     cycle = last_cycle(state, slot)
-    return [] if cycle is None else [book.close(state, int(state.rep_no[slot]), cycle, waiting)]
+    if cycle is None:
+        return []
+    waiting.append(book.close(state, int(state.rep_no[slot]), cycle))
+    return [waiting[-1].rep]

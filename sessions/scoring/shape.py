@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from math import exp, inf, sqrt
+from itertools import accumulate
+from math import exp, fsum, inf, sqrt
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,58 +17,101 @@ _SPREAD: Final = 20.0
 Series = NDArray[np.float64]
 
 _WIDTH = 2 * BAND + 1
-_MANY = 3
-"""From so many tables on, going along the diagonals of all at once is quicker."""
 _STEPS = np.linspace(0.0, 1.0, SAMPLES)
-_ROWS = np.arange(SAMPLES)[:, None]
-_OFFSETS = np.arange(-BAND, BAND + 1)
-_INSIDE = np.clip(_ROWS + _OFFSETS, 0, SAMPLES - 1)
-_OUTSIDE = (_ROWS + _OFFSETS < 0) | (_ROWS + _OFFSETS >= SAMPLES)
+_OFFSETS = np.arange(-BAND, BAND + 1)[:, None]
+_INSIDE = np.clip(np.arange(SAMPLES) + _OFFSETS, 0, SAMPLES - 1)
+_OUTSIDE = np.arange(SAMPLES) + _OFFSETS != _INSIDE
+_MIDDLE = SAMPLES - 1
+"""The diagonal, by the sum of both samples, in the middle of a table."""
 
 
-def _diagonals() -> NDArray[np.intp]:
-    """(127, 15) where in a flat table, closed by one infinite cell, each diagonal's cells lie."""
-    out = np.full((2 * SAMPLES - 1, _WIDTH + 2), SAMPLES * _WIDTH)
-    for i, k in zip(*np.nonzero(~_OUTSIDE), strict=True):
-        out[2 * i + k - BAND, k + 1] = i * _WIDTH + k
-    return out
+def _diagonal(d: int) -> list[list[int]]:
+    """Cells of diagonal `d` in a flat table closed by an infinite one; and of its mirror image."""
+    cells = []
+    # The offsets of a diagonal are all even or all odd.
+    for k in range((d + BAND) % 2, _WIDTH, 2):
+        i = (d + BAND - k) // 2
+        inside = 0 <= i < SAMPLES and 0 <= d - i < SAMPLES
+        here, there = k * SAMPLES + i, (_WIDTH - 1 - k) * SAMPLES + SAMPLES - 1 - i
+        cells.append([here, there] if inside else [_WIDTH * SAMPLES] * 2)
+    return cells
 
 
-_DIAGONALS = _diagonals()
+_EVENS = np.array([_diagonal(d) for d in range(0, _MIDDLE, 2)])
+"""(32, 7, 2) cells of the diagonals before the middle one."""
+_ODDS = np.array([_diagonal(d) for d in range(1, _MIDDLE, 2)])
+"""(31, 6, 2)"""
+_MIDDLES = np.array(_diagonal(_MIDDLE))[:, 0]
+"""(6,)"""
 
 
-def onset(t: Series, u: Series, first: int, peak: int, level: float) -> float | None:
+def onset(
+    t: Sequence[float], u: Sequence[float], first: int, peak: int, level: float
+) -> float | None:
     """Last instant from sample `first` to `peak` at which the polyline (t, u) is at or under."""
-    below = np.flatnonzero(u[first:peak] <= level)
-    if not below.size:
-        return None
-    i = first + int(below[-1])
-    return _crossing(t, u, i, i + 1, level)
+    for i in range(peak - 1, first - 1, -1):
+        if u[i] <= level:
+            return _crossing(t, u, i, i + 1, level)
+    return None
 
 
-def offset(t: Series, u: Series, peak: int, level: float) -> float | None:
+def offset(t: Sequence[float], u: Sequence[float], peak: int, level: float) -> float | None:
     """First instant after sample `peak` at which the polyline (t, u) is at or under `level`."""
-    below = np.flatnonzero(u[peak + 1 :] <= level)
-    if not below.size:
-        return None
-    i = peak + 1 + int(below[0])
-    return _crossing(t, u, i, i - 1, level)
+    for i in range(peak + 1, len(u)):
+        if u[i] <= level:
+            return _crossing(t, u, i, i - 1, level)
+    return None
 
 
-def _crossing(t: Series, u: Series, under: int, over: int, level: float) -> float:
-    rise = float(u[over] - u[under])
+def _crossing(t: Sequence[float], u: Sequence[float], under: int, over: int, level: float) -> float:
+    rise = u[over] - u[under]
     if rise <= 0.0:
-        return float(t[under])
-    return float(t[under] + (t[over] - t[under]) * ((level - u[under]) / rise))
+        return t[under]
+    return t[under] + (t[over] - t[under]) * ((level - u[under]) / rise)
 
 
-def resampled(t: Series, values: Series, start: float, end: float) -> Series:
-    """(64, c) values (n, c) at equal steps from start to end, linear in between."""
-    at = start + _STEPS * (end - start)
-    out = np.empty((SAMPLES, values.shape[1]))
-    for column, known in zip(out.T, values.T, strict=True):
-        column[:] = np.interp(at, t, known)
-    return out
+class Trace(NamedTuple):
+    """A movement of which the shape is looked at."""
+
+    t: Series
+    """(n,) seconds, rising."""
+    values: NDArray[np.floating]
+    """(n, c) its features."""
+    start: float
+    """Seconds, within those times; so is `end`."""
+    end: float
+
+
+def resampled(traces: Sequence[Trace]) -> Series:
+    """(rows, 64) values at equal steps from start to end, linear in between.
+
+    Each feature of each movement has a row; a number depends on its own row alone.
+    """
+    spans = np.array([(one.start, one.end) for one in traces])
+    at = spans[:, :1] + _STEPS * (spans[:, 1:] - spans[:, :1])
+    before = np.empty(at.shape, np.intp)
+    widths: list[int] = []
+    bases: list[int] = []
+    base = 0
+    for k, one in enumerate(traces):
+        n, c = one.values.shape
+        before[k] = one.t[1:-1].searchsorted(at[k], "right")
+        widths.append(c)
+        bases += range(base, base + n * c, n)
+        base += n * c
+    t = np.concatenate([one.t for one in traces])
+    begins = list(accumulate((len(one.t) for one in traces[:-1]), initial=0))
+    here = before + np.array(begins)[:, None]
+    since = t.take(here)
+    share = (at - since) / (t.take(here + 1) - since)
+    flat = np.concatenate([one.values.T.reshape(-1) for one in traces], dtype=np.float64)
+    place = before.repeat(widths, axis=0) + np.array(bases)[:, None]
+    known = flat.take(place)
+    rise: Series = flat.take(place + 1)
+    rise -= known
+    rise *= share.repeat(widths, axis=0)
+    rise += known
+    return rise
 
 
 def guide_shape(motion: Motion, sign: float) -> Series | None:
@@ -83,23 +127,26 @@ def guide_shape(motion: Motion, sign: float) -> Series | None:
     near = round(motion.guide_peaks[0] * GUIDE_PHASES)
     reach = GUIDE_PHASES // len(motion.guide_peaks)
     around = (near + np.arange(-reach, reach + 1)) % GUIDE_PHASES
-    u, t = signal[around], np.arange(2.0 * reach + 1.0)
-    peak = reach
-    before, after = u[: peak + 1], u[peak:]
-    low = int(before.argmin())
-    start = onset(t, u, low, peak, _low_level(float(before.min()), float(u[peak])))
-    end = offset(t, u, peak, _low_level(float(after.min()), float(u[peak])))
+    u, t = signal[around].tolist(), np.arange(2.0 * reach + 1.0)
+    before, after = u[: reach + 1], u[reach:]
+    low = before.index(min(before))
+    start = onset(t.tolist(), u, low, reach, _low_level(min(before), u[reach]))
+    end = offset(t.tolist(), u, reach, _low_level(min(after), u[reach]))
     if start is None or end is None:
         return None
     values = motion.guide[around][:, motion.shape_features] * motion.shape_scale
-    return resampled(t, values.astype(np.float64), start, end)
+    return resampled([Trace(t, values, start, end)]).T
+
+
+def _low_level(valley: float, peak: float) -> float:
+    return valley + 0.1 * (peak - valley)
 
 
 class Pattern(NamedTuple):
     """A guide's shape as repetitions are compared with it."""
 
     table: Series
-    """(c, 64, 13) as `banded` gives it."""
+    """(c, 13, 64) as `banded` gives it."""
     mean: Series
     """(c,) of its features."""
     size: float
@@ -119,84 +166,106 @@ def pattern(guide: Series) -> Pattern:
     return Pattern(banded(guide), mean, float(np.linalg.norm(guide - mean)))
 
 
-def standardised(a: Series, guide: Pattern) -> Series | None:
-    """A repetition (64, c) at the guide's place and of the guide's size; None if it stands still.
+def standardised(rows: Series, guides: Sequence[Pattern]) -> list[Series | None]:
+    """Movements at their guides' places and of their sizes; None for one that stands still.
 
     How far a movement goes says its completeness; the shape must not say it again, nor that a
     tracker's world landmarks show an open hand bent. One gain serves all features, so the part
     that each takes still counts.
+
+    Args:
+        rows: (rows, 64) of one movement after the other.
+        guides: of each movement, with a feature for each of its rows.
+
+    Returns:
+        (c, 64) of each.
     """
-    away: Series = a - a.sum(axis=0) / SAMPLES
-    size = sqrt(float((away * away).sum()))
-    if size <= 1e-9:
-        return None
-    away *= guide.size / size
-    away += guide.mean
-    return away
-
-
-def _low_level(valley: float, peak: float) -> float:
-    return valley + 0.1 * (peak - valley)
+    away: Series = rows - rows.sum(axis=1, keepdims=True) / SAMPLES
+    squares = (away * away).sum(axis=1).tolist()
+    out: list[Series | None] = []
+    first = 0
+    for guide in guides:
+        stop = first + len(guide.mean)
+        size = sqrt(fsum(squares[first:stop]))
+        if size > 1e-9:
+            even = away[first:stop] * (guide.size / size)
+            even += guide.mean[:, None]
+            out.append(even)
+        else:
+            out.append(None)
+        first = stop
+    return out
 
 
 def banded(guide: Series) -> Series:
-    """(c, 64, 13) of a guide (64, c): for each sample those it may be matched with."""
-    return np.ascontiguousarray(guide.T[:, _INSIDE])
+    """(c, 13, 64) of a guide (64, c): for each sample those it may be matched with.
+
+    The first feature is infinite outside the guide.
+    """
+    table: Series = np.ascontiguousarray(guide.T[:, _INSIDE])
+    table[0, _OUTSIDE] = inf
+    return table
 
 
 def local_costs(a: Series, guide: Series) -> Series:
     """Squared distances of a repetition to the samples of the guide within the band.
 
     Args:
-        a: (64, c)
-        guide: (c, 64, 13) as `banded` gives it.
+        a: (c, 64)
+        guide: (c, 13, 64) as `banded` gives it.
 
     Returns:
-        (64, 13), infinite outside the guide.
+        (13, 64), infinite outside the guide.
     """
-    apart = a.T[:, :, None] - guide
+    apart = a[:, None] - guide
     apart *= apart
     cost: Series = apart.sum(axis=0)
-    cost[_OUTSIDE] = inf
     return cost
 
 
 def warped_distances(costs: Sequence[Series]) -> list[float]:
-    """Root of the least sum of local costs over warping paths, for each table (64, 13).
+    """Root of the least sum of local costs over warping paths, for each table (13, 64).
 
-    Steps of one sample in either or both; every table alone or all together: the same numbers.
+    Steps of one sample in either or both. All tables are gone through together, diagonal by
+    diagonal and from both corners at once, until both meet on the middle diagonal or step over it;
+    each table's numbers are its own.
     """
-    if len(costs) < _MANY:
-        return [_warped_alone(cost) for cost in costs]
-    tables = np.full((SAMPLES * _WIDTH + 1, len(costs)), inf)
-    tables[:-1] = np.stack(costs, axis=-1).reshape(-1, len(costs))
-    diagonals = tables[_DIAGONALS]
-    last, before = diagonals[0], np.full_like(diagonals[0], inf)
-    for diagonal in diagonals[1:]:
-        best = np.minimum(last[:-2], last[2:])
-        np.minimum(best, before[1:-1], out=best)
-        diagonal[1:-1] += best
-        last, before = diagonal, last
-    found: list[float] = np.sqrt(last[BAND + 1]).tolist()
+    tables = np.full((_WIDTH * SAMPLES + 1, len(costs)), inf)
+    for k, cost in enumerate(costs):
+        tables[:-1, k] = cost.reshape(-1)
+    evens = tables.take(_EVENS, axis=0).reshape(len(_EVENS), -1)
+    odds = tables.take(_ODDS, axis=0).reshape(len(_ODDS), -1)
+    # The least sums up to the cells of the last two diagonals, of even and of odd offsets. These
+    # have a cell more on each side, so that every even one lies between two of them.
+    cell = 2 * len(costs)
+    even, odd = np.full(7 * cell, inf), np.full(8 * cell, inf)
+    low, high = even[:-cell], even[cell:]
+    left, right, inner = odd[:-cell], odd[cell:], odd[cell:-cell]
+    best = np.empty_like(even)
+    fewer = best[:-cell]
+    # The first diagonal is one cell, with nothing before it.
+    even[3 * cell : 4 * cell] = evens[0, 3 * cell : 4 * cell]
+    # As `np.minimum` without NaN, but it takes its output by place, which is quicker.
+    least, add = np.fmin, np.add
+    for own, between in zip(evens[1:], odds, strict=True):
+        least(low, high, fewer)
+        least(inner, fewer, inner)
+        add(inner, between, inner)
+        least(left, right, best)
+        least(even, best, even)
+        add(even, own, even)
+    return _met(even.reshape(7, 2, -1), inner.reshape(6, 2, -1), tables.take(_MIDDLES, axis=0))
+
+
+def _met(even: Series, odd: Series, middle: Series) -> list[float]:
+    """Roots of the least sums over paths that cross the middle diagonal; ways there and back."""
+    back_even, back_odd = even[::-1, 1], odd[::-1, 1]
+    there = np.minimum(np.minimum(even[:-1, 0], even[1:, 0]), odd[:, 0])
+    back = np.minimum(np.minimum(back_even[:-1], back_even[1:]), back_odd)
+    on = (there + middle + back).min(axis=0)
+    over = (even[:, 0] + back_even).min(axis=0)
+    found: list[float] = np.sqrt(np.minimum(on, over)).tolist()
     return found
-
-
-def _warped_alone(cost: Series) -> float:
-    # One short row at a time: plain floats beat arrays of 13.
-    above = [inf] * (_WIDTH + 1)
-    above[BAND] = 0.0
-    for row in cost.tolist():
-        here = [inf] * (_WIDTH + 1)
-        left = inf
-        for k, local in enumerate(row):
-            best = above[k]
-            if above[k + 1] < best:
-                best = above[k + 1]
-            if left < best:
-                best = left
-            left = here[k] = best + local
-        above = here
-    return sqrt(above[BAND])
 
 
 def shape_score(distance: float, features: int) -> float:

@@ -1,11 +1,13 @@
 """Speed and smoothness of a movement sampled at 30 Hz: slope, SPARC, log dimensionless jerk."""
 
 from collections.abc import Sequence
-from math import ceil, log, log2
+from math import log
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sessions.scoring.ragged import Part, reduced
 
 RATE: Final = 30.0
 """Samples per second of the repetition stage."""
@@ -26,17 +28,21 @@ def speed(x: Series) -> Series:
     n = len(x) - 8
     if n <= 0:
         return np.empty(0)
-    slope = np.zeros(n)
-    for k in (1, 2, 3, 4):
-        slope += k * (x[4 + k : 4 + k + n] - x[4 - k : 4 - k + n])
-    return np.abs(slope) * (RATE / 60.0)
+    slope: Series = x[5 : 5 + n] - x[3 : 3 + n]
+    for k in (2, 3, 4):
+        step = x[4 + k : 4 + k + n] - x[4 - k : 4 - k + n]
+        step *= k
+        slope += step
+    np.abs(slope, out=slope)
+    slope *= RATE / 60.0
+    return slope
 
 
 def sparc(v: Series) -> float | None:
     """Spectral arc length of a speed profile (Balasubramanian and others 2015).
 
     Args:
-        v: (n,) speeds at `RATE`.
+        v: (n,) speeds at `RATE`, none negative.
 
     Returns:
         Negative, nearer to 0 for a smoother movement; None for one that does not move.
@@ -46,46 +52,67 @@ def sparc(v: Series) -> float | None:
 
 def sparcs(profiles: Sequence[Series]) -> list[float | None]:
     """`sparc` of each profile; together they are quicker, and the same numbers."""
-    sizes = [2 ** (ceil(log2(len(v))) + 4) if v.size and v.any() else 0 for v in profiles]
-    out: list[float | None] = [None] * len(profiles)
+    sizes = [16 << (len(v) - 1).bit_length() if len(v) else 0 for v in profiles]
+    order = sorted(range(len(profiles)), key=sizes.__getitem__)
+    # The widest spectrum and a place to spare; what a narrower one does not reach is 0.
+    spectra = np.zeros((len(profiles), _bins(max(sizes, default=0)) + 1))
     for size in set(sizes) - {0}:
-        which = [i for i, one in enumerate(sizes) if one == size]
-        rows = np.zeros((len(which), size))
-        for row, i in zip(rows, which, strict=True):
-            row[: len(profiles[i])] = profiles[i]
-        for i, length in zip(which, _arc_lengths(np.abs(np.fft.rfft(rows)), size), strict=True):
-            out[i] = length
-    return out
+        first = sum(one < size for one in sizes)
+        # A sixteenth of the size holds each: the transform pads them itself.
+        rows = np.zeros((sizes.count(size), size // 16))
+        for row, i in enumerate(order[first : first + len(rows)]):
+            rows[row, : len(profiles[i])] = profiles[i]
+        bins = _bins(size)
+        np.abs(np.fft.rfft(rows, size)[:, :bins], out=spectra[first : first + len(rows), :bins])
+    lengths = dict(zip(order, _arc_lengths(spectra), strict=True))
+    return [lengths[i] for i in range(len(profiles))]
 
 
-def _arc_lengths(spectra: Series, size: int) -> list[float | None]:
-    spectra = spectra / spectra.max(axis=1, keepdims=True)
-    spectra = spectra[:, : int(_TOP_HZ * size / RATE) + 1]
-    high = spectra >= _FLOOR
-    last = np.where(high.any(axis=1), high.shape[1] - 1 - high[:, ::-1].argmax(axis=1), 0)
-    rise = spectra[:, 1:] - spectra[:, :-1]
+def _bins(size: int) -> int:
+    return int(_TOP_HZ * size / RATE) + 1
+
+
+def _arc_lengths(spectra: Series) -> list[float | None]:
+    if not len(spectra):
+        return []
+    # What is never negative has its largest value at 0 Hz.
+    tops = spectra[:, 0].tolist()
+    spectra /= np.array([top or 1.0 for top in tops])[:, None]
+    behind = (spectra >= _FLOOR)[:, ::-1].argmax(axis=1).tolist()
+    bins = spectra.shape[1]
+    last = [bins - 1 - n if top else 0 for top, n in zip(tops, behind, strict=True)]
+    steps = max(last) + 1
+    rise = spectra[:, 1 : steps + 1] - spectra[:, :steps]
     rise *= rise
-    rise += ((1.0 / np.maximum(last, 1)) ** 2)[:, None]
+    rise += np.array([(1.0 / max(n, 1)) ** 2 for n in last])[:, None]
     np.sqrt(rise, out=rise)
-    rise[np.arange(rise.shape[1]) >= last[:, None]] = 0.0
-    lengths = rise.sum(axis=1).tolist()
-    return [-value if n else None for value, n in zip(lengths, last.tolist(), strict=True)]
+    parts = [(k * steps, k * steps + n) for k, n in enumerate(last)]
+    lengths = reduced(np.add, rise.reshape(-1), parts)
+    return [-value if n else None for value, n in zip(lengths, last, strict=True)]
 
 
-def log_jerk(v: Series) -> float | None:
-    """Log dimensionless jerk of a speed profile, nearer to 0 for a smoother movement.
+def log_jerks(v: Series, parts: Sequence[Part]) -> list[float | None]:
+    """Log dimensionless jerk of parts of speeds, nearer to 0 for a smoother movement.
 
     Args:
         v: (n,) speeds at `RATE`.
+        parts: first sample of each and the one behind its last, less than n - 2.
 
     Returns:
-        None for fewer than 3 samples or a constant speed.
+        For each part, None for fewer than 3 samples or a constant speed.
     """
-    if len(v) < 3:
+    tops = reduced(np.maximum, v, parts)
+    bend = v[2:] - 2.0 * v[1:-1]
+    bend += v[:-2]
+    bend *= RATE**2
+    bend *= bend
+    totals = reduced(np.add, bend, [(a, max(b - 2, a)) for a, b in parts])
+    return [
+        _log_jerk(b - a, top, total) for (a, b), top, total in zip(parts, tops, totals, strict=True)
+    ]
+
+
+def _log_jerk(samples: int, top: float, total: float) -> float | None:
+    if samples < 3 or not top or not total:
         return None
-    top = float(v.max())
-    bend = (v[2:] - 2.0 * v[1:-1] + v[:-2]) * RATE**2
-    total = float((bend * bend).sum()) / RATE
-    if not top or not total:
-        return None
-    return -log((len(v) / RATE) ** 3 / top**2 * total)
+    return -log((samples / RATE) ** 3 / top**2 * (total / RATE))

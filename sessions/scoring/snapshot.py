@@ -15,7 +15,7 @@ from sessions.scoring.plan import SCHEMA, SetPlan
 from sessions.scoring.rounds import AnyBook
 from sessions.scoring.state import FIELDS, RINGS, State
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised when the same fields come to mean something else."""
 
 

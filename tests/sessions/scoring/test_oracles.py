@@ -16,7 +16,7 @@ from sessions.kinematics import minimum_jerk
 from sessions.scoring.detector import advance
 from sessions.scoring.filter import one_euro
 from sessions.scoring.shape import BAND, SAMPLES, banded, local_costs, warped_distances
-from sessions.scoring.smoothness import RATE, log_jerk, sparc, speed
+from sessions.scoring.smoothness import RATE, log_jerks, sparc, speed
 from sessions.scoring.state import State
 from tests.sessions.scoring.made import plan
 
@@ -66,7 +66,8 @@ def test_sparc(seed: int, n: int) -> None:
 @given(seeds, st.integers(5, 120))
 def test_log_dimensionless_jerk(seed: int, n: int) -> None:
     v = movement(rng_of(seed), n)
-    assert log_jerk(v) == pytest.approx(published.log_dimensionless_jerk(v, RATE), abs=TOLERANCE)
+    (found,) = log_jerks(np.append(v, np.zeros(3)), [(0, n)])
+    assert found == pytest.approx(published.log_dimensionless_jerk(v, RATE), abs=TOLERANCE)
 
 
 @settings(max_examples=20, deadline=None)
@@ -85,7 +86,7 @@ def test_dynamic_time_warping(seed: int, features: int) -> None:
     # Their window counts the diagonal, ours the samples on each side of it.
     wanted = dtw_ndim.distance(a, b, window=BAND + 1)
     for copies in (1, 5):
-        found = warped_distances([local_costs(a, banded(b))] * copies)
+        found = warped_distances([local_costs(a.T, banded(b))] * copies)
         assert found == pytest.approx([wanted] * copies, abs=TOLERANCE)
 
 

@@ -8,10 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from sessions.kinematics import minimum_jerk
-from sessions.scoring.book import Unshaped, add_shapes
 from sessions.scoring.detector import Cycle, Reversal
-from sessions.scoring.reps import Past, judged, levels, measure, reach_us
-from sessions.scoring.shape import pattern, resampled
+from sessions.scoring.measure import Closed, Past, levels, measure
+from sessions.scoring.reps import judged
+from sessions.scoring.shape import Trace, pattern, resampled
 from sessions.scoring.smoothness import RATE
 from tests.sessions.scoring.made import plan
 
@@ -27,7 +27,7 @@ def moved(x: NDArray[np.float64], t: NDArray[np.float64] | None = None) -> tuple
     peak = first + int(x[first : last + 1].argmax())
     rows = [Reversal(int(us[i]), float(x[i]), float(x[i]) / 100.0, i) for i in (first, peak, last)]
     fingers = np.stack([x, 2.0 * x, 0.0 * x, x - 5.0, x], axis=1)
-    return Past(us, x, fingers), Cycle(0, *rows)
+    return Past(0, us, x, fingers), Cycle(0, *rows)
 
 
 def trapeze() -> NDArray[np.float64]:
@@ -38,9 +38,8 @@ def trapeze() -> NDArray[np.float64]:
 
 def whole(past: Past, cycle: Cycle, sign: float) -> dict[str, Any]:
     """Everything that is measured of a repetition without a guide."""
-    out, late = measure(past, cycle, sign, None, np.ones(1))
-    add_shapes([Unshaped(out, late, 1)])
-    return out
+    (out,) = measure([Closed(past, cycle, sign, None, np.ones(1))])
+    return out.values
 
 
 def measured(x: NDArray[np.float64], **changes: Any) -> dict[str, Any]:
@@ -95,37 +94,53 @@ def test_a_hole_in_the_frames_makes_speeds_unknown() -> None:
 
 def test_a_start_no_longer_held_gives_no_times() -> None:
     past, cycle = moved(trapeze())
-    late = Past(past.us[50:], past.x[50:], past.channels[50:])
+    late = Past(50, past.us[50:], past.x[50:], past.channels[50:])
     out = whole(late, cycle, 1.0)
     assert out["t_on"] is None
     assert out["duration"] is None
     assert out["finger_rom"] is not None
-    gone = Past(past.us[120:], past.x[120:], past.channels[120:])
+    gone = Past(120, past.us[120:], past.x[120:], past.channels[120:])
     out = whole(gone, cycle, 1.0)
     assert set(out.values()) == {None}
 
 
 def test_the_shape_compares_the_movement_alone() -> None:
     past, cycle = moved(trapeze())
-    t = past.us / 1e6
-    guide = resampled(t, past.x[:, None], 1.1, 4.8)
-    out, late = measure(past, cycle, 1.0, pattern(guide), np.ones(1))
-    assert out["shape"] is out["sparc"] is None
-    add_shapes([Unshaped(out, late, 1)])
-    assert out["shape"] == pytest.approx(100.0, abs=1e-3)
+    trace = Trace(past.us / 1e6, past.x[:, None], 1.1, 4.8)
+    guide = pattern(resampled([trace]).T)
+    (out,) = measure([Closed(past, cycle, 1.0, guide, np.ones(1))])
+    assert out.values["shape"] == pytest.approx(100.0, abs=1e-3)
 
 
 def test_a_level_is_the_mean_about_an_extreme() -> None:
-    x = np.array([0.0, 1.0, 5.0, 3.0, 1.0, 0.0, 0.0])
-    past = Past(np.arange(7) * 50_000, x, np.zeros((7, 4)))
+    us, x = [n * 50_000 for n in range(7)], [0.0, 1.0, 5.0, 3.0, 1.0, 0.0, 0.0]
     top = Reversal(100_000, 5.0, 1.0, 2)
-    assert levels(past, [top], 99_000.0) == [3.0]
-    assert levels(past, [top], 100_000.0) == [2.0]
-    assert levels(past, [top], 0.0) == [5.0]
-    assert levels(past, [Reversal(-300_000, 4.5, 1.0, 0)], 100_000.0) == [4.5]
-    slow = Cycle(0, Reversal(0, 0.0, 0.0, 0), top, Reversal(3_000_000, 0.0, 0.0, 90))
-    assert reach_us(slow) == 100_000.0
-    assert reach_us(slow._replace(end=Reversal(600_000, 0.0, 0.0, 18))) == 30_000.0
+    before, after = Reversal(-300_000, 4.5, 1.0, 0), Reversal(3_000_000, 2.5, 0.0, 90)
+    # A tenth of a second either way; of what is not held the extreme itself.
+    assert levels(us, x, Cycle(0, before, top, after)) == (4.5, 2.0, 2.5)
+    quick = after._replace(us=before.us + 1_999_980)
+    assert levels(us, x, Cycle(0, before, top, quick))[1] == 3.0
+    # A twentieth of a quick repetition.
+    assert levels(us, x, Cycle(0, before, top, after._replace(us=600_000)))[1] == 5.0
+
+
+@pytest.mark.parametrize("together", [1, 2, 7])
+def test_repetitions_measured_together_are_measured_as_each_alone(together: int) -> None:
+    half = 90.0 * np.asarray(minimum_jerk(np.linspace(0.0, 1.0, 46)))
+    rest = np.zeros(20)
+    one = np.concatenate((rest, half, half[::-1][1:], rest))
+    ways = [trapeze(), one, 0.5 * one[::2], np.repeat(one, 3)]
+    closed = []
+    for x in ways * together:
+        past, cycle = moved(x)
+        trace = Trace(past.us / 1e6, past.x[:, None], 1.1, 1.5)
+        closed.append(Closed(past, cycle, 1.0, pattern(resampled([trace]).T), np.ones(1)))
+    late = closed[0].past
+    late = Past(50, late.us[50:], late.x[50:], late.channels[50:])
+    closed.insert(1, closed[0]._replace(past=late))
+    found = measure(closed)
+    assert found == [measure([each])[0] for each in closed]
+    assert found[1].values["t_on"] is None
 
 
 @pytest.mark.parametrize(

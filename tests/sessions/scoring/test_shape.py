@@ -12,6 +12,7 @@ from sessions.motions import motion_plan
 from sessions.scoring.shape import (
     BAND,
     SAMPLES,
+    Trace,
     banded,
     guide_shape,
     local_costs,
@@ -26,7 +27,7 @@ from sessions.scoring.shape import (
 
 
 def distance(a: NDArray[np.float64], b: NDArray[np.float64], copies: int = 1) -> list[float]:
-    return warped_distances([local_costs(a, banded(b))] * copies)
+    return warped_distances([local_costs(a.T, banded(b))] * copies)
 
 
 def likeness(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -59,7 +60,7 @@ def test_many_at_once_have_the_distance_of_each_alone(copies: int) -> None:
     rng = np.random.default_rng(copies)
     a, b = np.cumsum(rng.normal(size=(2, copies, SAMPLES, 3)), axis=2)
     pairs = list(zip(a, b, strict=True))
-    costs = [local_costs(x, banded(y)) for x, y in pairs]
+    costs = [local_costs(x.T, banded(y)) for x, y in pairs]
     assert warped_distances(costs) == [distance(x, y)[0] for x, y in pairs]
 
 
@@ -78,27 +79,31 @@ def test_place_and_size_of_a_movement_are_not_its_shape() -> None:
     assert pattern is not None
     assert guide is not None
     for a in (guide, 0.4 * guide, guide + 30.0, 0.5 * guide + np.arange(guide.shape[1])):
-        even = standardised(a, pattern)
+        (even,) = standardised(a.T, [pattern])
         assert even is not None
-        assert np.abs(even - guide).max() < 1e-9
+        assert np.abs(even.T - guide).max() < 1e-9
     lame = guide.copy()
     lame[:, 0] *= 0.2
-    even = standardised(lame, pattern)
+    (even,) = standardised(lame.T, [pattern])
     assert even is not None
     # One finger that stays behind is a shape of its own.
-    assert likeness(even, guide) < 60.0
+    assert likeness(even.T, guide) < 60.0
 
 
 def test_a_repetition_that_does_not_move_has_no_shape() -> None:
     pattern = pattern_of(motion_plan("fist"), 1.0)
     assert pattern is not None
-    assert standardised(np.full((SAMPLES, 4), 3.0), pattern) is None
-    assert standardised(np.eye(SAMPLES, 4), pattern) is not None
+    still, moved = np.full((4, SAMPLES), 3.0), np.eye(4, SAMPLES)
+    none, some, again = standardised(np.concatenate((still, moved, moved)), [pattern] * 3)
+    assert none is None
+    assert some is not None
+    assert again is not None
+    assert (some == again).all()
 
 
 def test_onset_and_offset_lie_between_the_samples() -> None:
-    t = np.arange(7.0)
-    u = np.array([0.0, 4.0, 0.0, 10.0, 5.0, 0.0, 0.0])
+    t = [float(n) for n in range(7)]
+    u = [0.0, 4.0, 0.0, 10.0, 5.0, 0.0, 0.0]
     assert onset(t, u, 0, 3, 1.0) == pytest.approx(2.1)
     assert offset(t, u, 3, 1.0) == pytest.approx(4.8)
     assert onset(t, u, 1, 2, 1.0) is None
@@ -106,12 +111,19 @@ def test_onset_and_offset_lie_between_the_samples() -> None:
 
 
 def test_resampling_is_linear() -> None:
-    t = np.array([0.0, 1.0, 3.0])
-    values = np.array([[0.0, 1.0], [2.0, 1.0], [6.0, 5.0]])
-    got = resampled(t, values, 0.5, 2.5)
-    at = np.linspace(0.5, 2.5, SAMPLES)
-    for column in range(2):
-        assert np.allclose(got[:, column], np.interp(at, t, values[:, column]))
+    rng = np.random.default_rng(4)
+    traces = []
+    for n, c in ((3, 2), (90, 1), (20, 5)):
+        t = np.cumsum(rng.uniform(0.01, 0.2, n))
+        values = rng.normal(size=(n, c)).astype(np.float32)
+        traces.append(Trace(t, values, float(t[0]), float(t[-1])))
+    rows = iter(resampled(traces))
+    for one in traces:
+        at = np.linspace(one.start, one.end, SAMPLES)
+        for column in one.values.T:
+            assert np.allclose(next(rows), np.interp(at, one.t, column), rtol=0.0, atol=1e-12)
+    together = np.concatenate([resampled([one]) for one in traces])
+    assert (together == resampled(traces)).all()
 
 
 @pytest.mark.parametrize("motion", ["fist", "spread", "tap", "turn", "wave"])

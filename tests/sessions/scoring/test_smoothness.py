@@ -5,7 +5,13 @@ import pytest
 from numpy.typing import NDArray
 
 from sessions.kinematics import minimum_jerk
-from sessions.scoring.smoothness import RATE, log_jerk, sparc, sparcs, speed
+from sessions.scoring.smoothness import RATE, log_jerks, sparc, sparcs, speed
+
+
+def log_jerk(v: NDArray[np.float64]) -> float | None:
+    """Of a whole profile, between others."""
+    (found,) = log_jerks(np.concatenate(([9.0], v, [5.0, 0.0, 7.0])), [(1, len(v) + 1)])
+    return found
 
 
 def bell(seconds: float, parts: int = 1) -> NDArray[np.float64]:
@@ -81,3 +87,11 @@ def test_many_profiles_at_once_have_the_length_of_each_alone() -> None:
     profiles += [np.zeros(9), np.zeros(0), np.ones(1)]
     assert sparcs(profiles) == [sparc(v) for v in profiles]
     assert sparcs([]) == []
+
+
+def test_the_jerk_of_a_part_is_blind_to_what_stands_around_it() -> None:
+    rng = np.random.default_rng(9)
+    v = np.abs(rng.normal(size=300))
+    parts = [(0, 40), (30, 90), (90, 92), (120, 290)]
+    assert log_jerks(v, parts) == [log_jerk(v[a:b]) for a, b in parts]
+    assert log_jerks(v, parts)[2] is None
