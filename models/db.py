@@ -153,6 +153,27 @@ async def _commit(session: Session) -> None:
             return
 
 
+class Before:
+    """What has to be done before a first write, once; done again after it failed.
+
+    Unique indexes keep apart what must be: nothing may be written before they are there.
+    """
+
+    def __init__(self, prepare: Callable[[], Awaitable[None]]) -> None:
+        self._prepare = prepare
+        self._done = False
+        self._doing = asyncio.Lock()
+
+    async def __call__(self) -> None:
+        """Do it, if nobody has."""
+        if self._done:
+            return
+        async with self._doing:
+            if not self._done:
+                await self._prepare()
+                self._done = True
+
+
 async def aggregate(collection: Collection, pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the documents a pipeline ends with; the drivers start it in different ways."""
     starting = collection.aggregate(pipeline)

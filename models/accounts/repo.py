@@ -4,13 +4,12 @@ An account is one document with its ways in inside it. So a sign-up is one write
 never share an e-mail or a way in (unique indexes), and the last way in is kept by a condition.
 """
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from models.accounts.records import Provider, SignInMethod, User
-from models.db import AFTER, Database, DuplicateKeyError
+from models.db import AFTER, Before, Database, DuplicateKeyError
 
 UNIQUE = ("email", "methods.key", "phone.index")
 """Each sparse: an account may lack an e-mail or a telephone number."""
@@ -35,19 +34,12 @@ class AccountRepo:
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        self._ready = False
-        self._preparing = asyncio.Lock()
+        self._prepare = Before(self._make_indexes)
 
-    async def _prepare(self) -> None:
-        """Make the indexes before the first write: they are what keeps accounts apart."""
-        if self._ready:
-            return
-        async with self._preparing:
-            if not self._ready:
-                for key in UNIQUE:
-                    await self._db["users"].create_index(key, unique=True, sparse=True)
-                await self._db["account_events"].create_index([("user_id", 1), ("at", -1)])
-                self._ready = True
+    async def _make_indexes(self) -> None:
+        for key in UNIQUE:
+            await self._db["users"].create_index(key, unique=True, sparse=True)
+        await self._db["account_events"].create_index([("user_id", 1), ("at", -1)])
 
     async def insert(self, user: User) -> None:
         """Store a new account.

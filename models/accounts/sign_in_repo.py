@@ -4,12 +4,11 @@ A refresh token is stored as its SHA-256. A sign-in decides whether any token of
 ending one is one write, whatever refreshes are under way.
 """
 
-import asyncio
 from datetime import datetime
 from typing import Any
 
 from models.accounts.records import SignIn
-from models.db import AFTER, Database
+from models.db import AFTER, Before, Database
 
 KEPT_SECONDS = 0
 """MongoDB removes what is over this long after its `ends_at`."""
@@ -24,20 +23,14 @@ class SignInRepo:
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        self._ready = False
-        self._preparing = asyncio.Lock()
+        self._prepare = Before(self._make_indexes)
 
-    async def _prepare(self) -> None:
-        if self._ready:
-            return
-        async with self._preparing:
-            if not self._ready:
-                sign_ins = self._db["sign_ins"]
-                await sign_ins.create_index([("user_id", 1), ("active", 1), ("used_at", -1)])
-                await sign_ins.create_index([("child_id", 1), ("active", 1)], sparse=True)
-                for name in ("sign_ins", "refresh_tokens"):
-                    await self._db[name].create_index("ends_at", expireAfterSeconds=KEPT_SECONDS)
-                self._ready = True
+    async def _make_indexes(self) -> None:
+        sign_ins = self._db["sign_ins"]
+        await sign_ins.create_index([("user_id", 1), ("active", 1), ("used_at", -1)])
+        await sign_ins.create_index([("child_id", 1), ("active", 1)], sparse=True)
+        for name in ("sign_ins", "refresh_tokens"):
+            await self._db[name].create_index("ends_at", expireAfterSeconds=KEPT_SECONDS)
 
     async def begin(self, sign_in: SignIn, digest: str, idle_until: datetime) -> None:
         """Store a new sign-in and its first refresh token."""
