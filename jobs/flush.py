@@ -136,7 +136,10 @@ class Flusher:
         marks = marks_of([*items, *self._passed(entries)])
         if not await self._stream.settle(shard, [entry.id for entry in entries], marks):
             self._held.discard(shard)
-        self._dead.difference_update(field for entry in entries for field, _ in entry.fields)
+        settled = [field for entry in entries for field, _ in entry.fields]
+        self._dead.difference_update(settled)
+        for field in settled:
+            self._attempts.pop(field, None)
         metrics.FLUSHED.inc(len(items))
 
     async def _read_items(

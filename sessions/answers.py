@@ -7,7 +7,7 @@ from typing import Any
 from models.errors import AppError, ErrorCode
 
 KEPT = 64
-"""Answers kept for a client that asks again."""
+"""Answers kept for a client that asks again; those somebody waits for are kept besides."""
 
 Reply = Callable[[dict[str, Any] | AppError], None]
 
@@ -87,8 +87,11 @@ class Answers:
     def _keep(self, outcome: _Outcome) -> None:
         self._outcomes[outcome.seq] = outcome
         while len(self._outcomes) > KEPT:
-            gone = self._outcomes.pop(next(iter(self._outcomes)))
-            self.owed -= len(gone.waiting)
+            # What is owed stays; how much that is, the limit of unacknowledged messages says.
+            gone = next((known.seq for known in self._outcomes.values() if not known.waiting), None)
+            if gone is None:
+                break
+            del self._outcomes[gone]
 
 
 def busy_error() -> AppError:

@@ -206,7 +206,7 @@ class Session:
         self.expected += 1
         self._bytes += size
         message.size = size
-        closes = message.event == "session:close"
+        closes = message.event == "session:close" and message.error is None
         self._closing = closes
         if reply is not None:
             self.answers.expect(message.seq, reply, deadline, at_stored=closes)

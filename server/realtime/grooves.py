@@ -8,6 +8,8 @@ same bytes around a number and a binary part hold the same packet.
 from functools import lru_cache
 from typing import Final
 
+from handlers.live.base import MAX_SEQ
+
 FIXINT_END: Final = 0x80
 UINT8, UINT16, UINT32, UINT64 = 0xCC, 0xCD, 0xCE, 0xCF
 BIN8, BIN16, BIN32 = 0xC4, 0xC5, 0xC6
@@ -16,9 +18,11 @@ EXT8, EXT16, EXT32 = 0xC7, 0xC8, 0xC9
 client's encoder, makes of an ArrayBuffer."""
 SHORT: Final = 8
 """Of so few bytes it also makes other things: `undefined`, dates."""
+AROUND: Final = 256
+"""Bytes around number and binary part of a pattern that is remembered: clients write some 40."""
 PATTERNS: Final = 256
 PLACES: Final = 64
-"""How many patterns, and lengths of each, are remembered."""
+"""How many patterns, and lengths of each, are remembered: some 10 MB at the very most."""
 
 
 Place = tuple[bytes, int, int, bytes, int, int]
@@ -66,10 +70,11 @@ class Groove:
             return None
         if len(data) - end != len(self._tail) or not data.endswith(self._tail):
             return None
-        # A small number is its own type byte.
-        if data[start] >= FIXINT_END and len(self._places) < PLACES:
+        if FIXINT_END <= data[start] <= UINT32:  # a small number is its own type byte
+            if len(self._places) >= PLACES:
+                self._places.clear()
             self._places[len(data)] = data[: start + 1], start + 1, at, data[at:begin], begin, end
-        return seq, data[begin:end]
+        return (seq, data[begin:end]) if seq < MAX_SEQ else None
 
 
 _number_of = int.from_bytes
@@ -96,6 +101,8 @@ def groove_of(data: bytes, event: str, seq: int, part: bytes) -> Groove | None:
         _, behind = _number(data, len(head))
         _, end = _part(data, behind)
     except (IndexError, ValueError):
+        return None
+    if len(head) + len(data) - end > AROUND:
         return None
     groove = _shared(head, data[end:])
     return groove if groove.read(data) == (seq, part) else None

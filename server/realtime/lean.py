@@ -172,7 +172,7 @@ class LeanLine(Gate):
         elif kind is WSMsgType.TEXT:
             self._text(data)
         elif kind is WSMsgType.PING:
-            self._sink.put(frame(PONG, bytes(data)))
+            self._sink.offer(frame(PONG, bytes(data)))  # whoever reads nothing is owed none
 
     def _slow(self, debt: float) -> None:
         self._switch.slow_down(self.sid, self.guard, debt, self._now)
@@ -206,9 +206,9 @@ class LeanLine(Gate):
             seq, guard.seq = guard.seq, -1
             self._call(seq, data)
         elif hot is not None and guard.packed and self._trials:
-            self._trials -= 1
 
             def learn(seq: int, part: bytes) -> None:
+                self._trials -= 1
                 self._groove = groove_of(data, hot.event, seq, part)
                 hot.call(seq, part)
 
@@ -234,7 +234,9 @@ class LeanLine(Gate):
             self.hot = self._switch.hot_of(self.sid)
             self._call = _nothing if self.hot is None else self.hot.call
             self._groove, self._trials = None, TRIALS
-            self.hot_head = NO_HEAD if self.hot is None else f"4{self.hot.head}"
+            # Who speaks msgpack sends no text; what it sends all the same is looked at in full.
+            spelled = None if self.guard.packed else self.hot
+            self.hot_head = NO_HEAD if spelled is None else f"4{spelled.head}"
             self.release(JOIN)
 
     def _fault(self, error: Exception) -> None:

@@ -12,7 +12,8 @@ from socketio import packet as sio_packet
 TEXT, BINARY, CLOSE, PONG = 0x1, 0x2, 0x8, 0xA
 """Opcodes of WebSocket frames (RFC 6455, 5.2)."""
 
-_OF_BINARY = {sio_packet.EVENT: sio_packet.BINARY_EVENT, sio_packet.ACK: sio_packet.BINARY_ACK}
+EVENT = sio_packet.EVENT
+_OF_BINARY = {EVENT: sio_packet.BINARY_EVENT, sio_packet.ACK: sio_packet.BINARY_ACK}
 
 
 def frame(opcode: int, data: bytes) -> bytes:
@@ -89,7 +90,8 @@ class Encoded:
         """Return the WebSocket frames that carry it."""
         if packed:
             if self._framed is None:
-                self._packed = self._pack()
+                if self._packed is None:
+                    self._packed = self._pack()
                 self._framed = frame(BINARY, self._packed)
             return self._framed
         if self._text is None:
@@ -104,7 +106,8 @@ class Encoded:
         return [eio_packet.Packet(eio_packet.MESSAGE, data=part) for part in self.parts(packed)]
 
     def _pack(self) -> bytes:
-        if self._number is None and self._data is not None:
+        if self._kind == EVENT and self._data is not None and self._number is None:
+            # Its namespace is one of ours, not what a client wrote.
             return _head_of(self._kind, self._namespace) + _pack(self._data)
         packet: dict[str, Any] = {"type": self._kind, "nsp": self._namespace}
         # A parser that finds `data: null` in a DISCONNECT takes the packet for broken.

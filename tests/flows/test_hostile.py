@@ -452,11 +452,11 @@ HEAD = (
 )
 
 
-def frame(text: str) -> bytes:
-    """Return a masked text frame."""
+def frame(text: str, opcode: int = 1) -> bytes:
+    """Return a masked frame, one of text if nothing else is said."""
     data = text.encode()
     size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + struct.pack(">H", len(data))
-    return b"\x81" + size + b"\0\0\0\0" + data
+    return bytes((0x80 | opcode,)) + size + b"\0\0\0\0" + data
 
 
 async def ended(loop: asyncio.AbstractEventLoop, sock: socket.socket, seconds: float) -> float:

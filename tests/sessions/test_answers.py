@@ -66,11 +66,26 @@ def test_who_waits_too_long_is_told_to_ask_again() -> None:
     assert patient.heard == [{}]
 
 
-def test_old_answers_are_forgotten_with_those_who_wait() -> None:
+def test_old_answers_are_forgotten_but_not_those_that_are_owed() -> None:
     answers, asker = Answers(), Asker()
     answers.expect(0, asker, 1.0, at_stored=False)
-    for seq in range(1, KEPT + 1):
+    for seq in range(1, KEPT + 2):
         answers.know(seq, {})
+    assert 0 in answers
+    assert 2 not in answers
+    assert KEPT + 1 in answers
+    answers.resolve(0, {})
+    answers.settle(0, -1)
+    assert asker.heard == [{}]
+    answers.know(KEPT + 2, {})
     assert 0 not in answers
-    assert KEPT in answers
+
+
+def test_all_who_wait_are_answered_however_many() -> None:
+    answers, askers = Answers(), [Asker() for _ in range(4 * KEPT)]
+    for seq, asker in enumerate(askers):
+        answers.expect(seq, asker, 1.0, at_stored=False)
+        answers.resolve(seq, {})
+    answers.settle(len(askers), -1)
+    assert all(asker.heard == [{}] for asker in askers)
     assert answers.owed == 0

@@ -227,6 +227,19 @@ async def test_frames_and_events_are_taken_in_the_order_of_their_numbers(house: 
     assert events == [None, "set:start", None, "void", None]
 
 
+async def test_a_malformed_close_closes_nothing(house: House) -> None:
+    session, _ = house.enter()
+    starting(session)
+    malformed = AppError(ErrorCode.INVALID, "pain: at most 10.")
+    assert session.offer(Message(1, "session:close", None, malformed), 10, None, 0.0)
+    assert session.offer_frames(2, FRAMES[0])
+    house.tick()
+    assert session.state is State.PLAYING
+    session.abandon()
+    house.tick()
+    assert session.state is State.SEALED
+
+
 async def test_a_session_without_room_is_busy_until_what_it_holds_has_landed(house: House) -> None:
     session, ear = house.enter()
     most = house.limits.unacked_messages

@@ -6,7 +6,7 @@ import msgpack
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.realtime.grooves import Groove, groove_of
+from server.realtime.grooves import AROUND, PLACES, Groove, groove_of
 from server.realtime.packed import PackedReader
 from server.realtime.packets import Bounds
 
@@ -86,6 +86,25 @@ def test_what_is_not_an_array_buffer_is_left_to_the_full_reader() -> None:
         groove.read(packed(2, msgpack.ExtType(1, bytes(164)), options={"compress": True})) is None
     )
     assert groove.read(packed(2, None, options={"compress": True})) is None
+
+
+def test_numbers_end_where_they_do_for_the_full_reader() -> None:
+    groove = groove_of(packed(7, bytes(164)), EVENT, 7, bytes(164))
+    assert groove is not None
+    for seq in (2**53, 2**63, 2**64 - 1):
+        assert groove.read(packed(seq, bytes(164))) is None
+        assert groove.read(packed(2**53 - 1, bytes(164))) == (2**53 - 1, bytes(164))
+
+
+def test_little_is_remembered_whatever_clients_write() -> None:
+    part = bytes(164)
+    assert groove_of(packed(300, part, junk="x" * AROUND), EVENT, 300, part) is None
+    groove = groove_of(packed(300, part), EVENT, 300, part)
+    assert groove is not None
+    assert groove is groove_of(packed(301, bytes(165)), EVENT, 301, bytes(165))
+    for size in range(9, 9 + 3 * PLACES):
+        assert groove.read(packed(300, bytes(size))) == (300, bytes(size))
+        assert len(groove._places) <= PLACES
 
 
 def test_a_message_that_could_be_read_in_two_ways_teaches_nothing() -> None:

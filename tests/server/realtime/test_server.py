@@ -172,6 +172,20 @@ async def test_the_queue_is_bounded_by_bytes_too() -> None:
         assert player.backlog < 10
 
 
+@pytest.mark.parametrize("transport", ["lean"])
+async def test_answers_to_pings_do_not_wait_without_end() -> None:
+    loop, pings = asyncio.get_running_loop(), frame("x" * 100, 9) * 20
+    async with deaf("watcher", **WATCHING, messages_s=100_000, write_seconds=30) as (watcher, sock):
+        for _ in range(1000):
+            watcher.send("feed", CHUNK)
+            await asyncio.sleep(0)
+        assert watcher.backlog == 64
+        for _ in range(50):
+            await loop.sock_sendall(sock, pings)
+        await asyncio.sleep(0.2)  # nothing comes of it that could be waited for
+        assert watcher.backlog == 64
+
+
 async def test_what_waits_to_be_sent_is_told() -> None:
     def waits(of: str) -> float:
         return REGISTRY.get_sample_value("gemgem_send_backlog_bytes", {"of": of}) or 0.0

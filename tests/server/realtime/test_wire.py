@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgpack
 import pytest
 from aiohttp import WSMsgType
 from hypothesis import given
@@ -10,7 +11,7 @@ from socketio import packet as library
 
 from server.realtime.packets import HOT_TAIL, Bounds, PacketError, Reader, seq_of
 from server.realtime.parser import fault, parser
-from server.realtime.wire import BINARY, TEXT, Encoded, frame
+from server.realtime.wire import BINARY, TEXT, Encoded, _head_of, frame
 
 EVENTS: list[list[Any]] = [
     ["score", {"z": 0.5, "name": "주먹", "none": None}],
@@ -43,6 +44,16 @@ def test_a_packet_is_encoded_once_for_each_parser() -> None:
     assert encoded.frames(False) is encoded.frames(False)
     assert encoded.frames(True) is encoded.frames(True)
     assert encoded.frames(True) != encoded.frames(False)
+
+
+def test_nothing_is_kept_of_namespaces_that_clients_ask_for() -> None:
+    before = _head_of.cache_info().currsize
+    for n in range(20):
+        refused = Encoded(4, f"/{n}", {"message": "Invalid namespace"})
+        assert msgpack.unpackb(refused.frames(True)[2:])["nsp"] == f"/{n}"
+    assert _head_of.cache_info().currsize == before
+    Encoded(2, "/only-here", ["x"]).frames(True)
+    assert _head_of.cache_info().currsize == before + 1
 
 
 @pytest.mark.parametrize("packed", [False, True])
