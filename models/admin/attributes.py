@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from models.accounts.records import USABLE, User
+from models.accounts.records import User
 from models.accounts.repo import AccountRepo
 from models.attributes.actions import Attributes
 from models.attributes.records import Attribute, ChildrenLimit
@@ -32,9 +32,7 @@ class AccountAttributes:
             AppError: `invalid`; `not_found`; `conflict` where one of this type is open, or the
                 account is being erased.
         """
-        user = await self._find(user_id)
-        if user.status not in USABLE:
-            raise AppError(ErrorCode.CONFLICT, "The account is being erased.")
+        await self._find(user_id)
         return await self._attributes.set(
             attribute_id, user_id, value, valid_from, valid_to, by, reason
         )

@@ -12,7 +12,7 @@ from models.attributes.records import (
     attribute_of,
     type_of,
 )
-from models.attributes.repo import AttributeRepo
+from models.attributes.repo import Added, AttributeRepo
 from models.errors import AppError, ErrorCode
 
 
@@ -39,7 +39,8 @@ class Attributes:
             subject: id of the child or account.
 
         Raises:
-            AppError: `invalid`; `conflict` where one of this type is open.
+            AppError: `invalid`; `conflict` where one of this type is open, or the subject
+                is gone or being erased.
         """
         if valid_to is not None and valid_to <= valid_from:
             raise AppError(ErrorCode.INVALID, "body.validTo must be after body.validFrom.")
@@ -54,7 +55,12 @@ class Attributes:
             "set_by": by,
             "reason": reason,
         }
-        if not await self._repo.add(document, self._clock.now()):
+        added = await self._repo.add(document, self._clock.now())
+        if added is Added.GONE:
+            raise AppError(
+                ErrorCode.CONFLICT, "Nothing can be said of somebody who is gone or being erased."
+            )
+        if added is Added.OPEN:
             found = await self._repo.find(subject, attribute_id)
             if found is None:
                 raise AppError(

@@ -1,23 +1,50 @@
 """Attributes in MongoDB: the only place that queries them. One is closed, never written over."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from enum import Enum, auto
+from typing import Any, Final
 
+from models.accounts.records import USABLE
 from models.attributes.records import AttributeType
-from models.db import Database, DuplicateKeyError
+from models.db import DuplicateKeyError, Mongo, Session
 
 Document = dict[str, Any]
+STAYING: Final[Mapping[AttributeType, tuple[str, Document]]] = {
+    AttributeType.CLINICAL_TRIAL: ("children", {"removed_at": None}),
+    AttributeType.CHILDREN_LIMIT: (
+        "users",
+        {"status": {"$in": sorted(one.value for one in USABLE)}},
+    ),
+}
+"""Of whom each type is, by collection, and how somebody is found who is not being erased."""
+
+
+class Added(Enum):
+    """What became of an attribute that was to be added."""
+
+    DONE = auto()
+    OPEN = auto()
+    """Its subject has an open one of this type."""
+    GONE = auto()
+    """Its subject is being erased, or is not there."""
 
 
 class AttributeRepo:
     """Reads and writes attributes.
 
+    One that is added writes the document of its subject in the same transaction, so nothing is
+    said of somebody whose erasure began, and whoever decides by what holds of a child and writes
+    that child is in the way of one that comes meanwhile.
+
     Raises:
         models.db.DatabaseError: the database did not answer as it should; see `UNREACHABLE`.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._rows = database["user_attributes"]
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._db = mongo.database
+        self._rows = mongo.database["user_attributes"]
 
     async def ensure_indexes(self) -> None:
         """Make the indexes the queries below use; those that exist are left alone."""
@@ -30,28 +57,38 @@ class AttributeRepo:
             name="one_open_of_a_type",
         )
 
-    async def add(self, document: Document, now: datetime) -> bool:
-        """Add an attribute; False if its subject has an open one of this type.
+    async def add(self, document: Document, now: datetime) -> Added:
+        """Add an attribute of somebody who stays; one whose time is over is closed first."""
+        collection, staying = STAYING[AttributeType(document["type"])]
 
-        One whose time is over is closed first.
-        """
-        await self._rows.update_many(
-            {
-                "subject": document["subject"],
-                "type": document["type"],
-                "open": True,
-                "valid_to": {"$ne": None, "$lte": now},
-            },
-            {
-                "$set": {"closed_at": now, "close_reason": "its time was over"},
-                "$unset": {"open": ""},
-            },
-        )
+        async def work(session: Session) -> Added:
+            held = await self._db[collection].update_one(
+                {"_id": document["subject"], **staying},
+                {"$inc": {"attributes_n": 1}},
+                session=session,
+            )
+            if not held.matched_count:
+                return Added.GONE
+            await self._rows.update_many(
+                {
+                    "subject": document["subject"],
+                    "type": document["type"],
+                    "open": True,
+                    "valid_to": {"$ne": None, "$lte": now},
+                },
+                {
+                    "$set": {"closed_at": now, "close_reason": "its time was over"},
+                    "$unset": {"open": ""},
+                },
+                session=session,
+            )
+            await self._rows.insert_one({**document, "open": True}, session=session)
+            return Added.DONE
+
         try:
-            await self._rows.insert_one({**document, "open": True})
+            return await self._mongo.transact(work)
         except DuplicateKeyError:
-            return False
-        return True
+            return Added.OPEN
 
     async def close(
         self, subject: str, attribute_id: str, by: str, reason: str, now: datetime

@@ -63,7 +63,7 @@ def build_families(
     audit = AuditLog(looks)
     child_repo, consent_repo = ChildRepo(mongo), ConsentRepo(mongo)
     care_repo, record_repo = CareRepo(mongo), RecordRepo(mongo)
-    attribute_repo, grade_repo = AttributeRepo(mongo.database), GradeRepo(mongo)
+    attribute_repo, grade_repo = AttributeRepo(mongo), GradeRepo(mongo)
     attributes = Attributes(attribute_repo, clock)
     changes = AccessChanges(redis, bus, prefix, clock)
     return Families(

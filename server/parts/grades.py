@@ -20,7 +20,7 @@ def build_grades(settings: Settings, mongo: Mongo, clock: Clock) -> GradeRounds:
     weeks = GradeWeeks(
         repo,
         PlayRepo(mongo.database),
-        Attributes(AttributeRepo(mongo.database), clock),
+        Attributes(AttributeRepo(mongo), clock),
         clock,
         Limits(
             sets=grade.sets, days=grade.days, quality=grade.quality, up=grade.up, down=grade.down
