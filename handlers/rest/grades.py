@@ -87,7 +87,7 @@ class ProposalView(View):
     settled_by: str | None
     reason: str | None = Field(
         description="In the words of who decided; of a withdrawn one `grade_changed`, "
-        "`week_disagrees`, `trial` or `nobody_to_ask`."
+        "`week_disagrees`, `trial` or `consent_withdrawn`."
     )
 
 

@@ -13,6 +13,7 @@ from models.attributes.records import (
     type_of,
 )
 from models.attributes.repo import Added, AttributeRepo
+from models.db import Session
 from models.errors import AppError, ErrorCode
 
 
@@ -87,9 +88,14 @@ class Attributes:
 
     # -- what they add to the rules
 
-    async def pins_difficulty(self, child_id: str) -> bool:
-        """Tell whether a trial's protocol says now how hard a child plays."""
-        trial = await self._holding(child_id, AttributeType.CLINICAL_TRIAL)
+    async def pins_difficulty(self, child_id: str, session: Session | None = None) -> bool:
+        """Tell whether a trial's protocol says now how hard a child plays.
+
+        Args:
+            session: a transaction that writes the child: a trial that comes meanwhile is in its
+                way, and it is done again.
+        """
+        trial = await self._holding(child_id, AttributeType.CLINICAL_TRIAL, session)
         return isinstance(trial, ClinicalTrial) and trial.pins_difficulty
 
     async def children_most(self, user_id: str, usual: int) -> int:
@@ -97,8 +103,10 @@ class Attributes:
         limit = await self._holding(user_id, AttributeType.CHILDREN_LIMIT)
         return limit.most if isinstance(limit, ChildrenLimit) else usual
 
-    async def _holding(self, subject: str, kind: AttributeType) -> Value | None:
-        found = await self._repo.find_open(subject, kind)
+    async def _holding(
+        self, subject: str, kind: AttributeType, session: Session | None = None
+    ) -> Value | None:
+        found = await self._repo.find_open(subject, kind, session)
         if found is None:
             return None
         attribute = attribute_of(found)

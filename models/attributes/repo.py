@@ -112,10 +112,12 @@ class AttributeRepo:
         )
         return found
 
-    async def find_open(self, subject: str, kind: AttributeType) -> Document | None:
+    async def find_open(
+        self, subject: str, kind: AttributeType, session: Session | None = None
+    ) -> Document | None:
         """Return the one of a type that was not closed; its time may not have come, or be over."""
         found: Document | None = await self._rows.find_one(
-            {"subject": subject, "type": kind.value, "open": True}
+            {"subject": subject, "type": kind.value, "open": True}, session=session
         )
         return found
 

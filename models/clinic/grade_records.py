@@ -83,7 +83,7 @@ class ProposalStatus(StrEnum):
 
     OPEN = "open"
     APPLIED = "applied"
-    """Nobody had to be asked."""
+    """There was nobody to ask, from the first or since the care ended."""
     ACCEPTED = "accepted"
     DECLINED = "declined"
     WITHDRAWN = "withdrawn"
@@ -95,8 +95,8 @@ class Untrue(StrEnum):
     GRADE_CHANGED = "grade_changed"
     WEEK_DISAGREES = "week_disagrees"
     TRIAL = "trial"
-    NOBODY_TO_ASK = "nobody_to_ask"
-    """The care ended, and the rule went on by itself."""
+    CONSENT_WITHDRAWN = "consent_withdrawn"
+    """What it rests on may be read no more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 Whatever decides on a grade writes the child's own document in the same transaction, on the
 condition that the grade was changed no more often than it knew. So of two that decide at once one
-is in time, and no proposal outlives the grade it was made for.
+is in time, and no proposal outlives the grade it was made for. A consent stands in that document,
+and a trial writes it too: whether the rule may go by what was played is read in the transaction.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -20,7 +22,10 @@ from models.clinic.grade_records import (
 from models.db import AFTER, Mongo, Session
 
 Document = dict[str, Any]
+Pinned = Callable[[Session], Awaitable[bool]]
+"""Tells, within a transaction, whether a trial says how hard the child plays."""
 _VIEWING: Final = f"consents.{Consent.THERAPIST_VIEWING}.given"
+_PLAYED: Final = {f"consents.{Consent.PLAY_DATA}.given": True}
 
 
 class GradeRepo:
@@ -123,10 +128,17 @@ class GradeRepo:
         found: list[Document] = await cursor.to_list(limit)
         return found
 
-    async def accept(self, proposal: Proposal, change: GradeChange) -> bool:
-        """Do what a proposal says; False if it is not open any more."""
+    async def accept(self, proposal: Proposal, change: GradeChange, pinned: Pinned) -> bool:
+        """Do what a proposal says; False if it is not open any more.
+
+        One that may not be gone by is withdrawn instead.
+        """
 
         async def work(session: Session) -> bool:
+            why = await self._why_not(proposal.child_id, pinned, session)
+            if why is not None:
+                await self._take_back(proposal, why, change.at, session)
+                return False
             said = {"settled_at": change.at, "settled_by": change.by, "reason": change.reason}
             key = {"_id": proposal.id}
             if not await self._settle(key, ProposalStatus.ACCEPTED, said, session):
@@ -137,6 +149,14 @@ class GradeRepo:
             return True
 
         return await self._mongo.transact(work)
+
+    async def _why_not(self, child_id: str, pinned: Pinned, session: Session) -> Untrue | None:
+        if await pinned(session):
+            return Untrue.TRIAL
+        consented = await self._db["children"].find_one(
+            {"_id": child_id, **_PLAYED}, {"_id": 1}, session=session
+        )
+        return Untrue.CONSENT_WITHDRAWN if consented is None else None
 
     async def decline(self, proposal: Proposal, by: str, reason: str, now: datetime) -> bool:
         """Leave a grade as it is; False if the proposal is not open any more."""
@@ -156,25 +176,35 @@ class GradeRepo:
         return await self._mongo.transact(work)
 
     async def withdraw(
-        self, proposal: Proposal, why: Untrue, now: datetime, claimed: Document | None = None
+        self, proposal: Proposal, why: Untrue, now: datetime, claimed: Document
     ) -> None:
         """Take an open proposal back; doing it again changes nothing.
 
         Args:
             claimed: the child as it was claimed; nothing is done if it is not so any more.
         """
-        child = {"_id": proposal.child_id} if claimed is None else _held(claimed)
 
         async def work(session: Session) -> None:
-            if not await self._withdraw({"_id": proposal.id}, why, now, session):
-                return
-            done = await self._db["children"].update_one(
-                child, {"$set": {"grade_proposed": None}}, session=session
-            )
-            if not done.matched_count:
+            if not await self._take_back(proposal, why, now, session, _held(claimed)):
                 await session.abort_transaction()
 
         await self._mongo.transact(work)
+
+    async def _take_back(
+        self,
+        proposal: Proposal,
+        why: Untrue,
+        now: datetime,
+        session: Session,
+        child: Document | None = None,
+    ) -> bool:
+        """Withdraw a proposal that is open, and let its child not wait for it any more."""
+        if not await self._withdraw({"_id": proposal.id}, why, now, session):
+            return False
+        done = await self._db["children"].update_one(
+            child or {"_id": proposal.child_id}, {"$set": {"grade_proposed": None}}, session=session
+        )
+        return bool(done.matched_count)
 
     async def _withdraw(self, key: Document, why: Untrue, now: datetime, session: Session) -> bool:
         said = {"settled_at": now, "reason": why.value}
@@ -215,16 +245,22 @@ class GradeRepo:
             _held(claimed), {"$set": {"grade_look": {"due_at": due_at}}}
         )
 
-    async def propose(self, claimed: Document, proposal: Proposal, due_at: datetime) -> bool:
-        """Keep an open proposal after the look at a week; False if somebody decided meanwhile.
+    async def propose(
+        self, claimed: Document, proposal: Proposal, due_at: datetime, pinned: Pinned
+    ) -> bool:
+        """Keep an open proposal after the look at a week; False if it may not be now.
+
+        That is when somebody decided meanwhile, or it rests on what may not be gone by.
 
         Raises:
             DuplicateKeyError: this week was proposed after before, or another one is open.
         """
 
         async def work(session: Session) -> bool:
+            if await pinned(session):
+                return False
             done = await self._db["children"].update_one(
-                {**_held(claimed), "removed_at": None},
+                {**_held(claimed), **_PLAYED, "removed_at": None},
                 {"$set": {"grade_proposed": proposal.after, "grade_look": {"due_at": due_at}}},
                 session=session,
             )
@@ -236,11 +272,20 @@ class GradeRepo:
         return await self._mongo.transact(work)
 
     async def apply(
-        self, claimed: Document, proposal: Proposal, change: GradeChange, due_at: datetime
+        self,
+        claimed: Document,
+        proposal: Proposal,
+        change: GradeChange,
+        due_at: datetime,
+        pinned: Pinned,
     ) -> bool:
         """Change a grade after the look at a week; False if it may not be now.
 
-        That is when somebody decided meanwhile, or a therapist may be asked by now.
+        That is when somebody decided meanwhile, a therapist may be asked by now, or it rests on
+        what may not be gone by.
+
+        Args:
+            proposal: a new one, applied; or the one that is open, which is settled.
 
         Raises:
             DuplicateKeyError: this week was proposed after before.
@@ -251,11 +296,19 @@ class GradeRepo:
         ]
 
         async def work(session: Session) -> bool:
-            more = {**_held(claimed), "$or": nobody}
+            if await pinned(session):
+                return False
+            more = {**_held(claimed), **_PLAYED, "$or": nobody}
             if not await self._change(change, more, {"grade_look": {"due_at": due_at}}, session):
                 return False
-            row = proposal_document(proposal)
-            await self._db["grade_proposals"].insert_one(row, session=session)
+            if proposal.status is not ProposalStatus.OPEN:
+                row = proposal_document(proposal)
+                await self._db["grade_proposals"].insert_one(row, session=session)
+                return True
+            key, said = {"_id": proposal.id}, {"settled_at": change.at}
+            if not await self._settle(key, ProposalStatus.APPLIED, said, session):
+                await session.abort_transaction()
+                return False
             return True
 
         return await self._mongo.transact(work)

@@ -92,26 +92,20 @@ def proposed(grade: Grade, weeks: tuple[Week, Week], since: date | None) -> Grad
     return cast("Grade", after) if step and LOWEST <= after <= HIGHEST else None
 
 
-def untrue(
-    proposal: Proposal, grade_n: int, newest: Week, *, pinned: bool, anew: Grade | None, asked: bool
-) -> Untrue | None:
+def untrue(proposal: Proposal, grade_n: int, newest: Week, *, pinned: bool) -> Untrue | None:
     """Return why an open proposal holds no longer; None while it does.
 
     Args:
         grade_n: how often the grade was changed by now.
         newest: the week that ended last; one with too few sets says nothing against it.
         pinned: whether a trial says how hard the child plays.
-        anew: what the newest two weeks speak for.
-        asked: whether there is a therapist to decide.
     """
     if proposal.grade_n != grade_n:
         return Untrue.GRADE_CHANGED
     if pinned:
         return Untrue.TRIAL
     direction = Says.UP if proposal.after > proposal.before else Says.DOWN
-    if newest.says not in (None, direction):
-        return Untrue.WEEK_DISAGREES
-    return Untrue.NOBODY_TO_ASK if anew is not None and not asked else None
+    return None if newest.says in (None, direction) else Untrue.WEEK_DISAGREES
 
 
 def explained(weeks: tuple[Week, Week]) -> dict[str, str]:

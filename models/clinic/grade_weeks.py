@@ -2,19 +2,21 @@
 
 import logging
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from config import metrics
 from config.clock import Clock
 from models.attributes.actions import Attributes
 from models.children.localday import start_of
-from models.children.records import Child, Consent, Grade, child_of
+from models.children.records import Child, Consent, child_of
 from models.clinic.grade_records import (
     WEEK,
     GradeChange,
     Limits,
     Proposal,
     ProposalStatus,
+    Untrue,
     Week,
     proposal_id,
     proposal_of,
@@ -79,15 +81,19 @@ class GradeWeeks:
         due_at = start_of(child.zones, running + WEEK, self._hour) + self._wait
         last = running - WEEK
         if not child.consents_to(Consent.PLAY_DATA):
+            found = await self._repo.find_open(child.id)
+            if found is not None:
+                why = Untrue.CONSENT_WITHDRAWN
+                await self._repo.withdraw(proposal_of(found), why, now, claimed)
             await self._repo.pass_over(claimed, due_at)
             return
         weeks = await self._weeks(child, last)
-        after = await self._anew(claimed, child, weeks)
-        if after is None:
+        proposal = await self._speaks_for(claimed, child, weeks, now)
+        if proposal is None:
             await self._repo.pass_over(claimed, due_at)
             return
         try:
-            done = await self._act(claimed, child, after, weeks, due_at)
+            done = await self._act(claimed, child, proposal, due_at, now)
         except DuplicateKeyError:
             await self._repo.pass_over(claimed, due_at)  # its outcome stands already
             return
@@ -106,37 +112,25 @@ class GradeWeeks:
         older, newer = (week_of(day, played, self._limits) for day in (last - WEEK, last))
         return older, newer
 
-    async def _anew(
-        self, claimed: dict[str, Any], child: Child, weeks: tuple[Week, Week]
-    ) -> Grade | None:
-        """Return the grade to propose now; a proposal that is open and untrue is withdrawn."""
+    async def _speaks_for(
+        self, claimed: dict[str, Any], child: Child, weeks: tuple[Week, Week], now: datetime
+    ) -> Proposal | None:
+        """Return the proposal to make or to go by now; one that is open and untrue is withdrawn."""
         pinned = await self._attributes.pins_difficulty(child.id)
         since = child.grade_since and child.local_date(child.grade_since, self._hour)
-        anew = None if pinned else proposed(child.grade, weeks, since)
+        after = None if pinned else proposed(child.grade, weeks, since)
+        asked = child.has_therapist(now)
         found = await self._repo.find_open(child.id)
-        if found is None:
-            return anew
-        now, standing = self._clock.now(), proposal_of(found)
-        asked = child.has_therapist(now)
-        why = untrue(standing, child.grade_n, weeks[-1], pinned=pinned, anew=anew, asked=asked)
-        if why is None:
+        if found is not None:
+            standing = proposal_of(found)
+            why = untrue(standing, child.grade_n, weeks[-1], pinned=pinned)
+            if why is None:
+                # The care ended, and the weeks still agree: the rule goes on by itself.
+                return standing if after is not None and not asked else None
+            await self._repo.withdraw(standing, why, now, claimed)
+        if after is None:
             return None
-        await self._repo.withdraw(standing, why, now, claimed)
-        return anew
-
-    async def _act(
-        self,
-        claimed: dict[str, Any],
-        child: Child,
-        after: Grade,
-        weeks: tuple[Week, Week],
-        due_at: datetime,
-    ) -> bool:
-        """Propose to the therapist, or change the grade where there is none to ask."""
-        now = self._clock.now()
-        asked = child.has_therapist(now)
-        status = ProposalStatus.OPEN if asked else ProposalStatus.APPLIED
-        proposal = Proposal(
+        return Proposal(
             id=proposal_id(child.id, weeks[-1].monday),
             child_id=child.id,
             before=child.grade,
@@ -144,25 +138,38 @@ class GradeWeeks:
             grade_n=child.grade_n,
             weeks=weeks,
             limits=self._limits,
-            status=status,
+            status=ProposalStatus.OPEN if asked else ProposalStatus.APPLIED,
             made_at=now,
             settled_at=None if asked else now,
         )
-        if asked:
-            done = await self._repo.propose(claimed, proposal, due_at)
+
+    async def _act(
+        self,
+        claimed: dict[str, Any],
+        child: Child,
+        proposal: Proposal,
+        due_at: datetime,
+        now: datetime,
+    ) -> bool:
+        """Propose to the therapist, or change the grade where there is none to ask."""
+        pinned = partial(self._attributes.pins_difficulty, child.id)
+        if child.has_therapist(now):
+            status = ProposalStatus.OPEN
+            done = await self._repo.propose(claimed, proposal, due_at, pinned)
         else:
+            status = ProposalStatus.APPLIED
             change = GradeChange(
                 child_id=child.id,
                 n=child.grade_n + 1,
                 before=child.grade,
-                after=after,
+                after=proposal.after,
                 source="rule",
-                reason=explained(weeks)[child.locale],
+                reason=explained(proposal.weeks)[child.locale],
                 by=None,
                 at=now,
                 proposal=proposal.id,
             )
-            done = await self._repo.apply(claimed, proposal, change, due_at)
+            done = await self._repo.apply(claimed, proposal, change, due_at, pinned)
         if done:
             metrics.GRADE_PROPOSALS.labels(status.value).inc()
         return done

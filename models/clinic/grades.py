@@ -1,6 +1,7 @@
 """Deciding on a child's grade: by a therapist or an admin, of their own or on a proposal."""
 
 from datetime import date
+from functools import partial
 from typing import Literal
 
 from config import metrics
@@ -11,7 +12,6 @@ from models.clinic.grade_records import (
     GradeChange,
     Proposal,
     ProposalStatus,
-    Untrue,
     change_of,
     proposal_of,
 )
@@ -80,9 +80,6 @@ class Grades:
         now = self._clock.now()
         if not accept:
             done = await self._repo.decline(found, by, reason, now)
-        elif await self._attributes.pins_difficulty(child.id):
-            await self._repo.withdraw(found, Untrue.TRIAL, now)
-            done = False
         else:
             change = GradeChange(
                 child_id=child.id,
@@ -95,7 +92,8 @@ class Grades:
                 at=now,
                 proposal=found.id,
             )
-            done = await self._repo.accept(found, change)
+            pinned = partial(self._attributes.pins_difficulty, child.id)
+            done = await self._repo.accept(found, change, pinned)
         settled = await self._find(child.id, proposal_id)
         if done:
             metrics.GRADE_PROPOSALS.labels(settled.status.value).inc()

@@ -8,9 +8,11 @@ import pytest
 from models.attributes.records import ClinicalTrial
 from models.children.records import Consent
 from models.clinic.grade_records import WEEK, ProposalStatus, Untrue
+from models.clinic.grade_repo import GradeRepo
+from models.clinic.grade_weeks import LEASE
 from models.errors import AppError, ErrorCode
 from tests.models.clinic.weeks import FIRST, Clinic
-from tests.models.played import play_week
+from tests.models.played import look_at_all, play_week
 
 TRIAL = ClinicalTrial(trial="t", site="cl", arm="A", subject_no="1", protocol_version="1")
 
@@ -158,10 +160,28 @@ async def test_when_the_care_ended_the_rule_goes_on_by_itself(clinic: Clinic) ->
     assert await clinic.told() == [("open", 1, 2, None)], "a quiet week decides nothing"
     await clinic.week(3, 1.0)
     await clinic.week(4, 1.0)
-    assert await clinic.told() == [
-        ("withdrawn", 1, 2, "nobody_to_ask"), ("applied", 1, 2, None),
-    ]  # fmt: skip
-    assert (await clinic.child()).grade == 2
+    assert await clinic.told() == [("applied", 1, 2, None)]
+    child = await clinic.child()
+    assert (child.grade, child.grade_proposed) == (2, None)
+
+
+async def test_a_week_that_is_looked_at_again_after_the_care_ended_changes_the_grade(
+    clinic: Clinic,
+) -> None:
+    await clinic.add(therapist=True)
+    await clinic.week(0, 1.0)
+    await clinic.week(1, 1.0)
+    (proposal,) = await clinic.proposals()
+    await clinic.families.care.end_by_family("c_1", "ca_c_1_1", "u_1", admin=False)
+    await clinic.stores.mongo.database["children"].update_one(
+        {"_id": "c_1"}, {"$set": {"grade_look": {"due_at": clinic.clock.now()}}}
+    )
+    assert await look_at_all(clinic.rounds) == 1
+    assert await clinic.told() == [("applied", 1, 2, None)]
+    child = await clinic.child()
+    assert (child.grade, child.grade_n, child.grade_proposed) == (2, 1, None)
+    (change,) = await clinic.families.grades.list_changes("c_1", 5)
+    assert (change.source, change.proposal) == ("rule", proposal.id)
 
 
 async def test_a_therapist_who_may_not_see_the_child_is_not_asked(clinic: Clinic) -> None:
@@ -220,13 +240,76 @@ async def test_without_consent_nothing_that_was_played_is_read(clinic: Clinic) -
     assert (await clinic.child()).grade == 1
 
 
+@pytest.mark.parametrize("decided", [True, False])
+async def test_a_withdrawn_consent_withdraws_what_rests_on_it(
+    clinic: Clinic, decided: bool
+) -> None:
+    await clinic.add(therapist=True)
+    await clinic.week(0, 1.0)
+    await clinic.week(1, 1.0)
+    (proposal,) = await clinic.proposals()
+    await clinic.families.consents.withdraw("c_1", Consent.PLAY_DATA, "ko", "u_1")
+    if decided:
+        with pytest.raises(AppError) as refused:
+            await clinic.decide(proposal, accept=True)
+        assert refused.value.details == {"status": "withdrawn", "why": "consent_withdrawn"}
+    else:
+        await clinic.week(2, None)
+    assert await clinic.told() == [("withdrawn", 1, 2, "consent_withdrawn")]
+    child = await clinic.child()
+    assert (child.grade, child.grade_proposed) == (1, None)
+
+
+@pytest.mark.parametrize("therapist", [True, False])
+@pytest.mark.parametrize("meanwhile", ["trial", "consent"])
+async def test_what_comes_between_the_look_and_the_write_is_heeded(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, therapist: bool, meanwhile: str
+) -> None:
+    await clinic.add(therapist=therapist)
+    await clinic.week(0, 1.0)
+    find_open = GradeRepo.find_open
+
+    async def after_everything_was_read(repo: GradeRepo, child_id: str) -> Any:
+        found = await find_open(repo, child_id)
+        if meanwhile == "trial":
+            await enrol(clinic)
+        else:
+            await clinic.families.consents.withdraw("c_1", Consent.PLAY_DATA, "ko", "u_1")
+        monkeypatch.undo()
+        return found
+
+    monkeypatch.setattr(GradeRepo, "find_open", after_everything_was_read)
+    await clinic.week(1, 1.0)
+    assert GradeRepo.find_open is find_open, "it was looked at"
+    assert await clinic.proposals() == []
+    assert (await clinic.child()).grade == 1
+    clinic.clock.move(2 * LEASE.total_seconds())
+    assert await look_at_all(clinic.rounds) == 1, "it is looked at again"
+    assert await clinic.proposals() == []
+
+
+async def test_a_trial_and_a_decision_at_once_are_one_after_the_other(clinic: Clinic) -> None:
+    await clinic.add(therapist=True)
+    await clinic.week(0, 1.0)
+    await clinic.week(1, 1.0)
+    (proposal,) = await clinic.proposals()
+    decided, _ = await asyncio.gather(
+        clinic.decide(proposal, accept=True), enrol(clinic), return_exceptions=True
+    )
+    outcome = await clinic.told()
+    assert outcome in ([("accepted", 1, 2, "seen")], [("withdrawn", 1, 2, "trial")])
+    assert isinstance(decided, AppError) == (outcome[0][0] == "withdrawn")
+
+
 async def test_a_withdrawal_of_what_is_over_changes_nothing(clinic: Clinic) -> None:
     await clinic.add(therapist=True)
     await clinic.week(0, 1.0)
     await clinic.week(1, 1.0)
     (proposal,) = await clinic.proposals()
     await clinic.decide(proposal, accept=True)
-    await clinic.rounds._repo.withdraw(proposal, Untrue.TRIAL, clinic.clock.now())
+    claimed = await clinic.rounds._repo.claim(clinic.clock.now() + WEEK, clinic.clock.now())
+    assert claimed is not None
+    await clinic.rounds._repo.withdraw(proposal, Untrue.TRIAL, clinic.clock.now(), claimed)
     assert await clinic.told() == [("accepted", 1, 2, "seen")]
 
 
