@@ -93,16 +93,17 @@ class AttributeRepo:
     async def close(
         self, subject: str, attribute_id: str, by: str, reason: str, now: datetime
     ) -> bool:
-        """Let an open attribute end now; False if there is none."""
+        """Let an open attribute end now, if it did not before; False if there is none."""
+        said = {"closed_at": now, "closed_by": by, "close_reason": reason}
         done = await self._rows.update_one(
             {"_id": attribute_id, "subject": subject, "open": True},
-            {
-                "$set": {
-                    "valid_to": now, "closed_at": now, "closed_by": by, "close_reason": reason,
-                },
-                "$unset": {"open": ""},
-            },
-        )  # fmt: skip
+            [
+                # The $min of an expression passes over null, which is no end.
+                {"$set": {"valid_to": {"$min": ["$valid_to", now]}}},
+                {"$set": {name: {"$literal": value} for name, value in said.items()}},
+                {"$unset": "open"},
+            ],
+        )
         return bool(done.matched_count)
 
     async def find(self, subject: str, attribute_id: str) -> Document | None:

@@ -97,6 +97,22 @@ async def test_an_attribute_holds_from_its_beginning_until_its_end(
     assert refused.value.code is ErrorCode.INVALID
 
 
+@pytest.mark.parametrize("hours", [None, 1, 3])
+async def test_closing_never_lets_an_attribute_hold_longer(
+    attributes: Attributes, clock: ManualClock, hours: int | None
+) -> None:
+    now = clock.now()
+    ends = None if hours is None else now + hours * HOUR
+    await attributes.set("at_1", "c_1", TRIAL, now, ends, "a_1", None)
+    clock.move(2 * HOUR.total_seconds())
+    closed = await attributes.close("c_1", "at_1", "$set_by", "$reason")
+    assert closed.valid_to == (ends if hours == 1 else clock.now())
+    assert closed.closed_at == clock.now()
+    assert (closed.closed_by, closed.close_reason) == ("$set_by", "$reason")
+    clock.move(HOUR.total_seconds())
+    assert await attributes.close("c_1", "at_1", "a_2", "again") == closed
+
+
 @pytest.mark.parametrize(
     ("collection", "subject", "value", "leaving"),
     [
