@@ -25,10 +25,12 @@ from handlers.live.protocol import TokenRenew
 from handlers.live.told import Reason
 from handlers.live.watch import WatchNamespace
 from handlers.rest.tables import ROUTES
+from models.accounts.tokens import create_dev_key
 from models.catalog.library import motion_library
 from models.codes import ERRORS, ErrorCode
 from models.play.records import COLLECTIONS
 from server import __main__ as entry
+from server.lifespan import PARTS
 from server.simulation.performance import playable
 from sessions.catalogue import catalogue
 from sessions.engine import Engine
@@ -38,6 +40,7 @@ from sessions.scoring.verdicts import VERDICTS
 from sessions.session import Message, Opened, Session
 from sessions.synthetic import ChildParameters, play_set
 from sessions.words import ADVICE
+from tests.serving import serving, settings_of
 
 ROOT = Path(__file__).parents[1]
 TICKED = re.compile(r"`([^`]+)`")
@@ -683,6 +686,20 @@ def test_the_code_shown_in_the_walkthrough_is_the_code_there_is() -> None:
                 assert not line or line.strip() == "..." or line.strip() in indents, line
                 compared += 1
     assert compared > 15
+
+
+async def test_every_loop_of_a_process_is_described(
+    mongo_url: str, redis_url: str, mongo_database: str, redis_prefix: str, tmp_path: Path
+) -> None:
+    key = tmp_path / "dev-key.pem"
+    create_dev_key(key)
+    async with serving(
+        settings_of(mongo_url, redis_url, mongo_database, redis_prefix, key)
+    ) as served:
+        run = served.app[PARTS].runner.names
+    table = rows(section("docs/architecture.md", "What runs in a process"), "Loop")
+    said = [name for row in table for name in row[0].split(", ")]
+    assert sorted(said) == sorted(run)
 
 
 def test_the_changelog_tells_of_this_version() -> None:
