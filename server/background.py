@@ -95,9 +95,10 @@ def build_background(stores: Stores, *, flush: bool, muted: bool = False) -> Bac
         alarms.raise_alarm,
         settings.outbox,
     )
+    play = PlayRepo(mongo.database)
     flusher = Flusher(
         stream=stores.stream,
-        repo=PlayRepo(mongo.database),
+        repo=play,
         clock=stores.clock,
         settings=settings.store,
         alarm=alarms.raise_alarm,
@@ -118,7 +119,7 @@ def build_background(stores: Stores, *, flush: bool, muted: bool = False) -> Bac
         families=families,
         leaving=leaving,
         relay=relay,
-        grades=build_grades(settings, mongo, stores.clock),
+        grades=build_grades(settings, families.grade_repo, play, families.attributes, stores.clock),
         indexes=Indexes(indexed),
         alarms=alarms,
         pressure=Pressure(

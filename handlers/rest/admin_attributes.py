@@ -1,13 +1,13 @@
 """What admins say of an account for a time. It adds policy, never a role."""
 
-from typing import Annotated, Final
+from typing import Final
 
 from pydantic import Field
 
 from handlers.rest.attributes import MOST, HeldView, Time, held
 from handlers.routing import Call, Id, Policy, Routes, View
 from models.accounts.records import Role
-from models.attributes.records import Attribute, ChildrenLimit
+from models.attributes.records import Attribute, ChildrenLimit, MostChildren
 from models.errors import ErrorCode
 
 routes = Routes("/v1/admin", tag="admin")
@@ -18,7 +18,7 @@ ADMIN: Final = Policy({Role.ADMIN}, reason=True)
 class ChildrenLimitBody(Time):
     """How many children an account may have, for a home or a school."""
 
-    most: Annotated[int, Field(ge=1, le=500)]
+    most: MostChildren
 
 
 class ChildrenLimitView(View):

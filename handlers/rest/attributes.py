@@ -1,14 +1,14 @@
 """What holds of a child for a time besides its profile: its part in a clinical trial."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from pydantic import AwareDatetime, Field
 
 from handlers.rest.clinical import READ, WhyQuery
 from handlers.routing import Body, Call, ChildId, Id, Policy, Routes, View
 from models.accounts.records import Role
-from models.attributes.records import Attribute, AttributeType, ClinicalTrial
+from models.attributes.records import Attribute, AttributeType, ClinicalTrial, Label, TrialName
 from models.errors import AppError, ErrorCode
 
 routes = Routes("/v1", tag="attributes")
@@ -32,11 +32,11 @@ class Time(Body):
 class TrialBody(Time):
     """A child's part in a clinical trial."""
 
-    trial: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+    trial: TrialName
     site: Id = Field(description="The clinic that is the trial site.")
-    arm: Annotated[str, Field(min_length=1, max_length=32)]
-    subject_no: Annotated[str, Field(min_length=1, max_length=32)]
-    protocol_version: Annotated[str, Field(min_length=1, max_length=32)]
+    arm: Label
+    subject_no: Label
+    protocol_version: Label
     pins_difficulty: bool = Field(
         default=True,
         description="The protocol says how hard the child plays: no grade is proposed.",

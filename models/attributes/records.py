@@ -18,6 +18,12 @@ class AttributeType(StrEnum):
     """Of an account."""
 
 
+TrialName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+Label = Annotated[str, Field(min_length=1, max_length=32)]
+"""A word of a trial's protocol."""
+MostChildren = Annotated[int, Field(ge=1, le=500)]
+
+
 class _Value(BaseModel):
     """What an attribute says."""
 
@@ -27,13 +33,13 @@ class _Value(BaseModel):
 class ClinicalTrial(_Value):
     """A child's part in a trial."""
 
-    trial: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+    trial: TrialName
     site: Annotated[str, Field(min_length=1, max_length=64)]
     """Id of the clinic that is the trial site."""
-    arm: Annotated[str, Field(min_length=1, max_length=32)]
+    arm: Label
     """Shown to admins alone."""
-    subject_no: Annotated[str, Field(min_length=1, max_length=32)]
-    protocol_version: Annotated[str, Field(min_length=1, max_length=32)]
+    subject_no: Label
+    protocol_version: Label
     pins_difficulty: bool = True
     """Whether the protocol says how hard the child plays: no rule proposes a grade then."""
 
@@ -41,7 +47,7 @@ class ClinicalTrial(_Value):
 class ChildrenLimit(_Value):
     """How many children an account may have: a home or a school has more than a family."""
 
-    most: Annotated[int, Field(ge=1, le=500)]
+    most: MostChildren
 
 
 Value = ClinicalTrial | ChildrenLimit

@@ -44,6 +44,7 @@ class Families:
     looks: AuditRepo
     child_repo: ChildRepo
     care_repo: CareRepo
+    grade_repo: GradeRepo
     audit: AuditLog
     indexed: tuple[Indexed, ...]
 
@@ -94,6 +95,7 @@ def build_families(
         looks=looks,
         child_repo=child_repo,
         care_repo=care_repo,
+        grade_repo=grade_repo,
         audit=audit,
         indexed=(
             looks,

@@ -6,21 +6,21 @@ from config.clock import Clock
 from config.settings import Settings
 from jobs.grades import GradeRounds
 from models.attributes.actions import Attributes
-from models.attributes.repo import AttributeRepo
 from models.clinic.grade_records import Limits
 from models.clinic.grade_repo import GradeRepo
 from models.clinic.grade_weeks import GradeWeeks
-from models.db import Mongo
 from models.play.repo import PlayRepo
 
 
-def build_grades(settings: Settings, mongo: Mongo, clock: Clock) -> GradeRounds:
+def build_grades(
+    settings: Settings, repo: GradeRepo, play: PlayRepo, attributes: Attributes, clock: Clock
+) -> GradeRounds:
     """Return the job; nothing is connected by it."""
-    grade, repo = settings.grade, GradeRepo(mongo)
+    grade = settings.grade
     weeks = GradeWeeks(
         repo,
-        PlayRepo(mongo.database),
-        Attributes(AttributeRepo(mongo), clock),
+        play,
+        attributes,
         clock,
         Limits(
             sets=grade.sets, days=grade.days, quality=grade.quality, up=grade.up, down=grade.down

@@ -7,6 +7,9 @@ from zoneinfo import ZoneInfo
 from config.clock import Clock
 from config.settings import load_settings
 from jobs.grades import GradeRounds
+from models.attributes.actions import Attributes
+from models.attributes.repo import AttributeRepo
+from models.clinic.grade_repo import GradeRepo
 from models.db import Mongo
 from models.play.records import record_item
 from models.play.repo import PlayRepo
@@ -19,7 +22,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def rounds_of(mongo: Mongo, clock: Clock) -> GradeRounds:
     """Return the job on a database, at a time of the test's own."""
-    return build_grades(load_settings(), mongo, clock)
+    attributes = Attributes(AttributeRepo(mongo), clock)
+    repo, play = GradeRepo(mongo), PlayRepo(mongo.database)
+    return build_grades(load_settings(), repo, play, attributes, clock)
 
 
 async def look_at_all(rounds: GradeRounds) -> int:
