@@ -1,4 +1,4 @@
-"""Weeks, therapists, trials and decisions in any order: what must hold of a grade holds."""
+"""Weeks, therapists, trials, consents and decisions in any order: a grade stays what it must be."""
 
 import asyncio
 import os
@@ -44,6 +44,7 @@ class Grading(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.care: str | None = None
         self.trial: str | None = None
+        self.consented = True
         self.made = self.week = 0
         self.stores = self.runner.run(self.start())
         self.families = self.stores.families
@@ -112,8 +113,10 @@ class Grading(RuleBasedStateMachine):
         self.week += 1
         after = self.runner.run(self.child())
         assert abs(after.grade - before.grade) <= 1
-        if self.care is not None or self.trial is not None:
+        if self.care is not None or self.trial is not None or not self.consented:
             assert after.grade == before.grade, "somebody is asked first, or nobody may"
+        if self.trial is not None or not self.consented:
+            assert after.grade_proposed is None, "what may not be gone by waits for nobody"
 
     @rule(days=st.sampled_from([1, 3]))
     def wait(self, days: int) -> None:
@@ -144,7 +147,8 @@ class Grading(RuleBasedStateMachine):
                     child, chosen.id, accept=accept, source="therapist", reason="seen", by=THERAPIST
                 )
             except AppError:
-                assert (open_ and accept and self.trial) or chosen.status not in (decided, "open")
+                barred = self.trial is not None or not self.consented
+                assert (open_ and accept and barred) or chosen.status not in (decided, "open")
             else:
                 assert open_ or chosen.status is decided
                 grade = (await self.child()).grade
@@ -177,6 +181,19 @@ class Grading(RuleBasedStateMachine):
                 return
             self.trial = self.new_id("at")
             await attributes.set(self.trial, CHILD, TRIAL, now, None, "a_1", None)
+
+        self.runner.run(work())
+
+    @precondition(lambda self: not self.consented or self.week % 3 == 2)
+    @rule()
+    def change_consent(self) -> None:
+        async def work() -> None:
+            consents = self.families.consents
+            if self.consented:
+                await consents.withdraw(CHILD, Consent.PLAY_DATA, "ko", GUARDIAN)
+            else:
+                await consents.give(CHILD, Consent.PLAY_DATA, 1, "ko", GUARDIAN)
+            self.consented = not self.consented
 
         self.runner.run(work())
 
