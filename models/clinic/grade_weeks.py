@@ -74,7 +74,7 @@ class GradeWeeks:
     async def look(self, claimed: dict[str, Any]) -> None:
         """Look at the week that a child finished last, and do what follows of it.
 
-        A week that is looked at again, for instance since the family moved, changes nothing more.
+        A week that is looked at again, for instance since the family moved, changes nothing twice.
         """
         child, now = child_of(claimed), self._clock.now()
         running = monday_of(child.local_date(now - self._wait, self._hour))
