@@ -215,7 +215,8 @@ def _search(turn: Turn, result: Result, plan: Plan, until: float, say: Say) -> N
         if sessions <= best or (worst is not None and worst <= best * CLOSE):
             break
         if time.monotonic() > until:
-            result.notes.append(f"the search was cut short between {best} and {worst} sessions")
+            where = f"above {best}" if worst is None else f"between {best} and {worst}"
+            result.notes.append(f"the search was cut short {where} sessions")
             break
         say(f", is {sessions} held?")
         if _is_held(turn, result, sessions, plan):
