@@ -181,6 +181,7 @@ def packed(kind: int, data: Any = None, **more: Any) -> bytes:
 
 NOT_PACKED: dict[str, list[str | bytes]] = {
     "text": ['42/game,["clock",{"t_us":1}]'],
+    "text that announces frames": ['451-/game,["frames",5,{"_placeholder":true,"num":0}]'],
     "no msgpack": [b"\xc1"],
     "nothing": [b""],
     "a packet cut short": [packed(2, ["clock", {"t_us": 1}])[:-1]],
