@@ -55,7 +55,7 @@ class WebhookSettings(_Section):
     """News that providers bring."""
 
     attempts: Positive
-    """After so many failures it is left, and the operators are told."""
+    """After so many failures it is left; the operators heard of the trouble long before."""
     keep_days: Positive
     """How long it stays known what was done, without whom it was about."""
     look_seconds: Annotated[int | float, Field(gt=0)]
@@ -66,7 +66,7 @@ class OutboxSettings(_Section):
     """What is told outside: mail."""
 
     attempts: Positive
-    """After so many failures it is left, and the operators are told."""
+    """After so many failures it is left; the operators heard of the trouble long before."""
     look_seconds: Annotated[int | float, Field(gt=0)]
     """How often a process looks for what others put there."""
 

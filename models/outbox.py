@@ -8,7 +8,7 @@ to the next one, who tells them once more.
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -16,11 +16,15 @@ from models.cipher import Context, FieldCipher
 from models.db import AFTER, Database, DuplicateKeyError, Session
 
 COLLECTION: Final = "outbox"
+GRACE: Final = timedelta(days=1)
+"""A row goes so long after its parcel expired, whether anybody looked at it or not."""
 FOUND_BY: Final = 32
 """Hex digits of a key's digest in an id: enough that two keys never meet."""
 GONE: Final = dict.fromkeys(
     ("payload", "about", "next_attempt_at", "lease_until", "error", "expires_at"), ""
 )
+SHOWN: Final = ("kind", "put_at", "expires_at", "attempts", "error")
+"""What of a dead parcel is read: never what it says."""
 
 
 class Kind(StrEnum):
@@ -34,6 +38,8 @@ class Status(StrEnum):
 
     PENDING = "pending"
     DONE = "done"
+    DROPPED = "dropped"
+    """The process that took it tells nobody outside."""
     EXPIRED = "expired"
     """Its time was over before it could be delivered."""
     DEAD = "dead"
@@ -104,6 +110,9 @@ class Outbox:
         await self._rows.create_index("next_attempt_at", sparse=True)
         await self._rows.create_index("about", sparse=True)
         await self._rows.create_index("until", expireAfterSeconds=0)
+        await self._rows.create_index(
+            "put_at", partialFilterExpression={"status": Status.DEAD.value}, name="dead"
+        )
 
     async def put(
         self, parcel: Parcel, now: datetime, *, void: bool = False, session: Session | None = None
@@ -127,7 +136,8 @@ class Outbox:
         if void:
             row |= {"status": Status.VOID.value, "until": parcel.expires_at}
         else:
-            row |= {"status": Status.PENDING.value, "next_attempt_at": now}
+            until = parcel.expires_at + GRACE
+            row |= {"status": Status.PENDING.value, "next_attempt_at": now, "until": until}
         try:
             await self._rows.insert_one(row, session=session)
         except DuplicateKeyError:
@@ -147,14 +157,20 @@ class Outbox:
         self._put.clear()
 
     async def claim(
-        self, kinds: Collection[Kind], now: datetime, until: datetime
+        self, kinds: Collection[Kind], now: datetime, until: datetime, about: str | None = None
     ) -> Claimed | None:
-        """Take what is due and nobody delivers, and hold it until then."""
+        """Take what is due and nobody delivers, and hold it until then.
+
+        Args:
+            about: of this account alone.
+        """
+        mine = {} if about is None else {"about": about_person(self._cipher, about)}
         row = await self._rows.find_one_and_update(
             {
                 "next_attempt_at": {"$lte": now},
                 "kind": {"$in": [kind.value for kind in kinds]},
                 "$or": [{"lease_until": None}, {"lease_until": {"$lte": now}}],
+                **mine,
             },
             {"$set": {"lease_until": until}},
             sort=[("next_attempt_at", 1)],
@@ -222,28 +238,27 @@ class DeadParcels:
     def __init__(self, database: Database) -> None:
         self._rows = database["outbox"]
 
-    async def iter(self, kind: str | None = None) -> AsyncIterator[Dead]:
-        """Yield them, oldest first; of one kind where it is named."""
+    async def iter(self, kind: str | None = None, one: str | None = None) -> AsyncIterator[Dead]:
+        """Yield them, oldest first; of one kind, and the one of this id, where they are named."""
         query = {"status": Status.DEAD.value, **({} if kind is None else {"kind": kind})}
-        cursor: AsyncIterator[dict[str, Any]] = self._rows.find(query).sort("put_at", 1)
+        if one is not None:
+            query["_id"] = one
+        cursor: AsyncIterator[dict[str, Any]] = self._rows.find(query, SHOWN).sort("put_at", 1)
         async for row in cursor:
-            yield Dead(
-                row["_id"],
-                row["kind"],
-                row["put_at"],
-                row["expires_at"],
-                row["attempts"],
-                row["error"],
-            )
+            yield Dead(row.pop("_id"), **row)
 
     async def retry(self, parcel_id: str, now: datetime) -> bool:
         """Let it be delivered after all; False if it is not dead any more."""
+        grace_ms = GRACE // timedelta(milliseconds=1)
+        pending = {
+            "status": Status.PENDING.value,
+            "attempts": 0,
+            "next_attempt_at": now,
+            "until": {"$add": ["$expires_at", grace_ms]},
+        }
         done = await self._rows.update_one(
             {"_id": parcel_id, "status": Status.DEAD.value},
-            {
-                "$set": {"status": Status.PENDING.value, "attempts": 0, "next_attempt_at": now},
-                "$unset": {"error": "", "until": ""},
-            },
+            [{"$set": pending}, {"$unset": "error"}],
         )
         return bool(done.modified_count)
 

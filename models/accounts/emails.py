@@ -1,9 +1,10 @@
 """E-mail addresses in their one canonical form: the form that is stored, compared and mailed to.
 
 The local part is ASCII: an address of other letters, which few mail servers take, could look like
-somebody else's. The domain may be of any script and is kept in its ASCII form (IDNA 2008 with the
-mapping of UTS 46), so two names that only look alike differ visibly. Case is dropped on both sides.
-Dots and `+tags` stay: whether they matter is for each provider to say.
+somebody else's. It has no encoded word (`=?`, RFC 2047): headers decode one, into another address.
+The domain may be of any script and is kept in its ASCII form (IDNA 2008 with the mapping of
+UTS 46), so two names that only look alike differ visibly. Case is dropped on both sides. Dots and
+`+tags` stay: whether they matter is for each provider to say.
 """
 
 import re
@@ -16,6 +17,7 @@ from models.errors import AppError, ErrorCode
 LOCAL_BYTES = 64
 ADDRESS_BYTES = 254
 """RFC 5321, 4.5.3.1, and the path of 256 with its brackets."""
+ENCODED_WORD = "=?"
 _LOCAL = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -33,7 +35,7 @@ def canonical_email(text: str) -> str:
     if not local.isascii():
         raise _refused("the part before the @ has letters a-z, digits and signs alone")
     local = local.lower()
-    if len(local) > LOCAL_BYTES or not _LOCAL.fullmatch(local):
+    if len(local) > LOCAL_BYTES or not _LOCAL.fullmatch(local) or ENCODED_WORD in local:
         raise _refused("the part before the @ is not well formed")
     canonical = f"{local}@{_domain(domain)}"
     if len(canonical) > ADDRESS_BYTES:

@@ -159,9 +159,9 @@ REMAINS: Final = (
     ),
     Remainder(
         "last_mail",
-        "삭제가 끝났음을 알리는 메일이 전달될 때까지, 길어도 사흘 동안 이메일 주소를 암호화해 "
+        "삭제가 끝났음을 알리는 메일이 전달될 때까지, 길어도 나흘 동안 이메일 주소를 암호화해 "
         "보관합니다.",
-        "Your address stays, sealed, until the mail that tells of the end is delivered, for three "
+        "Your address stays, sealed, until the mail that tells of the end is delivered, for four "
         "days at most.",
     ),
     Remainder(

@@ -147,7 +147,7 @@ async def _told(background: Background, user_id: str) -> bool:
         async with asyncio.timeout(MAIL_S):
             while await outbox.count_about(user_id):
                 # Without a mail server here it is the server's to send.
-                if not (posts and await background.relay.look()):
+                if not (posts and await background.relay.look(user_id)):
                     await asyncio.sleep(LOOK_S)
     return not await outbox.erase_about(user_id)
 

@@ -31,9 +31,7 @@ async def _go(args: argparse.Namespace, settings: Settings) -> int:
     parcels, clock = DeadParcels(mongo.database), SystemClock()
     seen = again = 0
     try:
-        async for one in parcels.iter(args.kind):
-            if args.id is not None and one.id != args.id:
-                continue
+        async for one in parcels.iter(args.kind, args.id):
             seen += 1
             retried = args.what == "retry" and await parcels.retry(one.id, clock.now())
             again += retried

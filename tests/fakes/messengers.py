@@ -29,6 +29,16 @@ class FakeMail:
         self.taken: list[tuple[str, Message]] = []
         self.replies: list[str] = []
         """Answers to the next DATA, then 250."""
+        self.rcpt_replies: list[str] = []
+        """Answers to the next RCPT, then 250."""
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any
+    ) -> str:
+        if self.rcpt_replies:
+            return self.rcpt_replies.pop(0)
+        envelope.rcpt_tos.append(address)
+        return "250 known"
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         if self.replies:

@@ -1,91 +1,17 @@
-"""The outbox: whatever happens, a mail arrives, is given up aloud, or is over."""
+"""The outbox: whatever happens, a mail arrives, or is over."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-import pymongo
 import pytest
 
 from clients.base import UpstreamError
-from clients.mail import Mail, Mailer, SmtpMailer
-from config import metrics
-from config.services import OutboxSettings
-from jobs.outbox import LEASE, LONGEST_WAIT, Postman, Relay
-from models.cipher import FieldCipher, KeyRing
-from models.db import DatabaseError, Mongo
+from clients.mail import Mail
+from jobs.outbox import LEASE
 from models.mails import Mails
-from models.outbox import Kind, Outbox
-from server.__main__ import main
-from tests.factories import ManualClock
-from tests.fakes.messengers import FakeMail, fake_mail
-from tests.models.accounts.made import now_clock
-
-Rows = Any
-MAIL = Mail("minjun@example.com", "인증번호", "인증번호: ABCD-EFGH\n")
-CIPHER = FieldCipher(KeyRing({"k": bytes(32)}, "k", bytes(32)))
-
-
-@dataclass
-class Post:
-    """An outbox, whoever delivers from it, and what is seen of both."""
-
-    mongo: Mongo
-    outbox: Outbox
-    mails: Mails
-    clock: ManualClock
-    fake: FakeMail
-    rows: Rows
-    alarms: list[str] = field(default_factory=list)
-
-    def relay(self, mailer: Mailer | None = None, attempts: int = 3) -> Relay:
-        """Return somebody who delivers, by the mail server unless another way is given."""
-        return Relay(
-            self.outbox,
-            {Kind.MAIL: Postman(mailer or smtp(self.fake.port))},
-            self.clock,
-            self.alarms.append,
-            OutboxSettings(attempts=attempts, look_seconds=0.01),
-        )
-
-    async def post(self, key: str = "k", **more: Any) -> None:
-        """Post the mail."""
-        await self.mails.post(MAIL, key=key, about="u_1", **more)
-
-    def row(self) -> dict[str, Any]:
-        """Return the one row there is."""
-        [row] = self.rows.find({})
-        return {
-            name: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
-            for name, value in row.items()
-        }
-
-
-def smtp(port: int) -> SmtpMailer:
-    """Return a client of the mail server."""
-    return SmtpMailer("127.0.0.1", port, "none", "gemgem <no-reply@example.com>", None, None)
-
-
-def counted(outcome: str) -> float:
-    """Return how many parcels came to this."""
-    return metrics.OUTBOX.labels("mail", outcome)._value.get()
-
-
-@pytest.fixture
-async def here(
-    mongo_url: str, mongo_database: str, mongo_admin: pymongo.MongoClient[dict[str, object]]
-) -> AsyncIterator[Post]:
-    """Return an empty outbox and a mail server."""
-    mongo, clock = Mongo(mongo_url, mongo_database), now_clock()
-    outbox = Outbox(mongo.database, CIPHER)
-    await outbox.ensure_indexes()
-    async with fake_mail() as fake:
-        rows = mongo_admin[mongo_database]["outbox"]
-        yield Post(mongo, outbox, Mails(outbox, clock), clock, fake, rows)
-    await mongo.close()
+from models.outbox import GRACE, DeadParcels, Kind, Outbox
+from tests.jobs.posts import CIPHER, MAIL, Post, counted
 
 
 async def test_a_mail_that_is_posted_arrives_once_and_its_row_forgets_it(here: Post) -> None:
@@ -105,53 +31,45 @@ async def test_a_mail_that_is_posted_arrives_once_and_its_row_forgets_it(here: P
     assert not await relay.look(), "the same mail is known for as long as it would have lived"
 
 
-async def test_a_running_relay_sends_what_is_posted_at_once_and_what_others_put(here: Post) -> None:
-    job = asyncio.create_task(here.relay().run())
-    await here.post()
-    await here.fake.text(MAIL.to)
-    other = Mails(Outbox(here.mongo.database, CIPHER), here.clock)
-    await other.post(MAIL, key="another", about="u_1")
-    await here.fake.text(MAIL.to, 2)
+async def test_a_running_relay_sends_what_is_posted_at_once(here: Post) -> None:
+    job = asyncio.create_task(here.relay(look_seconds=3600).run())
+    for n in range(2):  # by the second it has looked, and waits
+        await here.post(f"k{n}")
+        await here.fake.text(MAIL.to, n + 1)
     job.cancel()
-    assert isinstance((await asyncio.gather(job, return_exceptions=True))[0], BaseException)
+    await asyncio.wait({job})
+    assert job.cancelled()
 
 
-async def test_what_fails_is_tried_again_and_then_given_up_aloud(
-    here: Post, caplog: pytest.LogCaptureFixture
-) -> None:
-    relay, before = here.relay(), counted("dead")
-    here.fake.replies = ["451 minjun later"] * 3
+async def test_a_running_relay_sends_what_others_put(here: Post) -> None:
+    job = asyncio.create_task(here.relay().run())
+    other = Mails(Outbox(here.mongo.database, CIPHER), here.clock)
+    for n in range(2):
+        await other.post(MAIL, key=f"k{n}", about="u_1")
+        await here.fake.text(MAIL.to, n + 1)
+    job.cancel()
+    await asyncio.wait({job})
+    assert job.cancelled()
+
+
+async def test_a_mail_that_nobody_takes_is_gone_a_day_after_it_expired(here: Post) -> None:
     await here.post()
-    waits = []
-    while not here.alarms:
-        assert await relay.look()
-        assert not await relay.look(), "not before its time"
-        row = here.row()
-        if "next_attempt_at" in row:
-            waits.append((row["next_attempt_at"] - here.clock.now()).total_seconds())
-            here.clock.move(waits[-1])
-    assert waits == [1, 2]
-    assert here.row()["status"] == "dead"
-    assert here.row()["error"] == "mail: status 451"
-    assert counted("dead") == before + 1
-    ours = [record.getMessage() for record in caplog.records if record.name != "mail.log"]
-    assert "minjun" not in str([ours, here.alarms, here.row()])
-
-
-async def test_no_wait_is_longer_than_the_longest(here: Post) -> None:
-    await here.post()
-    here.rows.update_one({}, {"$set": {"attempts": 40}})
-    here.fake.replies = ["451 later"]
-    assert await here.relay(attempts=100).look()
-    assert here.row()["next_attempt_at"] - here.clock.now() == LONGEST_WAIT
-
-
-async def test_an_address_that_is_refused_for_good_wakes_nobody(here: Post) -> None:
+    put = here.row()
+    assert put["until"] == put["expires_at"] + GRACE
     here.fake.replies = ["554 never"]
-    await here.post()
     assert await here.relay().look()
-    assert here.row()["status"] == "dead"
-    assert not here.alarms
+    assert here.row()["until"] == put["expires_at"]
+    assert await DeadParcels(here.mongo.database).retry(put["_id"], here.clock.now())
+    assert here.row()["until"] == put["until"]
+
+
+async def test_mail_about_one_account_can_be_delivered_alone(here: Post) -> None:
+    await here.post("earlier")
+    await here.mails.post(MAIL, key="k", about="u_2")
+    relay = here.relay()
+    assert await relay.look("u_2")
+    assert not await relay.look("u_2")
+    assert here.rows.count_documents({"attempts": 0, "lease_until": None, "status": "pending"}) == 1
 
 
 async def test_a_code_whose_time_is_over_is_dropped_and_counted(here: Post) -> None:
@@ -225,14 +143,6 @@ async def test_a_kind_of_a_newer_process_is_left_to_it(here: Post) -> None:
     assert not await here.relay().look()
 
 
-async def test_what_cannot_be_opened_is_given_up_with_an_alarm(here: Post) -> None:
-    await here.post()
-    here.rows.update_one({}, {"$set": {"payload": "s1.gone.AAAA"}})
-    assert await here.relay().look()
-    assert here.row()["status"] == "dead"
-    assert here.alarms
-
-
 async def test_a_mail_to_nobody_is_written_like_any_other_and_never_sent(here: Post) -> None:
     await here.post()
     await here.mails.feign(MAIL, key="unknown", life=timedelta(minutes=30))
@@ -259,25 +169,6 @@ async def test_muted_mails_are_not_even_written(here: Post) -> None:
     assert here.rows.count_documents({}) == 0
 
 
-async def test_without_a_mail_server_a_mail_is_dropped_with_a_warning(
-    here: Post, caplog: pytest.LogCaptureFixture
-) -> None:
-    await here.post()
-    await Postman(None).deliver("mail:1", json.dumps(["a", "b", "c"]))
-    assert "set mail.host" in caplog.text
-
-
-async def test_a_database_that_is_away_ends_the_job_as_an_outage() -> None:
-    mongo = Mongo("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=50", "x")
-    relay = Relay(
-        Outbox(mongo.database, CIPHER), {}, now_clock(), print,
-        OutboxSettings(attempts=1, look_seconds=1),
-    )  # fmt: skip
-    with pytest.raises(DatabaseError):
-        await relay.run()
-    await mongo.close()
-
-
 @pytest.mark.parametrize("outcome", [None, UpstreamError("mail", "away", retryable=True)])
 async def test_the_relay_ends_though_a_library_keeps_the_cancellation(
     here: Post, outcome: UpstreamError | None
@@ -299,34 +190,3 @@ async def test_the_relay_ends_though_a_library_keeps_the_cancellation(
     job.cancel()
     await asyncio.wait({job}, timeout=2)
     assert job.cancelled()
-
-
-async def test_an_operator_lists_what_was_given_up_and_has_it_tried_again(
-    here: Post,
-    mongo_url: str,
-    mongo_database: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setenv("GEMGEM_MONGO_URL", mongo_url)
-    monkeypatch.setenv("GEMGEM_STORE__MONGO_DATABASE", mongo_database)
-
-    async def outbox(*args: str) -> tuple[int, list[Any]]:
-        capsys.readouterr()
-        status = await asyncio.to_thread(main, ["outbox", *args, "--json"])
-        return status, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-    here.fake.replies = ["554 never", "554 never"]
-    for n in range(2):
-        await here.post(f"k{n}")
-        assert await here.relay().look()
-    status, listed = await outbox("list")
-    assert (status, [one["error"] for one in listed]) == (0, ["mail: status 554"] * 2)
-    assert "minjun" not in str(listed)
-    status, again = await outbox("retry", "--id", listed[0]["id"])
-    assert (status, [one["retried"] for one in again]) == (0, [True])
-    here.clock.move(60)
-    assert await here.relay().look()
-    assert len(here.fake.taken) == 1
-    assert (await outbox("retry", "--id", listed[0]["id"]))[0] == 1, "it is not dead any more"
-    assert len((await outbox("list", "--kind", "mail"))[1]) == 1

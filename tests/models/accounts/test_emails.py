@@ -64,6 +64,8 @@ def test_anything_is_an_address_or_refused(text: str) -> None:
         '"a b"@example.com',
         "а@example.com",  # a Cyrillic letter that looks like the Latin one
         "a\u200b@example.com",
+        "=?utf-8?q?ceo?=@example.com",  # headers decode it into another address
+        "=?utf-8?q?=0d=0ax?=@example.com",
         "민준@example.com",
         f"{'a' * 65}@example.com",
         f"a@{'b' * 64}.com",
