@@ -1,6 +1,7 @@
 """Accounts with an e-mail and a password: made, signed in to, verified, given another password."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -31,11 +32,15 @@ from models.accounts.records import (
 from models.accounts.repo import AccountRepo, TakenError
 from models.accounts.sign_ins import SignIns, Tokens
 from models.accounts.throttle import Throttle
+from models.db import Session
 from models.errors import AppError, ErrorCode
 from models.limits import Rate
 from models.mails import NOTICE_LIFE, Mails
 
 log = logging.getLogger(__name__)
+
+Transact = Callable[[Callable[[Session], Awaitable[User | None]]], Awaitable[User | None]]
+"""Does work in one transaction."""
 
 CODE_LENGTH = 8
 """Of `LETTERS`: 39 bits, of which a guesser gets five tries a code."""
@@ -50,6 +55,7 @@ TOLD_RATE = Rate(20, 3600)
 class LocalParts:
     """What local accounts are made of."""
 
+    transact: Transact
     accounts: AccountRepo
     sign_ins: SignIns
     profiles: Profiles
@@ -168,10 +174,10 @@ class LocalAccounts:
         # What was checked is what is replaced; hashing it anew at sign-in made no other password.
         if local is None or now.version != user.version:
             raise _meanwhile()
-        changed = await self._p.accounts.change_password(user.id, hashed, old=local.password_hash)
+        changed = await self._change(user.id, hashed, old=local.password_hash)
         if changed is None:
             raise _meanwhile()
-        await self._after_change(changed)
+        await self._p.sign_ins.end_all(changed, "password_changed")
         return await self._p.sign_ins.begin(changed, device)
 
     async def add_password(self, user: User, password: str) -> User:
@@ -231,14 +237,12 @@ class LocalAccounts:
         user = await self._p.accounts.find_by_method(method_key(Provider.LOCAL, address))
         if user is None or user.status not in USABLE:
             raise code_refused()
-        changed = await self._p.accounts.change_password(
-            user.id, await self._p.hasher.hash(password)
-        )
+        changed = await self._change(user.id, await self._p.hasher.hash(password))
         if changed is None:
             raise code_refused()
         await self._p.accounts.confirm_email(user.id, address)
         await self._p.throttle.succeeded(address)
-        await self._after_change(changed)
+        await self._p.sign_ins.end_all(changed, "password_changed")
 
     async def send_verification(self, user: User) -> None:
         """Mail the code that verifies the address; nothing happens where it is verified.
@@ -286,11 +290,18 @@ class LocalAccounts:
         await self._refuse_breached(password)
         return await self._p.hasher.hash(password)
 
-    async def _after_change(self, user: User) -> None:
-        if user.email is not None:
-            mail = password_changed_mail(user.email, user.locale)
-            await self._post(user, mail, f"password:{user.id}:{user.version}", NOTICE_LIFE)
-        await self._p.sign_ins.end_all(user, "password_changed")
+    async def _change(self, user_id: str, new: str, *, old: str | None = None) -> User | None:
+        """Store another password and the mail that tells of it, both or neither."""
+
+        async def work(session: Session) -> User | None:
+            user = await self._p.accounts.change_password(user_id, new, old=old, session=session)
+            if user is not None and user.email is not None:
+                mail = password_changed_mail(user.email, user.locale)
+                key = f"password:{user.id}:{user.version}"
+                await self._post(user, mail, key, NOTICE_LIFE, session)
+            return user
+
+        return await self._p.transact(work)
 
     async def _refuse_breached(self, password: str) -> None:
         if self._p.pwned is None:
@@ -323,9 +334,11 @@ class LocalAccounts:
             seconds=int(CODE_LIFE.total_seconds()),
         )
 
-    async def _post(self, user: User, mail: Mail, key: str, life: timedelta) -> None:
+    async def _post(
+        self, user: User, mail: Mail, key: str, life: timedelta, session: Session | None = None
+    ) -> None:
         if not user.is_test:
-            await self._p.mails.post(mail, key=key, about=user.id, life=life)
+            await self._p.mails.post(mail, key=key, about=user.id, life=life, session=session)
 
 
 def _minutes() -> int:

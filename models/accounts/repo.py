@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from models.accounts.records import Provider, SignInMethod, User
-from models.db import AFTER, Before, Database, DuplicateKeyError
+from models.db import AFTER, Before, Database, DuplicateKeyError, Session
 
 UNIQUE = ("email", "methods.key", "phone.index")
 """Each sparse: an account may lack an e-mail or a telephone number."""
@@ -147,12 +147,13 @@ class AccountRepo:
         )
 
     async def change_password(
-        self, user_id: str, new: str, *, old: str | None = None
+        self, user_id: str, new: str, *, old: str | None = None, session: Session | None = None
     ) -> User | None:
         """Store another password and raise the token version, in one write.
 
         Args:
             old: the hash it must replace; None replaces any.
+            session: the transaction it belongs to.
         """
         local = {"provider": Provider.LOCAL.value}
         if old is not None:
@@ -160,6 +161,7 @@ class AccountRepo:
         return await self._update(
             {"_id": user_id, "methods": {"$elemMatch": local}},
             {"$set": {"methods.$.password_hash": new}, "$inc": {"version": 1}},
+            session,
         )
 
     async def change_roles(self, user_id: str, roles: list[str]) -> User | None:
@@ -215,10 +217,12 @@ class AccountRepo:
         document = await self._db["users"].find_one(query)
         return None if document is None else User.of(document)
 
-    async def _update(self, query: dict[str, Any], change: dict[str, Any]) -> User | None:
+    async def _update(
+        self, query: dict[str, Any], change: dict[str, Any], session: Session | None = None
+    ) -> User | None:
         try:
             document = await self._db["users"].find_one_and_update(
-                query, change, return_document=AFTER
+                query, change, return_document=AFTER, session=session
             )
         except DuplicateKeyError as error:
             raise _taken(error) from error

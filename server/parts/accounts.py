@@ -100,6 +100,7 @@ def build_accounts(stores: Stores, *, muted: bool = False) -> AccountParts:
         verifiers["US"] = twilio
     local = LocalAccounts(
         LocalParts(
+            transact=stores.mongo.transact,
             accounts=repo,
             sign_ins=sign_ins,
             profiles=profiles,

@@ -9,6 +9,8 @@ import pymongo
 import pytest
 
 from config.settings import Settings
+from models.errors import AppError, ErrorCode
+from server.lifespan import PARTS
 from tests.flows.people import GOOD, Person, Town, patiently, town
 
 Admin = pymongo.MongoClient[dict[str, object]]
@@ -104,6 +106,29 @@ async def test_passwords_that_are_guessed_first_are_refused(
 async def test_when_the_breach_service_is_away_people_still_sign_up(here: Town) -> None:
     here.messengers.status = 503
     assert (await here.person().sign_up("one@example.com")).status == 201
+
+
+@pytest.mark.parametrize("lost", ["mail", "sign-out"])
+async def test_a_password_changes_with_the_notice_of_it_or_not_at_all(
+    here: Town, minjun: Person, mongo_admin: Admin, mongo_database: str, lost: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    async def gone(*_: Any, **__: Any) -> None:
+        raise AppError(ErrorCode.BUSY, "A store is away.")
+
+    await here.mail.code("minjun@example.com")
+    people, database = here.served.app[PARTS].background.people, mongo_admin[mongo_database]
+    before = database["users"].find_one({})
+    broken = (people.outbox, "put") if lost == "mail" else (people.accounts.sign_ins, "end_all")
+    monkeypatch.setattr(*broken, gone)
+    new = {"current": GOOD, "password": "another sentence 8"}
+    assert (await minjun.call("PUT", "/v1/me/password", new)).code == "busy"
+    assert (database["users"].find_one({}) == before) is (lost == "mail")
+    if lost == "mail":
+        assert (await minjun.me()).status == 200
+    else:
+        assert "changed" in await here.mail.text("minjun@example.com", 2)
+        assert (await minjun.refresh()).status == 401
 
 
 async def test_a_changed_password_ends_everything_but_the_answer(
