@@ -68,15 +68,23 @@ class Background:
         await self.stores.close()
 
 
-def build_background(stores: Stores, *, flush: bool, muted: bool = False) -> Background:
+def build_background(
+    stores: Stores,
+    *,
+    flush: bool,
+    muted: bool = False,
+    alarm: Callable[[str], None] | None = None,
+) -> Background:
     """Return the parts; nothing is connected by it.
 
     Args:
         flush: whether this process flushes.
         muted: nobody is mailed of what this process does.
+        alarm: tells whoever runs it; None tells the operators, by a job of its own.
     """
     settings, mongo = stores.settings, stores.mongo
     alarms = Alarms(settings.discord_webhook)
+    alarm = alarm or alarms.raise_alarm
     people = build_accounts(stores, muted=muted)
     families = build_families(
         mongo,
@@ -87,12 +95,12 @@ def build_background(stores: Stores, *, flush: bool, muted: bool = False) -> Bac
         clock=stores.clock,
         settings=settings.care,
     )
-    leaving = build_leaving(stores, people=people, families=families, alarm=alarms.raise_alarm)
+    leaving = build_leaving(stores, people=people, families=families, alarm=alarm)
     relay = Relay(
         people.outbox,
         {Kind.MAIL: Postman(people.mailer)},
         stores.clock,
-        alarms.raise_alarm,
+        alarm,
         settings.outbox,
     )
     play = PlayRepo(mongo.database)
@@ -101,7 +109,7 @@ def build_background(stores: Stores, *, flush: bool, muted: bool = False) -> Bac
         repo=play,
         clock=stores.clock,
         settings=settings.store,
-        alarm=alarms.raise_alarm,
+        alarm=alarm,
     )
     indexed = (
         Answers(mongo.database, stores.clock),
@@ -122,9 +130,7 @@ def build_background(stores: Stores, *, flush: bool, muted: bool = False) -> Bac
         grades=build_grades(settings, families.grade_repo, play, families.attributes, stores.clock),
         indexes=Indexes(indexed),
         alarms=alarms,
-        pressure=Pressure(
-            settings.store.alarm_share, settings.store.refuse_share, alarms.raise_alarm
-        ),
+        pressure=Pressure(settings.store.alarm_share, settings.store.refuse_share, alarm),
         flusher=flusher,
         flushes=flush,
     )

@@ -12,7 +12,7 @@ from models.cipher import FieldCipher
 from models.db import Session
 from models.errors import AppError, ErrorCode
 from models.withdrawal.notices import Notices
-from models.withdrawal.records import Step, Withdrawal
+from models.withdrawal.records import State, Step, Withdrawal
 from models.withdrawal.repo import WithdrawalRepo
 from models.withdrawal.saga import Saga
 
@@ -81,7 +81,8 @@ class Withdrawals:
                 raise AppError(ErrorCode.BUSY, "The account is changing; ask again.", retry_ms=500)
         else:
             metrics.WITHDRAWALS.labels("asked").inc()
-        if not found.is_done(Step.SIGN_OUT):
+        # Once it is being erased that is its worker's to do, in its turn.
+        if found.state is State.WITHDRAWING and not found.is_done(Step.SIGN_OUT):
             await self._saga.do(found, Step.SIGN_OUT)
         return found
 
@@ -121,9 +122,10 @@ class Withdrawals:
 
     async def hasten(self, user: User, withdrawal_id: str) -> Withdrawal:
         """Withdraw an account without waiting, for an operator who was asked to."""
-        now = self._clock.now()
-        found = await self._begun(withdrawal_id, user, now, _nothing)  # the end is told alone
-        await self._repo.hasten(found.id, now)
+        # Not due before it is signed out: a server that erases meanwhile would be told of it anew.
+        erase_at = self._clock.now() + self._undo
+        found = await self._begun(withdrawal_id, user, erase_at, _nothing)  # the end is told alone
+        await self._repo.hasten(found.id, self._clock.now())
         return await self._repo.find(found.id) or found
 
 

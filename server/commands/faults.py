@@ -9,7 +9,7 @@ from config.settings import SettingsError
 from models.db import DatabaseError
 from server.keyring import ConfigurationError
 
-FAULTS: Final = (SettingsError, ConfigurationError, DatabaseError, RedisError, TimeoutError)
+FAULTS: Final = (SettingsError, ConfigurationError, DatabaseError, RedisError, OSError)
 """What a command that knows no better answer leaves to the entry."""
 
 
@@ -28,5 +28,9 @@ def _lines_of(fault: BaseException) -> list[str]:
             return [str(fault)]
         case DatabaseError():
             return [f"MongoDB does not answer as it should: {type(fault).__name__}"]
-        case _:
+        case RedisError():
             return [f"Redis does not answer as it should: {type(fault).__name__}"]
+        case TimeoutError():
+            return ["an answer took too long; call it again"]
+        case _:  # what it says may name a file after somebody
+            return [f"the system does not let it go on: {type(fault).__name__}"]

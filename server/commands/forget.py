@@ -19,10 +19,11 @@ from models.accounts.records import User
 from models.db import DatabaseError
 from models.errors import AppError
 from models.withdrawal.proof import Prover, Terms, Trace
-from models.withdrawal.records import State
+from models.withdrawal.records import State, Step, Withdrawal
 from server.background import Background, build_background
 from server.keyring import ConfigurationError
 from server.loop import run_loop
+from server.parts.withdrawal import LeavingParts
 from server.stores import open_stores
 
 LOOK_S: Final = 0.2
@@ -79,7 +80,7 @@ class _Tools:
 async def _tools(settings: Settings, clock: Clock) -> AsyncIterator[_Tools]:
     """Connect to the stores and build what a withdrawal needs."""
     stores = open_stores(settings, clock, "forget")
-    background = build_background(stores, flush=True)
+    background = build_background(stores, flush=True, alarm=_alarm)
     try:
         prefix = settings.store.redis_prefix
         yield _Tools(background, Prover(stores.mongo.database, stores.redis, prefix, stores.cipher))
@@ -125,12 +126,8 @@ async def _erased(tools: _Tools, user: User) -> dict[str, Any]:
     await leaving.repo.ensure_indexes()
     flushing = asyncio.create_task(flusher.run())
     try:
-        found = await leaving.withdrawals.hasten(user, f"w_{secrets.token_urlsafe(15)}")
-        async with asyncio.timeout(MOST_S):
-            while found.state is not State.WITHDRAWN:
-                await leaving.job.look()
-                await asyncio.sleep(LOOK_S)
-                found = await leaving.repo.find(found.id) or found
+        begun = await leaving.withdrawals.hasten(user, f"w_{secrets.token_urlsafe(15)}")
+        found = await _ended(leaving, begun)
     finally:
         flushing.cancel()
         with contextlib.suppress(asyncio.CancelledError, DatabaseError, RedisError, OSError):
@@ -138,6 +135,24 @@ async def _erased(tools: _Tools, user: User) -> dict[str, Any]:
         await flusher.drain(LOOK_S)
     told = await _told(tools.background, user.id)
     return {"withdrawal": found.id, "state": found.state.value, "told": told}
+
+
+async def _ended(leaving: LeavingParts, found: Withdrawal) -> Withdrawal:
+    """Work on what is due until the withdrawal has ended."""
+    try:
+        async with asyncio.timeout(MOST_S) as limit:
+            while found.state is not State.WITHDRAWN:
+                await leaving.job.look()
+                await asyncio.sleep(LOOK_S)
+                found = await leaving.repo.find(found.id) or found
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        waits = next((step for step in Step if not found.is_done(step)), Step.MEMORY)
+        raise ConfigurationError(
+            f"the account waits at step {waits.value}; it goes on with a running server"
+        ) from None
+    return found
 
 
 async def _told(background: Background, user_id: str) -> bool:

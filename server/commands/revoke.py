@@ -4,7 +4,6 @@ import argparse
 import sys
 
 import jwt
-from redis.exceptions import RedisError
 
 from config.clock import SystemClock
 from config.settings import Settings, load_settings
@@ -30,11 +29,7 @@ def run(args: argparse.Namespace) -> int:
     except (jwt.PyJWTError, KeyError):
         print("revoke: that is neither a sign-in nor a token", file=sys.stderr)
         return 2
-    try:
-        run_loop(_revoke(settings, sign_in))
-    except (RedisError, OSError) as error:
-        print(f"revoke: Redis does not answer ({type(error).__name__})", file=sys.stderr)
-        return 1
+    run_loop(_revoke(settings, sign_in))
     print(sign_in)
     return 0
 

@@ -3,13 +3,10 @@
 import argparse
 import sys
 
-from redis.exceptions import RedisError
-
 from config.clock import SystemClock
 from config.settings import Settings, load_settings
 from models.accounts.emails import canonical_email
 from models.accounts.records import Role
-from models.db import DatabaseError
 from models.errors import AppError
 from server.background import build_background
 from server.loop import run_loop
@@ -38,9 +35,6 @@ def run(args: argparse.Namespace) -> int:
         changed = run_loop(_change(load_settings(), email, [Role(role) for role in args.roles]))
     except AppError as error:
         print(f"roles: {error.message}", file=sys.stderr)
-        return 1
-    except (DatabaseError, RedisError, OSError) as error:
-        print(f"roles: a store does not answer ({type(error).__name__})", file=sys.stderr)
         return 1
     if changed is None:
         print("roles: no account has this e-mail, verified", file=sys.stderr)

@@ -10,9 +10,14 @@ import pymongo
 import pytest
 import redis as redis_sync
 
+from clients.mail import Mail
+from config.clock import SystemClock
 from config.settings import Settings
+from models.accounts.tokens import create_dev_key
 from models.cipher import Context
+from models.withdrawal.records import State, Step, Withdrawal
 from server.__main__ import main
+from server.commands import forget as command
 from server.keyring import field_cipher
 from server.lifespan import PARTS
 from tests.flows.people import Town, town
@@ -68,6 +73,65 @@ async def test_an_account_is_forgotten_while_its_child_plays(
         {"withdrawal": None, "state": "unknown", "left": 0, "chained": 0, "traces": []},
     )
     assert (await forget(capsys, user_id))[0] == 2, "there is nobody to erase"
+
+
+async def test_a_server_that_looks_while_it_is_signed_out_erases_nothing_yet(
+    here: Town, monkeypatch: pytest.MonkeyPatch, settings: Settings, redis_url: str
+) -> None:
+    person = here.person()
+    person.keep(await person.sign_up("jiu@example.com"))
+    background = here.served.app[PARTS].background
+    leaving, saga = background.leaving, background.leaving.withdrawals._saga
+    user = await background.people.repo.find_by_email("jiu@example.com")
+    assert user is not None
+    do, states = saga.do, []
+
+    async def slow(withdrawal: Withdrawal, step: Step) -> None:
+        monkeypatch.setattr(saga, "do", do)
+        while await leaving.job.look():
+            pass
+        found = await leaving.repo.find(withdrawal.id)
+        states.append(None if found is None else found.state)
+        await do(withdrawal, step)
+
+    monkeypatch.setattr(saga, "do", slow)
+    found = await leaving.withdrawals.hasten(user, "w_1")
+    assert states == [State.WITHDRAWING]
+    async with asyncio.timeout(20):
+        while found.state is not State.WITHDRAWN:
+            await leaving.job.look()
+            found = await leaving.repo.find("w_1") or found
+    with redis_sync.Redis.from_url(redis_url) as redis:
+        kept = [redis.zrange(key, 0, -1) for key in redis.keys("*:revoked")]
+    assert user.id not in str(kept)
+
+
+async def test_an_account_that_has_to_wait_is_told_where(
+    here: Town, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "MOST_S", 0.0)
+    person = here.person()
+    person.keep(await person.sign_up("jiu@example.com"))
+    assert await asyncio.to_thread(main, ["forget", "jiu@example.com", "--yes"]) == 2
+    said = capsys.readouterr().err
+    assert "the account waits at step" in said
+    assert "goes on with a running server" in said
+
+
+async def test_whoever_runs_it_hears_its_alarms(
+    settings: Settings, capsys: pytest.CaptureFixture[str], mongo_admin: Admin, mongo_database: str
+) -> None:
+    assert settings.dev_key is not None
+    create_dev_key(settings.dev_key)
+    async with command._tools(settings, SystemClock()) as tools:
+        people = tools.background.people
+        await people.mails.post(Mail("jiu@example.com", "s", "t"), key="k", about="u_1")
+        unreadable = {"$set": {"payload": "s1.gone.AAAA"}}
+        mongo_admin[mongo_database]["outbox"].update_one({}, unreadable)
+        assert await tools.background.relay.look("u_1")
+    said = capsys.readouterr().err
+    assert "forget: Parcel " in said
+    assert "jiu" not in said
 
 
 async def test_nothing_is_erased_unasked(

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis.exceptions import RedisError
 
 from config.clock import SystemClock
 from models.accounts.tokens import create_dev_key
 from server.__main__ import COMMANDS, main
-from server.commands.faults import tell
+from server.commands.faults import FAULTS, tell
 from server.simulation.ledger import FileLedger
 
 LINES = {
@@ -76,7 +77,7 @@ def refused(command: str, capsys: pytest.CaptureFixture[str]) -> str:
     capsys.readouterr()
     status = main([command, *LINES[command]])
     said = capsys.readouterr().err
-    assert status in (1, 2), said
+    assert status == 2, said
     assert said.startswith(f"{command}: "), said
     assert "Traceback" not in said
     return said
@@ -133,5 +134,16 @@ def test_a_key_that_is_not_there_is_told(
 
 
 def test_what_redis_says_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
-    assert tell("x", TimeoutError("secret")) == 2
-    assert "secret" not in capsys.readouterr().err
+    assert tell("x", RedisError("secret")) == 2
+    said = capsys.readouterr().err
+    assert "Redis" in said
+    assert "secret" not in said
+
+
+def test_what_is_no_matter_of_a_store_blames_none(capsys: pytest.CaptureFixture[str]) -> None:
+    for fault in (TimeoutError("secret"), PermissionError(13, "no", "mails/jiu@example.com")):
+        assert isinstance(fault, FAULTS)
+        assert tell("x", fault) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("x: ")
+        assert not [word for word in ("Redis", "MongoDB", "secret", "jiu") if word in said]
