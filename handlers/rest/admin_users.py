@@ -55,6 +55,9 @@ class UserView(UserLine):
 
     locale: str
     zone: str
+    returning: bool = Field(
+        description="Whether the person had an account before, by what is known of those who left."
+    )
     version: int = Field(description="Token version: rises when everything signed in ends.")
     methods: list[MethodView]
     phone: str | None = Field(description="All but its end hidden.")
@@ -92,6 +95,7 @@ async def show_user(call: Call, user_id: Id) -> UserView:
         **_line(call, user),
         locale=user.locale,
         zone=user.zone,
+        returning=user.returning,
         version=user.version,
         methods=[MethodView.model_validate(method) for method in user.methods],
         phone=call.deps.accounts.phones.masked(user),

@@ -1,6 +1,7 @@
 """What accounts are written: mails and texts, in Korean and English."""
 
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from clients.mail import Mail
 from models.accounts.records import Provider, User
@@ -97,10 +98,10 @@ def reused_mail(to: str, locale: str, device: str) -> Mail:
     )
 
 
-def cut_mail(to: str, locale: str, provider: Provider, erase_at: datetime) -> Mail:
+def cut_mail(to: str, locale: str, provider: Provider, erase_at: datetime, zone: str) -> Mail:
     """Return the mail to somebody whose last way in was cut at its provider."""
     korean, english = _NAMES[provider]
-    day = f"{erase_at:%Y-%m-%d %H:%M} UTC"
+    day = _wall(erase_at, zone)
     if locale == "ko":
         return Mail(
             to,
@@ -118,9 +119,9 @@ def cut_mail(to: str, locale: str, provider: Provider, erase_at: datetime) -> Ma
     )
 
 
-def leaving_mail(to: str, locale: str, erase_at: datetime) -> Mail:
+def leaving_mail(to: str, locale: str, erase_at: datetime, zone: str) -> Mail:
     """Return the mail to somebody who asked to leave."""
-    day = f"{erase_at:%Y-%m-%d %H:%M} UTC"
+    day = _wall(erase_at, zone)
     if locale == "ko":
         return Mail(
             to,
@@ -177,6 +178,11 @@ def text_of_code(code: str, locale: str) -> str:
     if locale == "ko":
         return f"[gemgem] 인증번호 {code}. 다른 사람에게 알려주지 마세요."
     return f"[gemgem] Your code is {code}. Share it with nobody."
+
+
+def _wall(at: datetime, zone: str) -> str:
+    """Return a time as clocks show it where somebody lives: `2026-03-02 09:00 (Asia/Seoul)`."""
+    return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} ({zone})"
 
 
 def grouped(code: str) -> str:

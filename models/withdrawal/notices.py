@@ -46,9 +46,9 @@ class Notices:
         if to is None:
             return
         if cut_by is None:
-            mail = leaving_mail(to, user.locale, erase_at)
+            mail = leaving_mail(to, user.locale, erase_at, user.zone)
         else:
-            mail = cut_mail(to, user.locale, cut_by, erase_at)
+            mail = cut_mail(to, user.locale, cut_by, erase_at, user.zone)
         await self._mails.post(
             mail, key=f"withdrawal:{withdrawal_id}:begun", about=user.id, session=session
         )

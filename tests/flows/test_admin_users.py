@@ -104,6 +104,10 @@ async def test_an_account_shows_what_belongs_to_it_and_no_secret(scene: Scene) -
     assert answer["children"] == [scene.child_id]
     assert (answer["email"], answer["isTest"]) == ("mother@example.com", False)
     assert "hash" not in str(answer.body).lower()
+    assert answer["returning"] is False
+    users = scene.mongo.database["users"]
+    await users.update_one({"_id": scene.mother_id}, {"$set": {"returning": True}})
+    assert (await scene.ask("GET", f"/users/{scene.mother_id}"))["returning"] is True
     assert (await scene.ask("GET", "/users/u_x")).code == "not_found"
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +198,9 @@ async def test_who_leaves_and_who_stays_is_written_once(
     await verified(patient, person, email)
     withdrawn = await person.call("POST", "/v1/me/withdrawal")
     text = await patient.mail.text(email, 2)
-    assert f"{datetime.fromisoformat(withdrawn['receipt']['eraseAt']):%Y-%m-%d %H:%M} UTC" in text
+    erase_at = datetime.fromisoformat(withdrawn["receipt"]["eraseAt"])
+    there = erase_at + timedelta(hours=9)  # Korea has kept no summer time since 1988
+    assert f"{there:%Y-%m-%d %H:%M} (Asia/Seoul)" in text
     person.keep(await person.sign_in(email))
     assert (await person.call("POST", "/v1/me/withdrawal")).status == 202
     for _ in range(2):
