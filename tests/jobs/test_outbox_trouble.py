@@ -170,3 +170,11 @@ async def test_an_operator_lists_what_was_given_up_and_has_it_tried_again(
     assert len(here.fake.taken) == 1
     assert (await outbox("retry", "--id", listed[0]["id"]))[0] == 1, "it is not dead any more"
     assert len((await outbox("list", "--kind", "mail"))[1]) == 1
+
+
+async def test_what_was_given_up_is_found_by_an_index(here: Post) -> None:
+    looked = {"find": "outbox", "filter": {"status": "dead"}, "sort": {"put_at": 1}}
+    plan = await here.mongo.database.command("explain", looked, verbosity="queryPlanner")
+    winner = str(plan["queryPlanner"]["winningPlan"])
+    assert "IXSCAN" in winner
+    assert "SORT" not in winner
