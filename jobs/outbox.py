@@ -128,8 +128,10 @@ class Relay:
             except Exception as error:  # one parcel holds up no other
                 await self._fail(claimed, error)
                 return
-            self._troubled.discard(claimed.kind)
-            status = Status.DONE if told else Status.DROPPED
+            status = Status.DROPPED
+            if told:
+                status = Status.DONE
+                self._troubled.discard(claimed.kind)
         await self._outbox.settle(claimed, status, self._clock.now())
         metrics.OUTBOX.labels(claimed.kind.value, status.value).inc()
 
