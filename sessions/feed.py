@@ -74,6 +74,11 @@ class FeedHub:
         feed = self._feeds.get(session_id)
         return len(feed.sinks) if feed else 0
 
+    def reads(self, session_id: str, sink: Sink) -> bool:
+        """Tell whether a sink is one of a session's readers."""
+        feed = self._feeds.get(session_id)
+        return feed is not None and sink in feed.sinks
+
     def join(self, session_id: str, sink: Sink) -> int:
         """Add a reader; return the offset after which its items start."""
         feed = self._feeds.setdefault(session_id, _Feed())

@@ -217,3 +217,48 @@ async def test_a_watcher_follows_a_session_to_another_worker(
             _, offset, payload, _ = await watcher.until("feed", lambda *a: a[2] == sent[1])
             assert offset > moved["offset"]
             assert place(sent, payload) == 1
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["same worker", "another worker"])
+async def test_who_joins_twice_at_once_leaves_once(settings: Settings, apart: bool) -> None:
+    payload = next(m.payload for m in fist(1).messages(2))
+    async with (
+        two_workers(settings, apart) as (one, two),
+        connected(one.url, "/game", one.token("guardian", "child-1")) as player,
+        connected(two.url, "/watch", two.token("therapist", "child-1")) as hasty,
+        connected(two.url, "/watch", two.token("guardian", "child-1")) as other,
+    ):
+        session_id = (await player.open())["session_id"]
+        asked = {"session_id": session_id}
+        await join(other, session_id)
+        await asyncio.gather(*(hasty.ok("watch:join", asked) for _ in range(5)))
+        await player.say("frames", 0, payload)
+        await hasty.until("feed")
+        await hasty.ok("watch:leave", asked)
+        before = len(hasty.all("feed"))
+        await player.say("frames", 1, payload)
+        await other.until("feed", lambda _, offset, *__: offset == 2)
+        await hasty.ok("live:list", {})
+        assert before == len(hasty.all("feed")) == 1
+
+
+async def test_joins_at_once_pass_no_limit(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.live.watch.JOINED_MAX", 2)
+    children = [f"child-{n}" for n in range(4)]
+    async with (
+        two_workers(settings, apart=True) as (one, two),
+        connected(two.url, "/watch", two.token("therapist", *children)) as watcher,
+    ):
+        opened = []
+        for child in children:
+            async with connected(one.url, "/game", one.token("guardian", child)) as player:
+                opened.append((await player.open(child))["session_id"])
+        await join(watcher, opened[-1])
+        await watcher.ok("watch:leave", {"session_id": opened[-1]})
+        asks = (watcher.ask("watch:join", {"session_id": i}) for i in opened)
+        answers = await asyncio.gather(*asks)
+        assert sorted("ok" in answer for answer in answers) == [False, False, True, True]
+        assert {a["error"]["code"] for a in answers if "error" in a} == {"busy"}
+        assert len(two.app[PARTS].relay._remote) == 2
