@@ -30,7 +30,6 @@ class Watcher(Connection):
     """A watching client: the sessions it has joined, and the live list it was told last."""
 
     __slots__ = ("listed", "sight", "sinks")
-    lossy = True
 
     def __init__(self, sight: Sight, *args: Any) -> None:
         super().__init__(*args)
@@ -77,6 +76,7 @@ class WatchSink:
 
     def snapshot(self, joined: Joined) -> None:
         """Send a fresh start."""
+        self._thinner.restart()
         self._watcher.send(
             "snapshot",
             {
@@ -92,6 +92,7 @@ class WatchSink:
         self.over = True
         if self._watcher.sinks.get(session_id) is not self:
             return  # its join is under way and will say so, or it was left
+        self._thinner.flush()
         del self._watcher.sinks[session_id]
         metrics.WATCHERS.dec()
         self._watcher.send("ended", {"session_id": session_id, "result": result})
@@ -107,7 +108,7 @@ class WatchSink:
             extra = {**item.extra, "sent_us": self._namespace.deps.clock.time_us()}
             args = (item.session_id, item.offset, item.frames, extra)
             item.wire = self._watcher.wire.encode(self._namespace.name, "feed", args)
-        self._watcher.post(item.wire)
+        self._watcher.post(item.wire, lossy=not item.telling)
 
 
 def _too_many() -> AppError:

@@ -262,3 +262,56 @@ async def test_joins_at_once_pass_no_limit(
         assert sorted("ok" in answer for answer in answers) == [False, False, True, True]
         assert {a["error"]["code"] for a in answers if "error" in a} == {"busy"}
         assert len(two.app[PARTS].relay._remote) == 2
+
+
+async def test_the_last_frame_comes_though_nothing_follows_it(served: Served) -> None:
+    sent = [m.payload for m in fist(1).messages(2)][:6]
+    async with (
+        connected(served.url, "/game", served.token("guardian", "child-1")) as player,
+        connected(served.url, "/watch", served.token("therapist", "child-1")) as watcher,
+    ):
+        session_id = (await player.open())["session_id"]
+        await watcher.ok("watch:join", {"session_id": session_id, "max_fps": 4})
+        for n, payload in enumerate(sent[:3]):
+            await player.say("frames", n, payload)
+        await watcher.until("feed", lambda *item: item[2] == sent[2])
+        await watcher.ok("watch:join", {"session_id": session_id, "max_fps": 0.01})
+        for n, payload in enumerate(sent[3:]):
+            await player.say("frames", n + 3, payload)
+        await player.ok("session:close", len(sent), {"reason": "done"})
+        await watcher.until("ended")
+        assert [name for name, _ in watcher.heard][-2:] == ["feed", "ended"]
+        assert place(sent, watcher.all("feed")[-1][2]) == len(sent) - 1
+
+
+async def test_only_pictures_may_be_left_out(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list, a start or an end that a slow reader missed would be wrong for good."""
+    wire = served.app[PARTS].watch.wire
+    posted: list[tuple[bool, str]] = []
+
+    def post(sid: str, encoded: Any, *, lossy: bool = False) -> None:
+        posted.append((lossy, str(encoded.frames(False))))
+        real(sid, encoded, lossy=lossy)
+
+    async with (
+        connected(served.url, "/watch", served.token("therapist", "child-1")) as watcher,
+        connected(served.url, "/game", served.token("guardian", "child-1")) as player,
+    ):
+        real = wire.post
+        monkeypatch.setattr(wire, "post", post)
+        await watcher.ok("live:list", {})
+        session_id = (await player.open())["session_id"]
+        await watcher.ok("watch:join", {"session_id": session_id, "max_fps": 120})
+        seq, _ = await play(player, fist(2), 0)
+        await watcher.until("live", lambda told: told["added"])
+        await player.ok("session:close", seq, {"reason": "done"})
+        await watcher.until("ended")
+        watched = [(lossy, text) for lossy, text in posted if "/watch," in text]
+        for event in ("live", "snapshot", "ended"):
+            assert {lossy for lossy, text in watched if f'["{event}"' in text} == {False}, event
+        feeds = [(lossy, text) for lossy, text in watched if '["feed"' in text]
+        assert {lossy for lossy, _ in feeds} == {False, True}
+        for lossy, text in feeds:
+            assert lossy is not ('"rep":' in text or '"peak":' in text)
