@@ -21,8 +21,6 @@ from sessions.feed import FeedHub, FeedItem, Joined, Sink
 ASK_S = 3.0
 LEASE_S = 10.0
 ANSWER_S = 3.0
-ALL = ""
-"""In place of an asker: a start for the readers on every worker."""
 
 
 class _Published:
@@ -37,11 +35,11 @@ class _Published:
         self._say(["feed", item.offset, item.frames, item.extra])
 
     def snapshot(self, joined: Joined) -> None:
-        self.start(joined, ALL)
+        self.start(joined, everybody=True)
 
-    def start(self, joined: Joined, asker: str) -> None:
-        """Give the readers on one worker a start, those that wait for one."""
-        self._say(["snapshot", asker, joined.snapshot, joined.epoch, joined.offset])
+    def start(self, joined: Joined, *, everybody: bool) -> None:
+        """Give a start to every reader, or to those that wait for one."""
+        self._say(["snapshot", everybody, joined.snapshot, joined.epoch, joined.offset])
 
     def absent(self, asker: str) -> None:
         """Tell who asked for a start that the session is not here."""
@@ -229,7 +227,7 @@ class Relay:
             return
         published.until = until
         self._published[session_id] = published
-        published.start(joined, ALL if broken else asker)
+        published.start(joined, everybody=broken)
 
     def _heard(self, remote: _Remote, raw: bytes) -> None:
         kind, *rest = msgpack.unpackb(raw)
@@ -239,7 +237,7 @@ class Relay:
             for sink in list(remote.sinks):
                 sink.feed(item)
         elif kind == "snapshot":
-            self._heard_snapshot(remote, rest[0], Joined(session_id, *rest[1:]))
+            self._heard_start(remote, Joined(session_id, *rest[1:]), everybody=rest[0])
         elif kind == "absent":
             if rest[0] == self._node:
                 remote.refuse()
@@ -250,12 +248,10 @@ class Relay:
             remote.sinks.clear()
             remote.refuse()
 
-    def _heard_snapshot(self, remote: _Remote, asker: str, joined: Joined) -> None:
-        if asker not in (ALL, self._node):
-            return
-        for sink in list(remote.sinks):
-            if asker == ALL or sink in remote.renewing:
-                sink.snapshot(joined)
+    def _heard_start(self, remote: _Remote, joined: Joined, *, everybody: bool) -> None:
+        # One that another worker asked for serves whoever waits here as well.
+        for sink in list(remote.sinks if everybody else remote.renewing):
+            sink.snapshot(joined)
         remote.renewing.clear()
         for sink, answer in remote.first:
             if not answer.done():

@@ -315,3 +315,27 @@ async def test_only_pictures_may_be_left_out(
         assert {lossy for lossy, _ in feeds} == {False, True}
         for lossy, text in feeds:
             assert lossy is not ('"rep":' in text or '"peak":' in text)
+
+
+async def test_nothing_is_asked_of_a_session_that_was_given_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = settings.model_copy(
+        update={"live": settings.live.model_copy(update={"grace_seconds": 1})}
+    )
+
+    async def nothing() -> dict[str, Any]:
+        return {}
+
+    async with (
+        two_workers(short, apart=True) as (one, two),
+        connected(one.url, "/game", one.token("guardian", "child-1")) as player,
+        connected(two.url, "/watch", two.token("therapist", "child-1")) as watcher,
+    ):
+        session_id = (await player.open())["session_id"]
+        await join(watcher, session_id)
+        parts = two.app[PARTS]
+        assert parts.relay._remote
+        monkeypatch.setattr(parts.directory, "read", nothing)
+        assert await watcher.until("ended") == {"session_id": session_id, "result": {}}
+        assert not parts.relay._remote

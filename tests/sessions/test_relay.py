@@ -180,10 +180,10 @@ async def test_a_full_house_ends_no_feed(workers: Start) -> None:
     one, two = await workers("one", 2), await workers("two", 2)
     one.play()
     ears = [Ear() for _ in range(6)]
-    for ear in ears[:2]:
-        await one.relay.join("s", "one", ear)
     for ear in ears[2:4]:
         await two.relay.join("s", "one", ear)
+    for ear in ears[:2]:
+        await one.relay.join("s", "one", ear)
     for worker in (one, two):
         with pytest.raises(AppError) as refused:
             await worker.relay.join("s", "one", ears[4])
