@@ -339,3 +339,43 @@ async def test_nothing_is_asked_of_a_session_that_was_given_up(
         monkeypatch.setattr(parts.directory, "read", nothing)
         assert await watcher.until("ended") == {"session_id": session_id, "result": {}}
         assert not parts.relay._remote
+
+
+@pytest.mark.parametrize("how", ["left", "ended"])
+async def test_what_happens_while_a_feed_is_joined_is_heeded(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    async with (
+        two_workers(settings, apart=True) as (one, two),
+        connected(one.url, "/game", one.token("guardian", "child-1")) as player,
+        connected(two.url, "/watch", two.token("therapist", "child-1")) as watcher,
+    ):
+        session_id = (await player.open())["session_id"]
+        asked = {"session_id": session_id}
+        await join(watcher, session_id)
+        parts = two.app[PARTS]
+        really_join, left = parts.relay.join, asyncio.Event()
+
+        async def interrupted(session: str, node: str, sink: Any) -> Any:
+            if how == "left":
+                await watcher.ok("watch:leave", asked)
+            joined = await really_join(session, node, sink)
+            if how == "ended":
+                await player.ok("session:close", 0, {"reason": "done"})
+                async with asyncio.timeout(5):
+                    while not sink.over:
+                        await asyncio.sleep(0.01)
+            left.set()
+            return joined
+
+        monkeypatch.setattr(parts.relay, "join", interrupted)
+        if how == "left":
+            for connection in parts.watch.connections.values():
+                for sink in connection.sinks.values():
+                    sink.node = "another"  # so that it moves
+            await asyncio.wait_for(left.wait(), 5)
+        else:
+            assert await watcher.code("watch:join", asked) == "not_found"
+        await watcher.ok("live:list", {})
+        assert not parts.relay._remote
+        assert not any(c.sinks for c in parts.watch.connections.values())
