@@ -175,7 +175,7 @@ class SocketSettings(_Section):
     json_length: Positive
     """Items of a list or an object."""
     queue_packets: Positive
-    """Packets that may wait for a slow reader before a player is closed, a watcher thinned."""
+    """Packets that may wait for a slow reader before it is closed, frames of feeds left out."""
     queue_bytes: Positive
     send_buffer_bytes: Positive
     """What the kernel may hold of what is sent to a connection (Linux takes twice that)."""

@@ -88,7 +88,15 @@ def build_app(
         keys=keys,
         limits=settings.live,
     )
-    relay = Relay(node=node, engine=engine, hub=hub, bus=bus, keys=keys, clock=clock)
+    relay = Relay(
+        node=node,
+        engine=engine,
+        hub=hub,
+        bus=bus,
+        keys=keys,
+        clock=clock,
+        watchers=settings.live.watchers,
+    )
     directory = Directory(
         node=node,
         engine=engine,

@@ -222,10 +222,6 @@ class Engine:
         session = self.sessions.get(session_id)
         if session is None or session.state is State.SEALED:
             raise AppError(ErrorCode.NOT_FOUND, "There is no such live session.")
-        if self._hub.readers(session_id) >= self._limits.watchers:
-            raise AppError(
-                ErrorCode.BUSY, "As many as may already watch this session.", retry_ms=5000
-            )
         offset = self._hub.join(session_id, sink)
         return joined_of(session, self._batch, offset, self._clock.time_us())
 

@@ -74,6 +74,11 @@ class FeedHub:
         feed = self._feeds.get(session_id)
         return len(feed.sinks) if feed else 0
 
+    def reads(self, session_id: str, sink: Sink) -> bool:
+        """Tell whether a sink is one of a session's readers."""
+        feed = self._feeds.get(session_id)
+        return feed is not None and sink in feed.sinks
+
     def join(self, session_id: str, sink: Sink) -> int:
         """Add a reader; return the offset after which its items start."""
         feed = self._feeds.setdefault(session_id, _Feed())
@@ -167,13 +172,13 @@ class Thinner:
     def offer(self, item: FeedItem) -> bool:
         """Send the item, hold it back in place of an older one, or strip its frames.
 
+        Of an item that tells something only a reader that is behind misses the frames.
+
         False when it was not sent as it is: then `pulse` is to be called until it says True.
         """
         now = self._monotonic()
-        if self._held is not None:  # its offset is lower: sent later it would go back
-            self._held = None
-            metrics.FEED_THINNED.inc()
-        if now >= self._next_at and self._backlog() < self._limit:
+        self.restart()
+        if (item.telling or now >= self._next_at) and self._backlog() < self._limit:
             self._pass(item, now)
             return True
         if item.telling:
@@ -196,9 +201,22 @@ class Thinner:
             self._pass(held, now)
         return self._held is None
 
+    def restart(self) -> None:
+        """Leave out what is held back: something newer is sent."""
+        if self._held is not None:  # its offset is lower: sent later it would go back
+            self._held = None
+            metrics.FEED_THINNED.inc()
+
+    def flush(self) -> None:
+        """Send what is held back at once: nothing comes after it."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._send(held)
+
     def _pass(self, item: FeedItem, now: float) -> None:
-        # The next slot is counted from this one, so that a rate of 30 is not halved by jitter.
-        records = int.from_bytes(item.frames[4:6], "little")  # where the message counts them
-        gap = self._gap * max(1, records)
-        self._next_at = max(self._next_at + gap, now)
+        if item.frames:
+            # The next slot is counted from this one, so that a rate of 30 is not halved by jitter.
+            records = int.from_bytes(item.frames[4:6], "little")  # where the message counts them
+            gap = self._gap * max(1, records)
+            self._next_at = max(self._next_at + gap, now)
         self._send(item)

@@ -67,8 +67,6 @@ class Connection:
     """One client in one namespace."""
 
     __slots__ = ("eio_sid", "namespace", "open", "who", "wire")
-    lossy = False
-    """Whether what is sent may be left out for a slow reader."""
 
     def __init__(self, wire: Wire, namespace: str, eio_sid: str, who: Principal) -> None:
         self.namespace = namespace
@@ -80,13 +78,12 @@ class Connection:
     def send(self, event: str, *args: object) -> None:
         """Send an event; never waits."""
         if self.open:
-            encoded = self.wire.encode(self.namespace, event, args)
-            self.wire.post(self.eio_sid, encoded, lossy=self.lossy)
+            self.post(self.wire.encode(self.namespace, event, args))
 
-    def post(self, encoded: Any) -> None:
-        """Send an event that is encoded already."""
+    def post(self, encoded: Any, *, lossy: bool = False) -> None:
+        """Send an event that is encoded already; to a slow reader not, if it is `lossy`."""
         if self.open:
-            self.wire.post(self.eio_sid, encoded, lossy=self.lossy)
+            self.wire.post(self.eio_sid, encoded, lossy=lossy)
 
     def end(self, event: str, error: AppError) -> None:
         """Tell why in `event`, then close."""

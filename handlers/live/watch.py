@@ -1,7 +1,6 @@
 """`/watch`: those who may look at live sessions."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -31,7 +30,6 @@ class Watcher(Connection):
     """A watching client: the sessions it has joined, and the live list it was told last."""
 
     __slots__ = ("listed", "sight", "sinks")
-    lossy = True
 
     def __init__(self, sight: Sight, *args: Any) -> None:
         super().__init__(*args)
@@ -50,7 +48,7 @@ class WatchSink:
         max_fps: float,
         namespace: "WatchNamespace",
     ) -> None:
-        self._session_id = session_id = summary["session_id"]
+        self.session_id = session_id = summary["session_id"]
         self._watcher = watcher
         self.child_id = summary["child_id"]
         self._namespace = namespace
@@ -58,6 +56,10 @@ class WatchSink:
         """The worker that holds the session, as far as this reader knows."""
         self.missing = 0
         """Looks at the live list in a row that did not show the session."""
+        self.moving = False
+        """Whether it is on the way to another worker."""
+        self.over = False
+        """Whether the session is sealed."""
         self._thinner = Thinner(
             self._send,
             partial(watcher.wire.backlog, watcher.eio_sid),
@@ -74,6 +76,7 @@ class WatchSink:
 
     def snapshot(self, joined: Joined) -> None:
         """Send a fresh start."""
+        self._thinner.restart()
         self._watcher.send(
             "snapshot",
             {
@@ -86,13 +89,17 @@ class WatchSink:
 
     def ended(self, session_id: str, result: dict[str, Any]) -> None:
         """Tell that the session is sealed."""
-        self._watcher.sinks.pop(session_id, None)
+        self.over = True
+        if self._watcher.sinks.get(session_id) is not self:
+            return  # its join is under way and will say so, or it was left
+        self._thinner.flush()
+        del self._watcher.sinks[session_id]
         metrics.WATCHERS.dec()
         self._watcher.send("ended", {"session_id": session_id, "result": result})
 
     def pulse(self) -> bool:
         """Send what was held back, if the reader is free again; True when nothing is left."""
-        left = self._watcher.sinks.get(self._session_id) is not self
+        left = self._watcher.sinks.get(self.session_id) is not self
         return left or self._thinner.pulse()
 
     def _send(self, item: FeedItem) -> None:
@@ -101,7 +108,11 @@ class WatchSink:
             extra = {**item.extra, "sent_us": self._namespace.deps.clock.time_us()}
             args = (item.session_id, item.offset, item.frames, extra)
             item.wire = self._watcher.wire.encode(self._namespace.name, "feed", args)
-        self._watcher.post(item.wire)
+        self._watcher.post(item.wire, lossy=not item.telling)
+
+
+def _too_many() -> AppError:
+    return AppError(ErrorCode.BUSY, "Leave a session before you join another.")
 
 
 class WatchNamespace(LiveNamespace[Watcher]):
@@ -135,7 +146,7 @@ class WatchNamespace(LiveNamespace[Watcher]):
         """Stop its feeds."""
         for session_id, sink in list(connection.sinks.items()):
             metrics.WATCHERS.dec()
-            await self.deps.relay.leave(session_id, sink)
+            self.deps.relay.leave(session_id, sink)
         connection.sinks.clear()
 
     def _list(self, watcher: Watcher, _: Nothing, reply: Callable[..., None]) -> None:
@@ -159,20 +170,29 @@ class WatchNamespace(LiveNamespace[Watcher]):
             raise AppError(ErrorCode.NOT_FOUND, "There is no such live session.")
         changes = self._changes
         await self._let_in(watcher, summary["child_id"], asked.reason)
-        if asked.session_id in watcher.sinks:
-            await self._dismiss(watcher, asked.session_id)
+        self._dismiss(watcher, asked.session_id)
         if len(watcher.sinks) >= JOINED_MAX:
-            raise AppError(ErrorCode.BUSY, "Leave a session before you join another.")
+            raise _too_many()
         sink = WatchSink(watcher, summary, asked.max_fps, self)
         joined = await self.deps.relay.join(asked.session_id, summary["node"], sink)
         sink.node = summary["node"]
-        watcher.sinks[asked.session_id] = sink
-        metrics.WATCHERS.inc()
+        self._take(watcher, asked.session_id, sink)
         if not watcher.open:
             await self.left(watcher)
         elif changes != self._changes:
             await self._look_again(watcher, sink.child_id)
         return {"snapshot": joined.snapshot, "epoch": joined.epoch, "offset": joined.offset}
+
+    def _take(self, watcher: Watcher, session_id: str, sink: WatchSink) -> None:
+        """Let a watcher have a feed that was joined: other joins may have been under way."""
+        if sink.over:
+            raise AppError(ErrorCode.NOT_FOUND, "There is no such live session.")
+        self._dismiss(watcher, session_id)
+        if len(watcher.sinks) >= JOINED_MAX:
+            self.deps.relay.leave(session_id, sink)
+            raise _too_many()
+        watcher.sinks[session_id] = sink
+        metrics.WATCHERS.inc()
 
     async def _let_in(self, watcher: Watcher, child_id: str, reason: str | None) -> None:
         visit = Visit(
@@ -208,21 +228,21 @@ class WatchNamespace(LiveNamespace[Watcher]):
         """End the feeds of a child that is not the watcher's to see any more."""
         for session_id, sink in list(watcher.sinks.items()):
             if sink.child_id == child_id:
-                await self._dismiss(watcher, session_id)
+                self._dismiss(watcher, session_id)
                 watcher.send("ended", {"session_id": session_id, "result": {}})
 
     def _leave(self, watcher: Watcher, asked: WatchLeave, reply: Callable[..., None]) -> None:
         async def leave() -> dict[str, Any]:
-            await self._dismiss(watcher, asked.session_id)
+            self._dismiss(watcher, asked.session_id)
             return {}
 
         self.later(leave(), "watch:leave", reply)
 
-    async def _dismiss(self, watcher: Watcher, session_id: str) -> None:
+    def _dismiss(self, watcher: Watcher, session_id: str) -> None:
         sink = watcher.sinks.pop(session_id, None)
         if sink is not None:
             metrics.WATCHERS.dec()
-            await self.deps.relay.leave(session_id, sink)
+            self.deps.relay.leave(session_id, sink)
 
     async def _find(self, session_id: str) -> dict[str, Any] | None:
         try:
@@ -246,23 +266,38 @@ class WatchNamespace(LiveNamespace[Watcher]):
             for watcher in list(self.connections.values()):
                 await self._tell_list(watcher, live)
                 for session_id, sink in list(watcher.sinks.items()):
-                    await self._follow(sink, session_id, live.get(session_id))
+                    self._follow(watcher, sink, live.get(session_id))
 
-    async def _follow(self, sink: WatchSink, session_id: str, now: dict[str, Any] | None) -> None:
+    def _follow(self, watcher: Watcher, sink: WatchSink, now: dict[str, Any] | None) -> None:
         """Stay with a session that another worker took over; give up one that is gone for good."""
+        session_id = sink.session_id
         if now is None:
             sink.missing += 1
             if sink.missing * LIST_SECONDS > self.deps.settings.live.grace_seconds:
+                self.deps.relay.leave(session_id, sink)
                 sink.ended(session_id, {})
             return
         sink.missing = 0
-        if now["node"] == sink.node:
-            return
-        await self.deps.relay.leave(session_id, sink)
-        with contextlib.suppress(AppError):  # the next look tries again
-            joined = await self.deps.relay.join(session_id, now["node"], sink)
-            sink.node = now["node"]
-            sink.snapshot(joined)
+        if now["node"] != sink.node and not sink.moving:
+            # Side by side: one silent worker keeps nobody else waiting.
+            sink.moving = True
+            self.later(self._move(watcher, sink, now["node"]), "follow", lambda _: None)
+
+    async def _move(self, watcher: Watcher, sink: WatchSink, node: str) -> dict[str, Any]:
+        relay, session_id = self.deps.relay, sink.session_id
+        relay.leave(session_id, sink)
+        try:
+            joined = await relay.join(session_id, node, sink)
+        except AppError:
+            return {}  # the next look tries again
+        finally:
+            sink.moving = False
+        if watcher.sinks.get(session_id) is not sink:
+            relay.leave(session_id, sink)  # it was left meanwhile
+            return {}
+        sink.node = node
+        sink.snapshot(joined)
+        return {}
 
     async def run_pulse(self) -> None:
         """Let the readers send what they held back, for ever."""

@@ -217,3 +217,165 @@ async def test_a_watcher_follows_a_session_to_another_worker(
             _, offset, payload, _ = await watcher.until("feed", lambda *a: a[2] == sent[1])
             assert offset > moved["offset"]
             assert place(sent, payload) == 1
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["same worker", "another worker"])
+async def test_who_joins_twice_at_once_leaves_once(settings: Settings, apart: bool) -> None:
+    payload = next(m.payload for m in fist(1).messages(2))
+    async with (
+        two_workers(settings, apart) as (one, two),
+        connected(one.url, "/game", one.token("guardian", "child-1")) as player,
+        connected(two.url, "/watch", two.token("therapist", "child-1")) as hasty,
+        connected(two.url, "/watch", two.token("guardian", "child-1")) as other,
+    ):
+        session_id = (await player.open())["session_id"]
+        asked = {"session_id": session_id}
+        await join(other, session_id)
+        await asyncio.gather(*(hasty.ok("watch:join", asked) for _ in range(5)))
+        await player.say("frames", 0, payload)
+        await hasty.until("feed")
+        await hasty.ok("watch:leave", asked)
+        before = len(hasty.all("feed"))
+        await player.say("frames", 1, payload)
+        await other.until("feed", lambda _, offset, *__: offset == 2)
+        await hasty.ok("live:list", {})
+        assert before == len(hasty.all("feed")) == 1
+
+
+async def test_joins_at_once_pass_no_limit(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.live.watch.JOINED_MAX", 2)
+    children = [f"child-{n}" for n in range(4)]
+    async with (
+        two_workers(settings, apart=True) as (one, two),
+        connected(two.url, "/watch", two.token("therapist", *children)) as watcher,
+    ):
+        opened = []
+        for child in children:
+            async with connected(one.url, "/game", one.token("guardian", child)) as player:
+                opened.append((await player.open(child))["session_id"])
+        await join(watcher, opened[-1])
+        await watcher.ok("watch:leave", {"session_id": opened[-1]})
+        asks = (watcher.ask("watch:join", {"session_id": i}) for i in opened)
+        answers = await asyncio.gather(*asks)
+        assert sorted("ok" in answer for answer in answers) == [False, False, True, True]
+        assert {a["error"]["code"] for a in answers if "error" in a} == {"busy"}
+        assert len(two.app[PARTS].relay._remote) == 2
+
+
+async def test_the_last_frame_comes_though_nothing_follows_it(served: Served) -> None:
+    sent = [m.payload for m in fist(1).messages(2)][:6]
+    async with (
+        connected(served.url, "/game", served.token("guardian", "child-1")) as player,
+        connected(served.url, "/watch", served.token("therapist", "child-1")) as watcher,
+    ):
+        session_id = (await player.open())["session_id"]
+        await watcher.ok("watch:join", {"session_id": session_id, "max_fps": 4})
+        for n, payload in enumerate(sent[:3]):
+            await player.say("frames", n, payload)
+        await watcher.until("feed", lambda *item: item[2] == sent[2])
+        await watcher.ok("watch:join", {"session_id": session_id, "max_fps": 0.01})
+        for n, payload in enumerate(sent[3:]):
+            await player.say("frames", n + 3, payload)
+        await player.ok("session:close", len(sent), {"reason": "done"})
+        await watcher.until("ended")
+        assert [name for name, _ in watcher.heard][-2:] == ["feed", "ended"]
+        assert place(sent, watcher.all("feed")[-1][2]) == len(sent) - 1
+
+
+async def test_only_pictures_may_be_left_out(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list, a start or an end that a slow reader missed would be wrong for good."""
+    wire = served.app[PARTS].watch.wire
+    posted: list[tuple[bool, str]] = []
+
+    def post(sid: str, encoded: Any, *, lossy: bool = False) -> None:
+        posted.append((lossy, str(encoded.frames(False))))
+        real(sid, encoded, lossy=lossy)
+
+    async with (
+        connected(served.url, "/watch", served.token("therapist", "child-1")) as watcher,
+        connected(served.url, "/game", served.token("guardian", "child-1")) as player,
+    ):
+        real = wire.post
+        monkeypatch.setattr(wire, "post", post)
+        await watcher.ok("live:list", {})
+        session_id = (await player.open())["session_id"]
+        await watcher.ok("watch:join", {"session_id": session_id, "max_fps": 120})
+        seq, _ = await play(player, fist(2), 0)
+        await watcher.until("live", lambda told: told["added"])
+        await player.ok("session:close", seq, {"reason": "done"})
+        await watcher.until("ended")
+        watched = [(lossy, text) for lossy, text in posted if "/watch," in text]
+        for event in ("live", "snapshot", "ended"):
+            assert {lossy for lossy, text in watched if f'["{event}"' in text} == {False}, event
+        feeds = [(lossy, text) for lossy, text in watched if '["feed"' in text]
+        assert {lossy for lossy, _ in feeds} == {False, True}
+        for lossy, text in feeds:
+            assert lossy is not ('"rep":' in text or '"peak":' in text)
+
+
+async def test_nothing_is_asked_of_a_session_that_was_given_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = settings.model_copy(
+        update={"live": settings.live.model_copy(update={"grace_seconds": 1})}
+    )
+
+    async def nothing() -> dict[str, Any]:
+        return {}
+
+    async with (
+        two_workers(short, apart=True) as (one, two),
+        connected(one.url, "/game", one.token("guardian", "child-1")) as player,
+        connected(two.url, "/watch", two.token("therapist", "child-1")) as watcher,
+    ):
+        session_id = (await player.open())["session_id"]
+        await join(watcher, session_id)
+        parts = two.app[PARTS]
+        assert parts.relay._remote
+        monkeypatch.setattr(parts.directory, "read", nothing)
+        assert await watcher.until("ended") == {"session_id": session_id, "result": {}}
+        assert not parts.relay._remote
+
+
+@pytest.mark.parametrize("how", ["left", "ended"])
+async def test_what_happens_while_a_feed_is_joined_is_heeded(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    async with (
+        two_workers(settings, apart=True) as (one, two),
+        connected(one.url, "/game", one.token("guardian", "child-1")) as player,
+        connected(two.url, "/watch", two.token("therapist", "child-1")) as watcher,
+    ):
+        session_id = (await player.open())["session_id"]
+        asked = {"session_id": session_id}
+        await join(watcher, session_id)
+        parts = two.app[PARTS]
+        really_join, left = parts.relay.join, asyncio.Event()
+
+        async def interrupted(session: str, node: str, sink: Any) -> Any:
+            if how == "left":
+                await watcher.ok("watch:leave", asked)
+            joined = await really_join(session, node, sink)
+            if how == "ended":
+                await player.ok("session:close", 0, {"reason": "done"})
+                async with asyncio.timeout(5):
+                    while not sink.over:
+                        await asyncio.sleep(0.01)
+            left.set()
+            return joined
+
+        monkeypatch.setattr(parts.relay, "join", interrupted)
+        if how == "left":
+            for connection in parts.watch.connections.values():
+                for sink in connection.sinks.values():
+                    sink.node = "another"  # so that it moves
+            await asyncio.wait_for(left.wait(), 5)
+        else:
+            assert await watcher.code("watch:join", asked) == "not_found"
+        await watcher.ok("live:list", {})
+        assert not parts.relay._remote
+        assert not any(c.sinks for c in parts.watch.connections.values())

@@ -18,7 +18,7 @@ class Reader:
         self.backlog = 0
         self.renewed = 0
         self.now = 0.0
-        self._thinner = Thinner(
+        self.thinner = Thinner(
             self.got.append,
             lambda: self.backlog,
             4,
@@ -30,15 +30,16 @@ class Reader:
 
     def offer(self, item: FeedItem) -> None:
         """Offer an item; who was not sent it as it is, is pulsed from then on."""
-        self._pulsed = not self._thinner.offer(item) or self._pulsed
+        self._pulsed = not self.thinner.offer(item) or self._pulsed
 
     def pulse(self, now: float) -> None:
         self.now = now
         if self._pulsed:
-            self._pulsed = not self._thinner.pulse()
+            self._pulsed = not self.thinner.pulse()
 
     def _renew(self) -> None:
         self.renewed += 1
+        self.thinner.restart()  # as a sink does when the snapshot comes
 
 
 def item(offset: int, **extra: Any) -> FeedItem:
@@ -80,7 +81,7 @@ def test_who_was_slow_for_long_starts_afresh() -> None:
     reader.backlog = 0
     reader.pulse(2.6)
     assert reader.renewed == 1
-    assert [i.offset for i in reader.got] == [1]
+    assert not reader.got, "it is in the snapshot already"
     reader.pulse(9.0)
     assert reader.renewed == 1
 
@@ -91,6 +92,28 @@ def test_a_rate_is_kept_to() -> None:
         reader.pulse(n / 100)
         reader.offer(item(n))
     assert 28 <= len(reader.got) <= 33
+
+
+def test_what_is_told_keeps_its_picture_whatever_the_rate() -> None:
+    reader = Reader(max_fps=1)
+    for n in range(3):
+        reader.offer(item(n))
+    reader.offer(item(3, peak={}))
+    reader.offer(FeedItem("s", 4, b"", {"rep": {}}))
+    assert [(i.offset, i.frames) for i in reader.got] == [(0, FRAME), (3, FRAME), (4, b"")]
+    reader.pulse(1.9)
+    reader.offer(item(5))
+    reader.pulse(2.0)
+    assert reader.got[-1].offset == 5, "two pictures have had their second each"
+
+
+def test_the_last_that_was_held_back_is_sent_at_the_end() -> None:
+    reader = Reader(max_fps=1)
+    for n in range(3):
+        reader.offer(item(n))
+    reader.thinner.flush()
+    reader.thinner.flush()
+    assert [i.offset for i in reader.got] == [0, 2]
 
 
 @given(
