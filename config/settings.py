@@ -2,7 +2,7 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -354,14 +354,14 @@ class Settings(BaseSettings):
         return init_settings, env_settings, defaults
 
 
-def load_settings(**overrides: object) -> Settings:
+def load_settings(**overrides: Any) -> Settings:
     """Read the settings; `overrides` are top-level values that win over everything.
 
     Raises:
         SettingsError: naming every faulty value at once.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]  # checked by pydantic itself
+        return Settings(**overrides)
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False)
         named = (".".join(str(part) for part in one["loc"]) for one in found)

@@ -2,13 +2,13 @@
 
 import asyncio
 import base64
-import email
 import hashlib
 import hmac
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from email.message import Message
+from email.message import EmailMessage
+from email.parser import BytesParser
 from email.policy import default
 from typing import Any
 
@@ -26,7 +26,7 @@ class FakeMail:
 
     def __init__(self) -> None:
         self.port = 0
-        self.taken: list[tuple[str, Message]] = []
+        self.taken: list[tuple[str, EmailMessage]] = []
         self.replies: list[str] = []
         """Answers to the next DATA, then 250."""
         self.rcpt_replies: list[str] = []
@@ -43,7 +43,7 @@ class FakeMail:
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         if self.replies:
             return self.replies.pop(0)
-        message = email.message_from_bytes(envelope.content, policy=default)
+        message = BytesParser(EmailMessage, policy=default).parsebytes(envelope.content)
         self.taken.append((envelope.rcpt_tos[0], message))
         return "250 taken"
 
@@ -59,7 +59,7 @@ class FakeMail:
         async with asyncio.timeout(5):
             while len(mails := [m for rcpt, m in self.taken if rcpt == to]) < nth:
                 await asyncio.sleep(0.01)
-        return str(mails[nth - 1].get_content())  # type: ignore[attr-defined]
+        return str(mails[nth - 1].get_content())
 
 
 @asynccontextmanager

@@ -8,11 +8,11 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jwt
 import pytest
 
@@ -82,14 +82,11 @@ def _await(demo: "subprocess.Popen[str]", words: str) -> str:
 
 
 def _ask(url: str, token: str = "", body: dict[str, Any] | None = None) -> dict[str, Any]:
-    headers = {"Content-Type": "application/json"}
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, headers)  # noqa: S310 - loopback
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback
-        found: dict[str, Any] = json.load(answer)
-        return found
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    method = "GET" if body is None else "POST"
+    answer = httpx.request(method, url, json=body, headers=headers, timeout=10)
+    found: dict[str, Any] = answer.raise_for_status().json()
+    return found
 
 
 def _line(out: str) -> dict[str, object]:

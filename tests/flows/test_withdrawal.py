@@ -225,7 +225,7 @@ async def test_the_last_mail_tells_of_the_end_and_then_the_address_is_gone(
         while rows.count_documents({"payload": {"$exists": True}}):
             await asyncio.sleep(0.02)
     [last] = [m for _, m in here.mail.taken if m["Subject"] == subject]
-    assert receipt["id"] in str(last.get_content())  # type: ignore[attr-defined]
+    assert receipt["id"] in str(last.get_content())
     [kept] = mongo_admin[mongo_database]["withdrawals"].find({})
     assert "mail_to" not in kept
     assert rows.count_documents({"about": {"$exists": True}}) == 0

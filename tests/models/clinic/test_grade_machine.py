@@ -3,7 +3,7 @@
 import asyncio
 import os
 from datetime import date, timedelta
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from redis.asyncio import Redis
 
 from models.attributes.records import ClinicalTrial
-from models.children.records import Child, Consent, child_of
+from models.children.records import Child, Consent, Grade, child_of
 from models.clinic.grade_records import WEEK, Proposal, ProposalStatus, Says
 from models.db import Mongo
 from models.errors import AppError
@@ -125,11 +125,11 @@ class Grading(RuleBasedStateMachine):
         self.runner.run(look_at_all(rounds_of(self.stores.mongo, self.stores.clock)))
         self.stores.clock.move(-timedelta(days=days).total_seconds())
 
-    @rule(grade=st.integers(1, 5))
-    def set_by_hand(self, grade: int) -> None:
+    @rule(grade=st.sampled_from(get_args(Grade)))
+    def set_by_hand(self, grade: Grade) -> None:
         async def work() -> None:
             child = await self.child()
-            await self.families.grades.set(child, grade, "admin", "by hand", "a_1")  # type: ignore[arg-type]
+            await self.families.grades.set(child, grade, "admin", "by hand", "a_1")
 
         self.runner.run(work())
 
