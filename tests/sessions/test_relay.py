@@ -11,30 +11,13 @@ from models.bus import Bus
 from models.errors import AppError, ErrorCode
 from models.play.keys import PlayKeys
 from sessions.engine import Engine
-from sessions.feed import FeedHub, FeedItem, Joined
+from sessions.feed import FeedHub, Joined
 from sessions.relay import LEASE_S, Relay
 from sessions.session import Session
 from tests.sessions.test_engine import FRAMES, House
+from tests.sessions.test_feed import Sink
 
 WITHIN = 5.0
-
-
-class Ear:
-    """A reader that keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.items: list[FeedItem] = []
-        self.starts: list[Joined] = []
-        self.results: list[dict[str, Any]] = []
-
-    def feed(self, item: FeedItem) -> None:
-        self.items.append(item)
-
-    def snapshot(self, joined: Joined) -> None:
-        self.starts.append(joined)
-
-    def ended(self, session_id: str, result: dict[str, Any]) -> None:
-        self.results.append(result)
 
 
 async def until(found: Callable[[], object]) -> None:
@@ -133,7 +116,7 @@ async def asked_again(asker: Worker, owner: Worker) -> None:
 async def test_a_lease_is_kept_and_ends_with_its_readers(workers: Start) -> None:
     one, two = await workers("one"), await workers("two")
     one.play()
-    ear = Ear()
+    ear = Sink()
     await two.relay.join("s", "one", ear)
     for _ in range(3):
         one.house.clock.at += LEASE_S - 1
@@ -152,7 +135,7 @@ async def test_a_lease_is_kept_and_ends_with_its_readers(workers: Start) -> None
 
 async def test_a_session_between_two_workers_ends_nobodys_feed(workers: Start) -> None:
     one, two, three = await workers("one"), await workers("two"), await workers("three")
-    session, ear = one.play(), Ear()
+    session, ear = one.play(), Sink()
     await three.relay.join("s", "one", ear)
     one.engine.remove(session)
     await asked_again(three, one)
@@ -166,7 +149,7 @@ async def test_a_session_between_two_workers_ends_nobodys_feed(workers: Start) -
 
 async def test_a_session_that_came_back_is_published_anew(workers: Start) -> None:
     one, two = await workers("one"), await workers("two")
-    session, ear = one.play(), Ear()
+    session, ear = one.play(), Sink()
     await two.relay.join("s", "one", ear)
     one.engine.remove(session)
     one.play()
@@ -179,7 +162,7 @@ async def test_a_session_that_came_back_is_published_anew(workers: Start) -> Non
 async def test_a_full_house_ends_no_feed(workers: Start) -> None:
     one, two = await workers("one", 2), await workers("two", 2)
     one.play()
-    ears = [Ear() for _ in range(6)]
+    ears = [Sink() for _ in range(6)]
     for ear in ears[2:4]:
         await two.relay.join("s", "one", ear)
     for ear in ears[:2]:
@@ -202,7 +185,7 @@ async def test_a_full_house_ends_no_feed(workers: Start) -> None:
 async def test_many_join_at_once_and_no_more_than_may(workers: Start) -> None:
     one, two = await workers("one"), await workers("two", 3)
     one.play()
-    joins = [two.relay.join("s", "one", Ear()) for _ in range(5)]
+    joins = [two.relay.join("s", "one", Sink()) for _ in range(5)]
     answers = await asyncio.gather(*joins, return_exceptions=True)
     assert sum(isinstance(answer, Joined) for answer in answers) == 3
     refused = [answer for answer in answers if isinstance(answer, AppError)]
@@ -212,7 +195,7 @@ async def test_many_join_at_once_and_no_more_than_may(workers: Start) -> None:
 async def test_nothing_is_left_of_a_session_that_ended(workers: Start) -> None:
     one, two = await workers("one"), await workers("two")
     one.play()
-    ear = Ear()
+    ear = Sink()
     await two.relay.join("s", "one", ear)
     channel = two.keys.feed("s")
     assert channel in two.bus._handlers
@@ -227,7 +210,7 @@ async def test_nothing_is_left_of_a_session_that_ended(workers: Start) -> None:
 async def test_a_session_nobody_has_is_not_there(workers: Start) -> None:
     one, two = await workers("one"), await workers("two")
     with pytest.raises(AppError) as refused:
-        await two.relay.join("s", "one", Ear())
+        await two.relay.join("s", "one", Sink())
     assert refused.value.code is ErrorCode.NOT_FOUND
     assert not two.relay._remote
     assert not one.relay._published
@@ -239,7 +222,7 @@ async def test_a_silent_worker_leaves_nothing_behind(
     monkeypatch.setattr("sessions.relay.ANSWER_S", 0.05)
     two = await workers("two")
     with pytest.raises(AppError) as refused:
-        await two.relay.join("s", "gone", Ear())
+        await two.relay.join("s", "gone", Sink())
     assert refused.value.code is ErrorCode.BUSY
     assert not two.relay._remote
 
@@ -247,7 +230,7 @@ async def test_a_silent_worker_leaves_nothing_behind(
 async def test_two_readers_follow_a_session_that_moves(workers: Start) -> None:
     one, two, three = await workers("one"), await workers("two"), await workers("three")
     session = one.play()
-    ears = [Ear(), Ear()]
+    ears = [Sink(), Sink()]
     for ear in ears:
         await three.relay.join("s", "one", ear)
     one.engine.remove(session)
