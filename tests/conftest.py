@@ -5,7 +5,7 @@ import os
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import motor.frameworks.asyncio
@@ -90,6 +90,31 @@ def mongo_database(mongo_admin: pymongo.MongoClient[dict[str, object]]) -> Itera
     name = f"test_{uuid.uuid4().hex}"
     yield name
     mongo_admin.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def indexed_database(
+    mongo_admin: pymongo.MongoClient[dict[str, object]],
+) -> Iterator[Callable[[str], AbstractContextManager[str]]]:
+    """Return what lends a database by the name of its users, who all make the same indexes.
+
+    It is emptied after each of them and keeps the indexes. They take longer to make than most
+    tests, and each database that was dropped slows mongod down for the rest of the run.
+    """
+    run = uuid.uuid4().hex
+
+    @contextmanager
+    def lend(users: str) -> Iterator[str]:
+        name = f"test_{users}_{run}"
+        yield name
+        database = mongo_admin[name]
+        for collection in database.list_collection_names():
+            database[collection].delete_many({})
+
+    yield lend
+    for name in mongo_admin.list_database_names():
+        if name.endswith(run):
+            mongo_admin.drop_database(name)
 
 
 @pytest.fixture

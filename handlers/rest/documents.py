@@ -1,5 +1,6 @@
 """The interface described: `/openapi.json`, `/asyncapi.json`, and `/docs`, which shows both."""
 
+import functools
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,6 +42,16 @@ class _Document:
         )
 
 
+@functools.lru_cache(maxsize=4)
+def _written(rows: tuple[Route, ...]) -> dict[str, _Document]:
+    # Kept, since they take longer than all else an application is built of and are of the rows
+    # alone: a process that builds several writes them once.
+    return {
+        "/openapi.json": _Document(as_json(openapi(rows)).encode(), "application/json"),
+        "/asyncapi.json": _Document(as_json(asyncapi()).encode(), "application/json"),
+    }
+
+
 def add_documents(app: web.Application, rows: Iterable[Route], root: Path) -> None:
     """Serve the two documents, made once, and the page below `root/web/docs`."""
     folder = root / "web" / "docs"
@@ -49,10 +60,7 @@ def add_documents(app: web.Application, rows: Iterable[Route], root: Path) -> No
         for path in sorted(folder.iterdir())
         if path.suffix in _TYPES
     }
-    written = {
-        "/openapi.json": _Document(as_json(openapi(rows)).encode(), "application/json"),
-        "/asyncapi.json": _Document(as_json(asyncapi()).encode(), "application/json"),
-    }
+    written = _written(tuple(rows))
 
     async def document(request: web.Request) -> web.Response:
         return written[request.path].answer(request)
