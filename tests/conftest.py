@@ -16,18 +16,24 @@ import redis
 from server.embedded import EmbeddedServers, embedded
 
 ALONE = (
-    "flows/test_attack.py", "flows/test_chaos.py", "flows/test_hostile.py", "flows/test_workers.py",
-    "load/", "server/test_supervisor.py",
+    "flows/test_attack.py", "flows/test_chaos.py", "load/test_scoring.py", "load/test_tokens.py",
+    "load/test_transport.py",
 )  # fmt: skip
-"""Tests that measure times, or start so much that two of them would not fit beside each other."""
+"""Files that measure times, or start so much that two of them would not fit beside each other.
+
+Where only some tests of a file do, these are marked there.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what has to run while nothing else does."""
+    """Mark what has to run while nothing else does, and let the longest files begin."""
     here = Path(__file__).parent
     for item in items:
         if item.path.relative_to(here).as_posix().startswith(ALONE):
             item.add_marker(pytest.mark.alone)
+    # What is allowed more time than others takes it. Last, one core would wait for it.
+    long = {item.path for item in items if item.get_closest_marker("timeout")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(autouse=True)

@@ -42,14 +42,16 @@ class _Document:
         )
 
 
+# Both are kept: they take longer than all else an application is built of and are of their tables
+# alone, so a process that builds several applications writes them once.
 @functools.lru_cache(maxsize=4)
-def _written(rows: tuple[Route, ...]) -> dict[str, _Document]:
-    # Kept, since they take longer than all else an application is built of and are of the rows
-    # alone: a process that builds several writes them once.
-    return {
-        "/openapi.json": _Document(as_json(openapi(rows)).encode(), "application/json"),
-        "/asyncapi.json": _Document(as_json(asyncapi()).encode(), "application/json"),
-    }
+def _rest(rows: tuple[Route, ...]) -> _Document:
+    return _Document(as_json(openapi(rows)).encode(), "application/json")
+
+
+@functools.cache
+def _live() -> _Document:
+    return _Document(as_json(asyncapi()).encode(), "application/json")
 
 
 def add_documents(app: web.Application, rows: Iterable[Route], root: Path) -> None:
@@ -60,7 +62,7 @@ def add_documents(app: web.Application, rows: Iterable[Route], root: Path) -> No
         for path in sorted(folder.iterdir())
         if path.suffix in _TYPES
     }
-    written = _written(tuple(rows))
+    written = {"/openapi.json": _rest(tuple(rows)), "/asyncapi.json": _live()}
 
     async def document(request: web.Request) -> web.Response:
         return written[request.path].answer(request)
