@@ -8,12 +8,17 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+import hypothesis
 import motor.frameworks.asyncio
 import pymongo
 import pytest
 import redis
 
 from server.embedded import EmbeddedServers, embedded
+
+# How long an example takes is the machine's: it fails no test.
+hypothesis.settings.register_profile("ours", deadline=None)
+hypothesis.settings.load_profile("ours")
 
 ALONE = (
     "flows/test_attack.py", "flows/test_chaos.py", "load/test_scoring.py", "load/test_tokens.py",
