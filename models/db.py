@@ -9,6 +9,7 @@ import inspect
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
@@ -54,11 +55,19 @@ __all__ = [
 T = TypeVar("T")
 TRANSACTION_SECONDS = 10.0
 """A transaction that has not gone through by then is given up."""
+WAITS_MS = {"serverSelectionTimeoutMS": 3000, "connectTimeoutMS": 3000, "socketTimeoutMS": 10_000}
+"""How long the driver waits, unless the URL says otherwise."""
 PAUSE_SECONDS = 0.005
 PAUSE_MOST_SECONDS = 0.5
 """Pauses between tries grow from the one to the other, and are random up to that."""
 Session = Any
 """A transaction under way: what is written with it is written together."""
+
+
+def _waits(url: str) -> dict[str, int]:
+    # To the driver an option given by name outranks that of the URL.
+    said = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
+    return {name: most for name, most in WAITS_MS.items() if name.lower() not in said}
 
 
 _APART = random.SystemRandom().uniform
@@ -84,10 +93,8 @@ class Mongo:
         self._client = make(
             url,
             tz_aware=True,
-            serverSelectionTimeoutMS=3000,
-            connectTimeoutMS=3000,
-            socketTimeoutMS=10_000,
             retryWrites=True,
+            **_waits(url),
         )
         self._concern = WriteConcern(w="majority", j=True, wtimeout=8000)
         self.database: Database = self._client.get_database(

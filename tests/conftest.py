@@ -5,9 +5,10 @@ import os
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+import hypothesis
 import motor.frameworks.asyncio
 import pymongo
 import pytest
@@ -15,19 +16,29 @@ import redis
 
 from server.embedded import EmbeddedServers, embedded
 
+# How long an example takes is the machine's: it fails no test.
+hypothesis.settings.register_profile("ours", deadline=None)
+hypothesis.settings.load_profile("ours")
+
 ALONE = (
-    "flows/test_attack.py", "flows/test_chaos.py", "flows/test_hostile.py", "flows/test_workers.py",
-    "load/", "server/test_supervisor.py",
+    "flows/test_attack.py", "flows/test_chaos.py", "load/test_scoring.py", "load/test_tokens.py",
+    "load/test_transport.py",
 )  # fmt: skip
-"""Tests that measure times, or start so much that two of them would not fit beside each other."""
+"""Files that measure times, or start so much that two of them would not fit beside each other.
+
+Where only some tests of a file do, these are marked there.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what has to run while nothing else does."""
+    """Mark what has to run while nothing else does, and let the longest files begin."""
     here = Path(__file__).parent
     for item in items:
         if item.path.relative_to(here).as_posix().startswith(ALONE):
             item.add_marker(pytest.mark.alone)
+    # What is allowed more time than others takes it. Last, one core would wait for it.
+    long = {item.path for item in items if item.get_closest_marker("timeout")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +101,31 @@ def mongo_database(mongo_admin: pymongo.MongoClient[dict[str, object]]) -> Itera
     name = f"test_{uuid.uuid4().hex}"
     yield name
     mongo_admin.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def indexed_database(
+    mongo_admin: pymongo.MongoClient[dict[str, object]],
+) -> Iterator[Callable[[str], AbstractContextManager[str]]]:
+    """Return what lends a database by the name of its users, who all make the same indexes.
+
+    It is emptied after each of them and keeps the indexes. They take longer to make than most
+    tests, and each database that was dropped slows mongod down for the rest of the run.
+    """
+    run = uuid.uuid4().hex
+
+    @contextmanager
+    def lend(users: str) -> Iterator[str]:
+        name = f"test_{users}_{run}"
+        yield name
+        database = mongo_admin[name]
+        for collection in database.list_collection_names():
+            database[collection].delete_many({})
+
+    yield lend
+    for name in mongo_admin.list_database_names():
+        if name.endswith(run):
+            mongo_admin.drop_database(name)
 
 
 @pytest.fixture

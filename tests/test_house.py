@@ -53,11 +53,10 @@ def texts() -> Iterator[tuple[str, str]]:
             yield path.relative_to(ROOT).as_posix(), content.decode()
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    """Yield the path and the syntax tree of each Python file."""
-    for name, text in texts():
-        if name.endswith(".py"):
-            yield name, ast.parse(text)
+@functools.cache
+def modules() -> tuple[tuple[str, ast.Module], ...]:
+    """Return the path and the syntax tree of each Python file."""
+    return tuple((name, ast.parse(text)) for name, text in texts() if name.endswith(".py"))
 
 
 @pytest.mark.parametrize("name", PACKAGES)

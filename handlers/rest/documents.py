@@ -1,5 +1,6 @@
 """The interface described: `/openapi.json`, `/asyncapi.json`, and `/docs`, which shows both."""
 
+import functools
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,6 +42,18 @@ class _Document:
         )
 
 
+# Both are kept: they take longer than all else an application is built of and are of their tables
+# alone, so a process that builds several applications writes them once.
+@functools.lru_cache(maxsize=4)
+def _rest(rows: tuple[Route, ...]) -> _Document:
+    return _Document(as_json(openapi(rows)).encode(), "application/json")
+
+
+@functools.cache
+def _live() -> _Document:
+    return _Document(as_json(asyncapi()).encode(), "application/json")
+
+
 def add_documents(app: web.Application, rows: Iterable[Route], root: Path) -> None:
     """Serve the two documents, made once, and the page below `root/web/docs`."""
     folder = root / "web" / "docs"
@@ -49,10 +62,7 @@ def add_documents(app: web.Application, rows: Iterable[Route], root: Path) -> No
         for path in sorted(folder.iterdir())
         if path.suffix in _TYPES
     }
-    written = {
-        "/openapi.json": _Document(as_json(openapi(rows)).encode(), "application/json"),
-        "/asyncapi.json": _Document(as_json(asyncapi()).encode(), "application/json"),
-    }
+    written = {"/openapi.json": _rest(tuple(rows)), "/asyncapi.json": _live()}
 
     async def document(request: web.Request) -> web.Response:
         return written[request.path].answer(request)

@@ -1,5 +1,6 @@
 """Google, Apple and Kakao as one small app on loopback: sign, rotate keys, lie, stall and fail."""
 
+import functools
 import json
 import time
 from collections.abc import AsyncIterator
@@ -22,6 +23,12 @@ KAKAO_APP_ID = 4711
 KAKAO_ADMIN_KEY = "kakao-admin-key"
 
 
+@functools.cache
+def _key(n: int) -> rsa.RSAPrivateKey:
+    # Made once a run: that takes longer than most of what is done with them.
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 class FakeVouchers(Moody):
     """Keys, tokens and answers. Change an attribute to make it misbehave."""
 
@@ -30,6 +37,7 @@ class FakeVouchers(Moody):
         self.url = ""
         self.keys: dict[str, rsa.RSAPrivateKey] = {}
         self.kid = ""
+        self._rotations = 0
         self.cut = False
         self.cache_control = "public, max-age=3600"
         self.codes: dict[str, str] = {}
@@ -48,7 +56,8 @@ class FakeVouchers(Moody):
         if not keep:
             self.keys.clear()
         self.kid = f"k{len(self.keys)}-{time.monotonic_ns()}"
-        self.keys[self.kid] = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.keys[self.kid] = _key(self._rotations)
+        self._rotations += 1
 
     def token(self, provider: str, subject: str = "s-1", **claims: Any) -> str:
         """Return an ID token; `claims` override, None leaves one out. `kid`, `key` too."""

@@ -1,6 +1,7 @@
 """Flows run against the whole server, on real stores, over real sockets."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,15 @@ from models.play.repo import PlayRepo
 from tests.serving import Served, serving, settings_of
 
 NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def mongo_database(
+    indexed_database: Callable[[str], AbstractContextManager[str]],
+) -> Iterator[str]:
+    """Return the name of an empty database, in which servers before have made the indexes."""
+    with indexed_database("flows") as name:
+        yield name
 
 
 @pytest.fixture

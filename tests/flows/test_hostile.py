@@ -368,6 +368,7 @@ async def test_an_unused_connection_is_closed(serve: Serve) -> None:
     assert counted("join_seconds") == before + 2
 
 
+@pytest.mark.alone
 async def test_a_flood_is_slowed_told_and_closed(serve: Serve) -> None:
     """100 000 tiny packets: the rate decides how many of them anybody looks at."""
     limits = {"messages_s": 120, "bytes_s": 1_000_000, "over_seconds": 1}

@@ -29,6 +29,7 @@ def transport(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.mark.alone  # how much of the feed is thinned out is the machine's
 @pytest.mark.parametrize("parser", ["default", "msgpack"])
 async def test_the_official_client_plays_and_watches_a_session(
     script: list[str], served: Served, parser: str

@@ -101,6 +101,7 @@ async def _stopped(process: asyncio.subprocess.Process) -> None:
         assert await process.wait() == 0
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 async def test_a_roll_under_load_loses_nothing(
     commands: Commands, key: Path, mongo_url: str, mongo_database: str, tmp_path: Path

@@ -77,6 +77,7 @@ async def test_who_is_not_let_in_is_told_so(served: Served) -> None:
             raise AssertionError("joined")
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 async def test_the_benchmark_tells_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
     looks = []

@@ -118,3 +118,13 @@ async def test_one_that_never_goes_through_is_given_up(
 
     with pytest.raises(TimeoutError):
         await mongo.transact(work)
+
+
+@pytest.mark.parametrize("driver", get_args(Driver))
+async def test_the_url_may_say_how_long_to_wait(driver: Driver) -> None:
+    mongo = Mongo("mongodb://127.0.0.1:9/?serverselectiontimeoutms=50", "x", driver)
+    options = mongo.database.client.options
+    assert options.server_selection_timeout == 0.05
+    assert options.pool_options.connect_timeout == 3.0
+    assert options.pool_options.socket_timeout == 10.0
+    await mongo.close()

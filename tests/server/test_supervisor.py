@@ -158,6 +158,7 @@ async def test_a_frozen_worker_ends_as_well() -> None:
         await _until_gone(pids)
 
 
+@pytest.mark.alone
 async def test_a_worker_that_hangs_is_killed_and_one_that_is_spared_is_not() -> None:
     with hold_port("127.0.0.1", 0) as held:
         async with _running(held.getsockname()[1], hung_s=1.5) as supervisor:

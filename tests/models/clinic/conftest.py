@@ -1,6 +1,7 @@
 """What tests of grades begin with."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -8,6 +9,15 @@ from models.db import Mongo
 from tests.factories import redis_of
 from tests.models.clinic.weeks import FIRST, Clinic
 from tests.models.families import stores_on
+
+
+@pytest.fixture
+def mongo_database(
+    indexed_database: Callable[[str], AbstractContextManager[str]],
+) -> Iterator[str]:
+    """Return the name of an empty database, in which tests before have made the indexes."""
+    with indexed_database("clinic") as name:
+        yield name
 
 
 @pytest.fixture
