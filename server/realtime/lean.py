@@ -23,8 +23,10 @@ from server.realtime.gate import JOIN, ROOM, Gate, Message
 from server.realtime.grooves import Groove, groove_of
 from server.realtime.guard import INTERNAL_ERROR, Ended, Guard, invalid
 from server.realtime.intake import Work
+from server.realtime.lane import Walk
 from server.realtime.packets import seq_of
 from server.realtime.parser import parser
+from server.realtime.sheet import Sheet
 from server.realtime.sink import Sink
 from server.realtime.stock import use_buffer
 from server.realtime.switch import Switch
@@ -39,6 +41,8 @@ NO_HEAD = "\udfff"
 """Half a character: no text that came in UTF-8 begins so."""
 TRIALS = 8
 """Messages of a client from which its pattern may be learned."""
+CHARGED = 16
+"""Hot events whose messages are charged together: the budget lies in memory of its own."""
 _BINARY, _CLOSE = WSMsgType.BINARY, WSMsgType.CLOSE
 
 
@@ -61,10 +65,16 @@ class LeanLine(Gate):
         "_switch",
         "_trials",
         "_under",
+        "_unpaid",
+        "_unpaid_bytes",
+        "_walk",
+        "_whole",
         "_work",
         "guard",
         "hot",
         "hot_head",
+        "kept",
+        "sheet",
         "sid",
         "socket",
     )
@@ -81,6 +91,14 @@ class LeanLine(Gate):
         self.hot: Hot | None = None
         self._call: Callable[[int, bytes], None] = _nothing
         self._groove: Groove | None = None
+        self.kept: bytes | None = None
+        """A frame that is read with those of others at the end of the turn."""
+        self.sheet: Sheet
+        self._unpaid = self._unpaid_bytes = 0
+        """Messages that the budget was not charged for yet."""
+        self._walk: Walk | None = Walk()
+        self._whole = True
+        """Whether what came ended with a whole message."""
         self._trials = 0
         self.hot_head = NO_HEAD
         """How the text of the hot event begins."""
@@ -142,6 +160,47 @@ class LeanLine(Gate):
     def feed_eof(self) -> None:
         """The connection is lost; `connection_lost` knows."""
 
+    def data_received(self, data: bytes) -> None:
+        """Take what the network brought."""
+        if self.kept is not None:
+            self._look_at_kept()
+        groove = self._groove
+        if groove is not None and self._whole and not (self._holds or self.done or self._deaf):
+            sheet = groove.sheets.get(len(data))
+            if sheet is not None and data.startswith(sheet.head):
+                self.kept, self.sheet = data, sheet
+                self._switch.keep(self)
+                return
+        self.receive(data)
+
+    def receive(self, data: bytes) -> None:
+        """Take what the network brought, by itself."""
+        if self._walk is not None:
+            self._whole = self._walk.follow(data)
+        super().receive(data)
+
+    def came(self, seq: int, part: bytes, data: bytes) -> None:
+        """Take a hot event, or the frame it was read from where none may be handled now."""
+        if self._holds or self.done:
+            self.receive(data)
+            return
+        try:
+            self._unpaid += 1
+            self._unpaid_bytes += len(data)
+            if self._unpaid >= CHARGED:
+                self._now = self._monotonic()
+                self._charge(0, 0)
+            self._call(seq, part)
+        except Ended as ended:
+            self._switch.end(self.sid, ended)
+        except Exception as error:
+            self._fault(error)
+
+    def _look_at_kept(self) -> None:
+        kept, self.kept = self.kept, None
+        if kept is not None:
+            self.receive(kept)
+
     def handle(self, message: Message) -> None:
         """Handle a message; never raises."""
         kind, data, _ = message
@@ -154,9 +213,7 @@ class LeanLine(Gate):
             hot = groove.read(data) if groove is not None and kind is _BINARY else None
             # A binary part belongs to the message that announced it.
             counts = hot or kind is not _BINARY or (guard.packet is None and guard.seq < 0)
-            debt = guard.budget.take(1 if counts else 0, len(data), self._now)
-            if debt > guard.floor:
-                self._slow(debt)
+            self._charge(1 if counts else 0, len(data))
             if hot is not None:
                 self._call(*hot)
             else:
@@ -173,6 +230,14 @@ class LeanLine(Gate):
             self._text(data)
         elif kind is WSMsgType.PING:
             self._sink.offer(frame(PONG, bytes(data)))  # whoever reads nothing is owed none
+
+    def _charge(self, messages: int, size: int) -> None:
+        guard = self.guard
+        messages, size = messages + self._unpaid, size + self._unpaid_bytes
+        self._unpaid = self._unpaid_bytes = 0
+        debt = guard.budget.take(messages, size, self._now)
+        if debt > guard.floor:
+            self._slow(debt)
 
     def _slow(self, debt: float) -> None:
         self._switch.slow_down(self.sid, self.guard, debt, self._now)
@@ -234,6 +299,8 @@ class LeanLine(Gate):
             self.hot = self._switch.hot_of(self.sid)
             self._call = _nothing if self.hot is None else self.hot.call
             self._groove, self._trials = None, TRIALS
+            if not self.guard.packed:
+                self._walk = None
             # Who speaks msgpack sends no text; what it sends all the same is looked at in full.
             spelled = None if self.guard.packed else self.hot
             self.hot_head = NO_HEAD if spelled is None else f"4{spelled.head}"
@@ -324,6 +391,7 @@ class LeanLine(Gate):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone."""
+        self._look_at_kept()
         self.done = True
         self._closing_since = self._closing_since or self._now
         self.shut()

@@ -76,7 +76,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         self._lines: dict[str, Line | LeanLine] = {}
         self._lean: dict[str, LeanLine] = {}
         self._turns = Turns(limits.pause_ms / 1000, clock.monotonic, hurried)
-        self.soon, self.took, self.timed = self._turns.soon, self._turns.took, self._turns.timed
+        self.soon, self.keep = self._turns.soon, self._turns.keep
+        self.took, self.timed = self._turns.took, self._turns.timed
         self._rooms: dict[str, LiveNamespace[Any]] = {}
         self._intake = Intake(self, self._rooms, limits, clock)
         self.receive = self._intake.receive

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from handlers.live.base import Hot
 from server.realtime.guard import Ended, Guard
 from server.realtime.intake import Work
+from server.realtime.lane import Kept
 from server.realtime.turns import Written
 
 
@@ -25,6 +26,10 @@ class Switch(Protocol):
 
     def timed(self, seconds: float) -> None:
         """Say how long it took to handle what came."""
+        ...
+
+    def keep(self, line: Kept) -> None:
+        """Read what a line has kept, with that of others, at the end of this turn of the loop."""
         ...
 
     def soon(self, line: Written) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from config import metrics
+from server.realtime.lane import Kept, Lane
 
 WINDOW_S = 0.1
 """The rate of messages is looked at this often."""
@@ -55,6 +56,7 @@ class Turns:
         self._hurried = hurried
         self._sleep = sleep
         self._dirty: list[Written] = []
+        self._lane = Lane()
         self._ending = False
         self._reads = self._reads_before = 0
         """How much came ever, and until the last turn."""
@@ -77,6 +79,13 @@ class Turns:
         """Say how long it took to handle what came."""
         self._reading += seconds * TIMED
 
+    def keep(self, line: Kept) -> None:
+        """Read what a line has kept at the end of this turn."""
+        self._lane.keep(line)
+        self._reads += 1
+        if not self._ending:
+            self._end_soon()
+
     def soon(self, line: Written) -> None:
         """Call the line's `flush` at the end of this turn."""
         self._dirty.append(line)
@@ -88,9 +97,14 @@ class Turns:
         asyncio.get_running_loop().call_soon(self._end)
 
     def _end(self) -> None:
+        began = self._monotonic()
+        if self._lane:
+            self._lane.read()
+            read = self._monotonic()
+            self._reading += read - began
+            began = read
         self._ending = False
         dirty, self._dirty = self._dirty, []
-        began = self._monotonic()
         for line in dirty:
             line.flush()
         took, self._reads_before = self._reads - self._reads_before, self._reads
