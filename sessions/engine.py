@@ -7,7 +7,7 @@ depends on is therefore its own messages in their order, never the batching.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from config import metrics
@@ -31,6 +31,10 @@ ROUNDS_S = 0.1
 """How often late answers and finished sessions are looked for."""
 STORED_S = 0.25
 """How often those are looked for whose `stored` no `buffered` took along."""
+
+
+def _nothing() -> None:
+    """Bring nothing."""
 
 
 class Engine:
@@ -65,6 +69,8 @@ class Engine:
         self._snapshots: deque[tuple[float, Session]] = deque()
         """When each session's next snapshot is due, the earliest first."""
         self._rounds_at = self._stored_at = 0.0
+        self.gather: Callable[[], None] = _nothing
+        """Called before each tick, for who has something to bring into the inboxes."""
 
     # -- sessions
 
@@ -144,6 +150,7 @@ class Engine:
 
     def tick(self) -> None:
         """Do everything that is due now; never waits."""
+        self.gather()
         now = self._clock.monotonic()
         if self._woken:
             with metrics.TICK.time():

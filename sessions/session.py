@@ -171,21 +171,27 @@ class Session:
     # -- intake: called by the edge, in the order of arrival
 
     def offer_frames(self, seq: int, payload: bytes) -> bool:
-        """Take a `frames` message that nobody waits for an answer to, as `offer` does."""
+        """Take a `frames` message that nobody waits for an answer to, as `offer` does.
+
+        True if it was taken and there is room for another like it.
+        """
         size = len(payload)
+        held = self._bytes + size
         if (
-            seq != self.expected
-            or self._closing
-            or seq - self.buffered > self._unacked_messages
-            or self._bytes + size > self._unacked_bytes
+            seq == self.expected
+            and not self._closing
+            and seq - self.buffered < self._unacked_messages
+            and held + size <= self._unacked_bytes
         ):
-            return self.offer(Message(seq, "frames", payload), size, None, 0.0)
-        self.expected = seq + 1
-        self._bytes += size
-        self.inbox.append(payload)
-        if not self.awake:
-            self._wake()
-        return True
+            self.expected = seq + 1
+            self._bytes = held
+            self.inbox.append(payload)
+            if not self.awake:
+                self.awake = True
+                self.woken.append(self)
+            return True
+        taken = self.offer(Message(seq, "frames", payload), size, None, 0.0)
+        return taken and not self.full(size)
 
     def offer(self, message: Message, size: int, reply: Reply | None, deadline: float) -> bool:
         """Take a message if it is the next one; tell the client otherwise. True if taken."""

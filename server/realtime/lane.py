@@ -17,9 +17,8 @@ FEW = 4
 class Kept(Protocol):
     """A line of which a frame is kept."""
 
-    kept: bytes | None
-    """The frame; None once it was taken for another reason."""
-    sheet: Sheet
+    kept: Sheet | None
+    """Where it is kept."""
 
     def receive(self, data: bytes) -> None:
         """Take what the network brought, by itself."""
@@ -31,41 +30,52 @@ class Kept(Protocol):
 
 
 class Lane:
-    """The lines of which a frame is kept."""
+    """The frames that are kept, at most one of each line."""
 
     def __init__(self) -> None:
-        self._lines: list[Kept] = []
-        self.keep = self._lines.append
+        self._by_sheet: dict[Sheet, tuple[list[Kept], list[bytes]]] = {}
+        self.size = 0
+        """How many are kept."""
 
-    def __bool__(self) -> bool:
-        return bool(self._lines)
+    def keep(self, line: Kept, sheet: Sheet, data: bytes) -> None:
+        """Keep a frame that looks like those of a sheet."""
+        held = self._by_sheet.get(sheet)
+        if held is None:
+            held = self._by_sheet[sheet] = [], []
+        held[0].append(line)
+        held[1].append(data)
+        line.kept = sheet
+        self.size += 1
+
+    def give(self, line: Kept) -> bytes:
+        """Give back the frame that is kept of a line."""
+        sheet, line.kept = line.kept, None
+        if sheet is None:
+            return b""
+        lines, frames = self._by_sheet[sheet]
+        at = lines.index(line)
+        del lines[at]
+        self.size -= 1
+        return frames.pop(at)
 
     def read(self) -> None:
         """Read what is kept."""
-        by_sheet: dict[Sheet, tuple[list[Kept], list[bytes]]] = {}
-        for line in self._lines:
-            if line.kept is not None:
-                held = by_sheet.get(line.sheet)
-                if held is None:
-                    held = by_sheet[line.sheet] = [], []
-                held[0].append(line)
-                held[1].append(line.kept)
+        by_sheet, self._by_sheet = self._by_sheet, {}
+        self.size = 0
+        for lines, _ in by_sheet.values():
+            for line in lines:
                 line.kept = None
-        self._lines.clear()
         for sheet, (lines, frames) in by_sheet.items():
             if len(lines) <= FEW:
                 for line, data in zip(lines, frames, strict=True):
                     line.receive(data)
-            else:
-                self._together(sheet, lines, frames)
-
-    def _together(self, sheet: Sheet, lines: list[Kept], frames: list[bytes]) -> None:
-        seqs, parts = sheet.read(frames)
-        for line, seq, part, data in zip(lines, seqs, parts, frames, strict=True):
-            if seq >= 0:
-                line.came(seq, part, data)
-            else:
-                line.receive(data)
+                continue
+            seqs, parts = sheet.read(frames)
+            for line, seq, part, data in zip(lines, seqs, parts, frames, strict=True):
+                if seq >= 0:
+                    line.came(seq, part, data)
+                else:
+                    line.receive(data)
 
 
 class Walk:

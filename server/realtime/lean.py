@@ -74,7 +74,6 @@ class LeanLine(Gate):
         "hot",
         "hot_head",
         "kept",
-        "sheet",
         "sid",
         "socket",
     )
@@ -91,9 +90,8 @@ class LeanLine(Gate):
         self.hot: Hot | None = None
         self._call: Callable[[int, bytes], None] = _nothing
         self._groove: Groove | None = None
-        self.kept: bytes | None = None
-        """A frame that is read with those of others at the end of the turn."""
-        self.sheet: Sheet
+        self.kept: Sheet | None = None
+        """Where a frame is kept that is read with those of others in a moment."""
         self._unpaid = self._unpaid_bytes = 0
         """Messages that the budget was not charged for yet."""
         self._walk: Walk | None = Walk()
@@ -163,13 +161,12 @@ class LeanLine(Gate):
     def data_received(self, data: bytes) -> None:
         """Take what the network brought."""
         if self.kept is not None:
-            self._look_at_kept()
+            self.receive(self._switch.give(self))  # it came before
         groove = self._groove
         if groove is not None and self._whole and not (self._holds or self.done or self._deaf):
             sheet = groove.sheets.get(len(data))
             if sheet is not None and data.startswith(sheet.head):
-                self.kept, self.sheet = data, sheet
-                self._switch.keep(self)
+                self._switch.keep(self, sheet, data)
                 return
         self.receive(data)
 
@@ -195,11 +192,6 @@ class LeanLine(Gate):
             self._switch.end(self.sid, ended)
         except Exception as error:
             self._fault(error)
-
-    def _look_at_kept(self) -> None:
-        kept, self.kept = self.kept, None
-        if kept is not None:
-            self.receive(kept)
 
     def handle(self, message: Message) -> None:
         """Handle a message; never raises."""
@@ -391,7 +383,8 @@ class LeanLine(Gate):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone."""
-        self._look_at_kept()
+        if self.kept is not None:
+            self.receive(self._switch.give(self))
         self.done = True
         self._closing_since = self._closing_since or self._now
         self.shut()

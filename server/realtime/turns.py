@@ -13,6 +13,7 @@ from typing import Protocol
 
 from config import metrics
 from server.realtime.lane import Kept, Lane
+from server.realtime.sheet import Sheet
 
 WINDOW_S = 0.1
 """The rate of messages is looked at this often."""
@@ -42,6 +43,7 @@ class Turns:
         hurried: tells whether something is under way that takes several turns, such as reading an
             answer of Redis: it would wait at every step.
         sleep: stops the thread for so many seconds; nothing else runs on the loop meanwhile.
+        kept_most: of so many kept frames none waits any longer; fewer do until `read_kept`.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Turns:
         monotonic: Callable[[], float],
         hurried: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], None] = time.sleep,
+        kept_most: int = 1,
     ) -> None:
         self._pause_s = pause_s
         self._monotonic = monotonic
@@ -57,6 +60,8 @@ class Turns:
         self._sleep = sleep
         self._dirty: list[Written] = []
         self._lane = Lane()
+        self._kept_most = kept_most
+        self.give = self._lane.give
         self._ending = False
         self._reads = self._reads_before = 0
         """How much came ever, and until the last turn."""
@@ -79,12 +84,18 @@ class Turns:
         """Say how long it took to handle what came."""
         self._reading += seconds * TIMED
 
-    def keep(self, line: Kept) -> None:
-        """Read what a line has kept at the end of this turn."""
-        self._lane.keep(line)
+    def keep(self, line: Kept, sheet: Sheet, data: bytes) -> None:
+        """Read a frame that looks like those of a sheet with others."""
+        self._lane.keep(line, sheet, data)
         self._reads += 1
         if not self._ending:
             self._end_soon()
+
+    def read_kept(self) -> None:
+        """Read the frames that are kept."""
+        began = self._monotonic()
+        self._lane.read()
+        self._reading += self._monotonic() - began
 
     def soon(self, line: Written) -> None:
         """Call the line's `flush` at the end of this turn."""
@@ -97,14 +108,11 @@ class Turns:
         asyncio.get_running_loop().call_soon(self._end)
 
     def _end(self) -> None:
-        began = self._monotonic()
-        if self._lane:
-            self._lane.read()
-            read = self._monotonic()
-            self._reading += read - began
-            began = read
+        if self._lane.size >= self._kept_most:
+            self.read_kept()
         self._ending = False
         dirty, self._dirty = self._dirty, []
+        began = self._monotonic()
         for line in dirty:
             line.flush()
         took, self._reads_before = self._reads - self._reads_before, self._reads

@@ -244,7 +244,8 @@ async def test_a_session_without_room_is_busy_until_what_it_holds_has_landed(hou
     session, ear = house.enter()
     most = house.limits.unacked_messages
     for seq in range(most):
-        assert session.offer_frames(seq, FRAMES[seq % len(FRAMES)])
+        room = session.offer_frames(seq, FRAMES[seq % len(FRAMES)])
+        assert (session.expected, room) == (seq + 1, seq + 1 < most)
     assert not session.offer_frames(most, FRAMES[0])
     assert ear.told("refused")[0]["code"] == "busy"
     house.tick(13)
@@ -257,7 +258,8 @@ async def test_a_session_with_too_many_bytes_is_busy_as_well(house: House) -> No
     session, _ = house.enter()
     big = bytes(house.limits.unacked_bytes // 2)
     assert session.offer_frames(0, big)
-    assert session.offer_frames(1, big)
+    assert not session.offer_frames(1, big), "there is no room for another like it"
+    assert session.expected == 2
     assert not session.offer_frames(2, b"x")
     house.tick()
     session.offer_frames(2, b"")
