@@ -108,8 +108,8 @@ class Session:
         "_pending", "_seal", "_seal_landed", "_stored_s", "_unacked_bytes", "_unacked_messages",
         "advised", "answers", "awake", "buffered", "cursor", "detached_at", "expected", "fresh",
         "id", "in_turn", "inbox", "inflight", "last_set_no", "opened", "paused", "player",
-        "records", "result", "score_at", "score_phase", "sealed_at", "set", "shape", "shape_size", "state",
-        "stored", "token", "told", "told_at", "turn", "urgent", "woken",
+        "records", "result", "score_at", "score_phase", "sealed_at", "set", "shape", "shape_size",
+        "state", "stored", "token", "told", "told_at", "turn", "urgent", "woken",
     )  # fmt: skip
 
     def __init__(self, opened: Opened, limits: LiveSettings, token: int) -> None:
