@@ -9,7 +9,6 @@ guard, and takes over where the parser is not as it is known here.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, cast
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -19,14 +18,12 @@ from config.clock import Clock
 from config.settings import SocketSettings
 from handlers.live.base import Hot
 from models.errors import internal_error
-from server.realtime.gate import JOIN, ROOM, Gate, Message
-from server.realtime.grooves import Groove, groove_of
-from server.realtime.guard import INTERNAL_ERROR, Ended, Guard, invalid
+from server.realtime.gate import JOIN, ROOM
+from server.realtime.guard import INTERNAL_ERROR, Ended, invalid
+from server.realtime.hot import HotGate
 from server.realtime.intake import Work
-from server.realtime.lane import Walk
 from server.realtime.packets import seq_of
 from server.realtime.parser import parser
-from server.realtime.sheet import Sheet
 from server.realtime.sink import Sink
 from server.realtime.stock import use_buffer
 from server.realtime.switch import Switch
@@ -39,65 +36,31 @@ FAREWELL_SECONDS = 1.0
 """How long a client has to answer the close before the connection is let go."""
 NO_HEAD = "\udfff"
 """Half a character: no text that came in UTF-8 begins so."""
-TRIALS = 8
-"""Messages of a client from which its pattern may be learned."""
-CHARGED = 16
-"""Hot events whose messages are charged together: the budget lies in memory of its own."""
-_BINARY, _CLOSE = WSMsgType.BINARY, WSMsgType.CLOSE
+_BINARY = WSMsgType.BINARY
 
 
-def _nothing(seq: int, part: bytes) -> None:
-    """Do nothing with what is for nobody."""
-
-
-class LeanLine(Gate):
+class LeanLine(HotGate):
     """One WebSocket, from its upgrade to its end."""
 
     __slots__ = (
-        "_call",
         "_closing_since",
-        "_groove",
         "_limits",
         "_over",
         "_ping_at",
         "_pinged_at",
         "_sink",
-        "_switch",
-        "_trials",
         "_under",
-        "_unpaid",
-        "_unpaid_bytes",
-        "_walk",
-        "_whole",
         "_work",
-        "guard",
-        "hot",
         "hot_head",
-        "kept",
-        "sid",
         "socket",
     )
 
     def __init__(
         self, switch: Switch, limits: SocketSettings, clock: Clock, handler: Callable[..., Any]
     ) -> None:
-        super().__init__(clock, switch.took, switch.timed)
-        self._switch = switch
-        self._limits = limits
         self.socket: Any = handler.__self__  # type: ignore[attr-defined]  # the library's socket
-        self.sid: str = self.socket.sid
-        self.guard: Guard
-        self.hot: Hot | None = None
-        self._call: Callable[[int, bytes], None] = _nothing
-        self._groove: Groove | None = None
-        self.kept: Sheet | None = None
-        """Where a frame is kept that is read with those of others in a moment."""
-        self._unpaid = self._unpaid_bytes = 0
-        """Messages that the budget was not charged for yet."""
-        self._walk: Walk | None = Walk()
-        self._whole = True
-        """Whether what came ended with a whole message."""
-        self._trials = 0
+        super().__init__(switch, clock, self.socket.sid)
+        self._limits = limits
         self.hot_head = NO_HEAD
         """How the text of the hot event begins."""
         self._under: asyncio.Protocol | None = None
@@ -158,84 +121,14 @@ class LeanLine(Gate):
     def feed_eof(self) -> None:
         """The connection is lost; `connection_lost` knows."""
 
-    def data_received(self, data: bytes) -> None:
-        """Take what the network brought."""
-        if self.kept is not None:
-            self.receive(self._switch.give(self))  # it came before
-        groove = self._groove
-        if groove is not None and self._whole and not (self._holds or self.done or self._deaf):
-            sheet = groove.sheets.get(len(data))
-            if sheet is not None and data.startswith(sheet.head):
-                self._switch.keep(self, sheet, data)
-                return
-        self.receive(data)
-
-    def receive(self, data: bytes) -> None:
-        """Take what the network brought, by itself."""
-        if self._walk is not None:
-            self._whole = self._walk.follow(data)
-        super().receive(data)
-
-    def came(self, seq: int, part: bytes, data: bytes) -> None:
-        """Take a hot event, or the frame it was read from where none may be handled now."""
-        if self._holds or self.done:
-            self.receive(data)
-            return
-        try:
-            self._unpaid += 1
-            self._unpaid_bytes += len(data)
-            if self._unpaid >= CHARGED:
-                self._now = self._monotonic()
-                self._charge(0, 0)
-            self._call(seq, part)
-        except Ended as ended:
-            self._switch.end(self.sid, ended)
-        except Exception as error:
-            self._fault(error)
-
-    def handle(self, message: Message) -> None:
-        """Handle a message; never raises."""
-        kind, data, _ = message
-        if self.done or kind is _CLOSE:
-            if kind is _CLOSE:
-                self._goodbye(data)
-            return
-        try:
-            groove, guard = self._groove, self.guard
-            hot = groove.read(data) if groove is not None and kind is _BINARY else None
-            # A binary part belongs to the message that announced it.
-            counts = hot or kind is not _BINARY or (guard.packet is None and guard.seq < 0)
-            self._charge(1 if counts else 0, len(data))
-            if hot is not None:
-                self._call(*hot)
-            else:
-                self._take(kind, data)
-        except Ended as ended:
-            self._switch.end(self.sid, ended)
-        except Exception as error:
-            self._fault(error)
-
-    def _take(self, kind: WSMsgType, data: Any) -> None:
+    def take(self, kind: WSMsgType, data: Any) -> None:
+        """Take a message that is no hot event, or not known as one."""
         if kind is _BINARY:
             self._binary(data)
         elif kind is WSMsgType.TEXT:
             self._text(data)
         elif kind is WSMsgType.PING:
             self._sink.offer(frame(PONG, bytes(data)))  # whoever reads nothing is owed none
-
-    def _charge(self, messages: int, size: int) -> None:
-        guard = self.guard
-        messages, size = messages + self._unpaid, size + self._unpaid_bytes
-        self._unpaid = self._unpaid_bytes = 0
-        debt = guard.budget.take(messages, size, self._now)
-        if debt > guard.floor:
-            self._slow(debt)
-
-    def _slow(self, debt: float) -> None:
-        self._switch.slow_down(self.sid, self.guard, debt, self._now)
-        if debt > 0:
-            # Read on when it is paid: whoever floods is not served faster than the rate.
-            self.wait(debt)
 
     def _text(self, data: str) -> None:
         guard = self.guard
@@ -258,20 +151,12 @@ class LeanLine(Gate):
             raise invalid("a packet of a kind that a client does not send")
 
     def _binary(self, data: bytes) -> None:
-        hot, guard = self.hot, self.guard
+        guard = self.guard
         if guard.seq >= 0:
             seq, guard.seq = guard.seq, -1
             self._call(seq, data)
-        elif hot is not None and guard.packed and self._trials:
-
-            def learn(seq: int, part: bytes) -> None:
-                self._trials -= 1
-                self._groove = groove_of(data, hot.event, seq, part)
-                hot.call(seq, part)
-
-            self._receive(data, replace(hot, call=learn))
         else:
-            self._receive(data, hot)
+            self._receive(data, self.learning(data))
 
     def _receive(self, data: str | bytes, hot: Hot | None = None) -> None:
         work = self._switch.receive(self.sid, self.guard, data, hot)
@@ -285,24 +170,22 @@ class LeanLine(Gate):
         except Ended as ended:
             self._switch.end(self.sid, ended)
         except Exception as error:
-            self._fault(error)
+            self.fault(error)
         finally:
             self._work = None
-            self.hot = self._switch.hot_of(self.sid)
-            self._call = _nothing if self.hot is None else self.hot.call
-            self._groove, self._trials = None, TRIALS
-            if not self.guard.packed:
-                self._walk = None
+            self.serve(self._switch.hot_of(self.sid))
             # Who speaks msgpack sends no text; what it sends all the same is looked at in full.
             spelled = None if self.guard.packed else self.hot
             self.hot_head = NO_HEAD if spelled is None else f"4{spelled.head}"
             self.release(JOIN)
 
-    def _fault(self, error: Exception) -> None:
+    def fault(self, error: Exception) -> None:
+        """Close: a message could not be handled."""
         log.error("a message could not be handled", exc_info=error)
         self._switch.end(self.sid, Ended("internal", internal_error(), INTERNAL_ERROR))
 
-    def _goodbye(self, code: int) -> None:
+    def goodbye(self, code: int) -> None:
+        """The client closes: answer, and hang up."""
         if self._closing_since is None:
             self._sink.put(frame(CLOSE, int(code or WSCloseCode.OK).to_bytes(2, "big")))
             self._shut()
@@ -383,8 +266,7 @@ class LeanLine(Gate):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone."""
-        if self.kept is not None:
-            self.receive(self._switch.give(self))
+        self.look_at_kept()
         self.done = True
         self._closing_since = self._closing_since or self._now
         self.shut()

@@ -21,6 +21,9 @@ WORTH = 4
 """A pause is made when at least so many messages are expected in it."""
 ENOUGH = 128
 """A turn that found as many needs no pause: the loop is busy enough to find many."""
+HURRY = 4
+"""So many times shorter is a pause while something is under way. Without any, a turn found seven
+messages of 500 clients, and the server's whole work took 5 % longer."""
 TIMED = 8
 """One read in so many is timed, and stands for all of them: to time each would cost a tenth of what
 it measures."""
@@ -41,7 +44,7 @@ class Turns:
         pause_s: longest pause after a turn, seconds; 0 makes none.
         monotonic: the clock, seconds.
         hurried: tells whether something is under way that takes several turns, such as reading an
-            answer of Redis: it would wait at every step.
+            answer of Redis: it waits at every step, so the pauses are short meanwhile.
         sleep: stops the thread for so many seconds; nothing else runs on the loop meanwhile.
         kept_most: of so many kept frames none waits any longer; fewer do until `read_kept`.
     """
@@ -126,4 +129,4 @@ class Turns:
             self._send.inc(self._writing)
             self._reading = self._writing = 0.0
         if self._expected >= WORTH and 0 < took < ENOUGH:
-            self._sleep(self._pause_s / 4 if self._hurried() else self._pause_s)
+            self._sleep(self._pause_s / HURRY if self._hurried() else self._pause_s)
