@@ -6,6 +6,7 @@ those before it is therefore only kept; at the end of the turn numpy unmasks and
 them at once. A client's order is its own: whatever else it sends is looked at behind what is kept.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from server.realtime.sheet import Sheet
@@ -30,9 +31,15 @@ class Kept(Protocol):
 
 
 class Lane:
-    """The frames that are kept, at most one of each line."""
+    """The frames that are kept, at most one of each line.
 
-    def __init__(self) -> None:
+    Args:
+        first: called with the first that is kept since `count` was last asked.
+    """
+
+    def __init__(self, first: Callable[[], None]) -> None:
+        self._first = first
+        self._since = 0
         self._by_sheet: dict[Sheet, tuple[list[Kept], list[bytes]]] = {}
         self.size = 0
         """How many are kept."""
@@ -46,6 +53,14 @@ class Lane:
         held[1].append(data)
         line.kept = sheet
         self.size += 1
+        if not self._since:
+            self._first()
+        self._since += 1
+
+    def count(self) -> int:
+        """Return how many were kept since this was last asked."""
+        since, self._since = self._since, 0
+        return since
 
     def give(self, line: Kept) -> bytes:
         """Give back the frame that is kept of a line."""

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from config import metrics
-from server.realtime.lane import Kept, Lane
-from server.realtime.sheet import Sheet
+from server.realtime.lane import Lane
 
 WINDOW_S = 0.1
 """The rate of messages is looked at this often."""
@@ -62,9 +61,9 @@ class Turns:
         self._hurried = hurried
         self._sleep = sleep
         self._dirty: list[Written] = []
-        self._lane = Lane()
+        self._lane = Lane(self._end_soon)
         self._kept_most = kept_most
-        self.give = self._lane.give
+        self.keep, self.give = self._lane.keep, self._lane.give
         self._ending = False
         self._reads = self._reads_before = 0
         """How much came ever, and until the last turn."""
@@ -79,20 +78,12 @@ class Turns:
     def took(self) -> bool:
         """Say that something came in this turn; return whether `timed` is to hear of it."""
         self._reads = reads = self._reads + 1
-        if not self._ending:
-            self._end_soon()
+        self._end_soon()
         return reads % TIMED == 0
 
     def timed(self, seconds: float) -> None:
         """Say how long it took to handle what came."""
         self._reading += seconds * TIMED
-
-    def keep(self, line: Kept, sheet: Sheet, data: bytes) -> None:
-        """Read a frame that looks like those of a sheet with others."""
-        self._lane.keep(line, sheet, data)
-        self._reads += 1
-        if not self._ending:
-            self._end_soon()
 
     def read_kept(self) -> None:
         """Read the frames that are kept."""
@@ -103,12 +94,12 @@ class Turns:
     def soon(self, line: Written) -> None:
         """Call the line's `flush` at the end of this turn."""
         self._dirty.append(line)
-        if not self._ending:
-            self._end_soon()
+        self._end_soon()
 
     def _end_soon(self) -> None:
-        self._ending = True
-        asyncio.get_running_loop().call_soon(self._end)
+        if not self._ending:
+            self._ending = True
+            asyncio.get_running_loop().call_soon(self._end)
 
     def _end(self) -> None:
         if self._lane.size >= self._kept_most:
@@ -118,6 +109,7 @@ class Turns:
         began = self._monotonic()
         for line in dirty:
             line.flush()
+        self._reads += self._lane.count()
         took, self._reads_before = self._reads - self._reads_before, self._reads
         self._in_window += took
         now = self._monotonic()

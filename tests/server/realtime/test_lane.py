@@ -94,7 +94,7 @@ class Turn:
     """What a gate is plugged into: a lane that is read when a test says so."""
 
     def __init__(self) -> None:
-        self.lane = Lane()
+        self.lane = Lane(lambda: None)
         self.keep, self.give = self.lane.keep, self.lane.give
         self.ended: list[Ended] = []
         self.slowed = 0
