@@ -52,6 +52,8 @@ from sessions.relay import Relay
 from sessions.takeover import Takeover
 
 ROOT = Path(__file__).resolve().parent.parent
+KEPT_MOST = 512
+"""Frames that wait for the next tick at most; of more the reading itself would hold up others."""
 
 
 def build_app(
@@ -188,7 +190,8 @@ def build_app(
         middlewares=middlewares(clock, settings.http.origins),
         client_max_size=settings.http.body_bytes,
     )
-    realtime = Realtime(settings.http, limits, clock, places, appender.is_appending)
+    realtime = Realtime(settings.http, limits, clock, places, appender.is_appending, KEPT_MOST)
+    engine.gather = realtime.read_kept
     game, watch = GameNamespace(deps, realtime), WatchNamespace(deps, realtime)
     check_live((game, watch))
     realtime.add(game)

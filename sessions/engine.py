@@ -7,7 +7,7 @@ depends on is therefore its own messages in their order, never the batching.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from config import metrics
@@ -18,6 +18,7 @@ from sessions.catalogue import Catalogue
 from sessions.control import Control
 from sessions.dues import Dues
 from sessions.feed import FeedHub, Joined, Sink
+from sessions.fresh import Fresh
 from sessions.rebuild import Rebuilt, pack_snapshot
 from sessions.scorer import Scorer
 from sessions.scoring.batch import Batch
@@ -31,6 +32,10 @@ ROUNDS_S = 0.1
 """How often late answers and finished sessions are looked for."""
 STORED_S = 0.25
 """How often those are looked for whose `stored` no `buffered` took along."""
+
+
+def _nothing() -> None:
+    """Bring nothing."""
 
 
 class Engine:
@@ -58,6 +63,7 @@ class Engine:
         )
         self._dues = Dues(limits.tick_ms / 1000, limits.chunk_ms / 1000)
         self._woken: list[Session] = []
+        self._fresh = Fresh()
         self._marked: dict[Session, None] = {}
         """Sessions whose marks moved too soon after they were told last."""
         self._stored: dict[Session, None] = {}
@@ -65,13 +71,15 @@ class Engine:
         self._snapshots: deque[tuple[float, Session]] = deque()
         """When each session's next snapshot is due, the earliest first."""
         self._rounds_at = self._stored_at = 0.0
+        self.gather: Callable[[], None] = _nothing
+        """Called before each tick, for who has something to bring into the inboxes."""
 
     # -- sessions
 
     def add(self, session: Session) -> None:
         """Take a session over."""
         self.sessions[session.id] = session
-        session.woken = self._woken
+        session.woken, session.fresh = self._woken, self._fresh
         self._dues.enter(session)
         due = self._clock.monotonic() + self._limits.snapshot_seconds
         self._snapshots.append((due, session))
@@ -116,7 +124,10 @@ class Engine:
         if self.sessions.get(session.id) is session:
             del self.sessions[session.id]
             self._hub.drop(session.id)
-        session.woken = []  # whatever its connection still sends wakes nobody
+        session.woken, session.fresh = (
+            [],
+            Fresh(),
+        )  # whatever its connection still sends wakes nobody
         self._dues.leave(session)
         self._marked.pop(session, None)
         self._stored.pop(session, None)
@@ -144,8 +155,13 @@ class Engine:
 
     def tick(self) -> None:
         """Do everything that is due now; never waits."""
+        self._fresh.open = True
+        try:
+            self.gather()
+        finally:
+            self._fresh.open = False
         now = self._clock.monotonic()
-        if self._woken:
+        if self._woken or self._fresh.sessions:
             with metrics.TICK.time():
                 self._play(now)
         if self._dues.pass_time(now):
@@ -160,15 +176,19 @@ class Engine:
         """Empty the inboxes: frames of all sessions, then control events, and so on."""
         active = self._woken.copy()
         self._woken.clear()
-        taken = 0
+        fresh = self._fresh
+        taken = len(fresh.sessions)
         for session in active:
             session.awake = False
             taken += len(session.inbox)
         metrics.MESSAGES.inc(taken)
         metrics.INBOX.set(taken)
+        for session in fresh.undue:
+            self._dues.note(session)
         left = active
-        while left:
-            self._scorer.score(left, now)
+        while left or fresh.sessions:
+            self._scorer.score(left, fresh, now)
+            fresh.clear()
             watch = metrics.Stopwatch()
             left = [s for s in left if s.inbox and self._control.handle(s)]
             watch.lap("control")

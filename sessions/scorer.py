@@ -1,13 +1,14 @@
 """The frames of a tick: kept, scored as one batch, and told to players and watchers."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from config import metrics
 from models.errors import AppError, ErrorCode
 from sessions.control import Control
 from sessions.feed import FeedHub
 from sessions.frames import SHAPE_BYTES, FrameError, decode
+from sessions.fresh import Fresh
 from sessions.scoring.batch import Batch
 from sessions.session import Session
 from sessions.telling import tell_advice, tell_mark
@@ -19,6 +20,15 @@ Told = dict[int, list[dict[str, Any]]]
 """Peaks and repetitions, by the place of the message that completed them."""
 
 
+class _Work(NamedTuple):
+    """What a tick scores, and what watchers see of it."""
+
+    slots: list[int]
+    messages: list[bytes | memoryview]
+    owners: list[Session]
+    feeds: list[Feed]
+
+
 class Scorer:
     """Takes the frames out of the inboxes, all sessions together."""
 
@@ -28,20 +38,46 @@ class Scorer:
         self._control = control
         self._score_s = score_s
 
-    def score(self, active: Iterable[Session], now: float) -> None:
-        """Score the frames of some sessions up to their next control event."""
+    def score(self, active: Iterable[Session], fresh: Fresh, now: float) -> None:
+        """Score fresh frames, and those of some sessions up to their next control event."""
         watch = metrics.Stopwatch()
-        slots: list[int] = []
-        messages: list[bytes | memoryview] = []
-        owners: list[Session] = []
-        feeds: list[Feed] = []
+        work = _Work([], [], [], [])
+        self._take_fresh(fresh, work)
+        self._take_inboxes(active, work)
+        watch.lap("decode")
+        slots, messages, owners, feeds = work
+        told: Told = {}
+        if slots:
+            marks = self._batch.step_plain(slots, messages)
+            watch.lap("score")
+            for mark in marks:
+                owner = owners[mark.work_index]
+                told.setdefault(mark.work_index, []).append(tell_mark(owner, mark))
+        self._tell(owners, feeds, told, now, watch)
+
+    def _take_fresh(self, fresh: Fresh, work: "_Work") -> None:
+        slots, messages, owners, feeds = work
+        watched = self._hub.watched
+        for session, payload in zip(fresh.sessions, fresh.payloads, strict=True):
+            open_set = session.set
+            playing = open_set is not None and not session.paused
+            if watched(session.id):
+                feeds.append((session, payload, len(slots) if playing else -1))
+            if open_set is not None and playing:
+                slots.append(open_set.slot)
+                messages.append(payload)
+                owners.append(session)
+
+    def _take_inboxes(self, active: Iterable[Session], work: "_Work") -> None:
+        slots, messages, owners, feeds = work
         for session in active:
             inbox = session.inbox
             playing = session.set is not None and not session.paused
             watched = self._hub.watched(session.id)
             shape, shape_size = session.shape, session.shape_size
-            while inbox and type(payload := inbox[0]) is bytes:
+            while inbox and type(message := inbox[0]) is bytes:
                 inbox.popleft()
+                payload = message
                 plain: bytes | memoryview = payload
                 if len(payload) != shape_size or not payload.startswith(shape):
                     examined = self._examined(session, payload)
@@ -56,15 +92,6 @@ class Scorer:
                     slots.append(session.set.slot)
                     messages.append(plain)
                     owners.append(session)
-        watch.lap("decode")
-        told: Told = {}
-        if slots:
-            marks = self._batch.step_plain(slots, messages)
-            watch.lap("score")
-            for mark in marks:
-                owner = owners[mark.work_index]
-                told.setdefault(mark.work_index, []).append(tell_mark(owner, mark))
-        self._tell(owners, feeds, told, now, watch)
 
     def _examined(self, session: Session, payload: bytes) -> bytes | memoryview | None:
         """Look at a message that is not like the last one; None if it is refused."""

@@ -13,6 +13,7 @@ from models.play.buffer import Append
 from models.play.records import Item, chunk_item
 from models.therapy.rules import Therapy
 from sessions.answers import Answers, Reply, busy_error
+from sessions.fresh import Fresh
 from sessions.sets import OpenSet
 
 FRAMES_KEPT = 8
@@ -103,13 +104,12 @@ class Session:
 
     # A thousand of them are gone through 50 times a second: what lies together is found sooner.
     __slots__ = (
-        "_ack_s", "_bytes", "_bytes_cut", "_chunk", "_closing", "_gap_told", "_linger_s",
+        "_ack_s", "_bytes", "_bytes_cut", "_chunk", "_closing", "_gap_told", "_linger_s", "_past",
         "_pending", "_seal", "_seal_landed", "_stored_s", "_unacked_bytes", "_unacked_messages",
-        "advised",
-        "answers", "awake", "buffered", "cursor", "detached_at", "expected", "id", "in_turn",
-        "inbox", "inflight", "last_set_no", "opened", "paused", "player", "recent", "records",
-        "result", "score_at", "score_phase", "sealed_at", "set", "shape", "shape_size", "state",
-        "stored", "token", "told", "told_at", "turn", "urgent", "woken",
+        "advised", "answers", "awake", "buffered", "cursor", "detached_at", "expected", "fresh",
+        "id", "in_turn", "inbox", "inflight", "last_set_no", "opened", "paused", "player",
+        "records", "result", "score_at", "score_phase", "sealed_at", "set", "shape", "shape_size",
+        "state", "stored", "token", "told", "told_at", "turn", "urgent", "woken",
     )  # fmt: skip
 
     def __init__(self, opened: Opened, limits: LiveSettings, token: int) -> None:
@@ -127,6 +127,8 @@ class Session:
         self.awake = False
         self.woken: list[Session] = []
         """Where the session puts itself when it has something in its inbox: the engine's list."""
+        self.fresh = Fresh()
+        """Where it puts frames that the engine gathers: the engine's as well."""
         self.turn = 0
         """At which turn, of those in the time of a chunk, its frames are appended."""
         self.in_turn = False
@@ -141,7 +143,6 @@ class Session:
         self.stored = -1
         self.inflight: Append | None = None
         self.answers = Answers()
-        self.recent: deque[bytes] = deque(maxlen=FRAMES_KEPT)
         self.told = (-1, -1)
         self.told_at = 0.0
         self.score_at = 0.0
@@ -161,6 +162,8 @@ class Session:
         self._linger_s = limits.linger_seconds
         self._pending: list[Item] = []
         self._chunk: list[bytes] = []
+        self._past: list[bytes] = []
+        """Frame messages of the chunks before it, the last few."""
         self._bytes = 0
         self._bytes_cut = 0
         self._gap_told = -1
@@ -171,21 +174,41 @@ class Session:
     # -- intake: called by the edge, in the order of arrival
 
     def offer_frames(self, seq: int, payload: bytes) -> bool:
-        """Take a `frames` message that nobody waits for an answer to, as `offer` does."""
+        """Take a `frames` message that nobody waits for an answer to, as `offer` does.
+
+        True if it was taken and there is room for another like it.
+        """
         size = len(payload)
+        held = self._bytes + size
         if (
-            seq != self.expected
-            or self._closing
-            or seq - self.buffered > self._unacked_messages
-            or self._bytes + size > self._unacked_bytes
+            seq == self.expected
+            and not self._closing
+            and seq - self.buffered < self._unacked_messages
+            and held + size <= self._unacked_bytes
         ):
-            return self.offer(Message(seq, "frames", payload), size, None, 0.0)
-        self.expected = seq + 1
-        self._bytes += size
-        self.inbox.append(payload)
-        if not self.awake:
-            self._wake()
-        return True
+            self.expected = seq + 1
+            self._bytes = held
+            fresh = self.fresh
+            if (
+                fresh.open
+                and size == self.shape_size
+                and not self.inbox
+                and payload.startswith(self.shape)
+            ):
+                self.cursor = seq + 1
+                self._chunk.append(payload)
+                fresh.sessions.append(self)
+                fresh.payloads.append(payload)
+                if not self.in_turn:
+                    fresh.undue.append(self)
+                return True
+            self.inbox.append(payload)
+            if not self.awake:
+                self.awake = True
+                self.woken.append(self)
+            return True
+        taken = self.offer(Message(seq, "frames", payload), size, None, 0.0)
+        return taken and not self.full(size)
 
     def offer(self, message: Message, size: int, reply: Reply | None, deadline: float) -> bool:
         """Take a message if it is the next one; tell the client otherwise. True if taken."""
@@ -268,8 +291,12 @@ class Session:
     def keep_frames(self, payload: bytes) -> None:
         """Add the next message, a good `frames`, to the open chunk."""
         self._chunk.append(payload)
-        self.recent.append(payload)
         self.cursor += 1
+
+    @property
+    def recent(self) -> list[bytes]:
+        """The last frame messages, oldest first."""
+        return [*self._past, *self._chunk][-FRAMES_KEPT:]
 
     def keep_items(self, items: list[Item], next_seq: int, time_us: int) -> None:
         """Add documents behind the frames so far; they are appended at once."""
@@ -287,7 +314,7 @@ class Session:
         if self._chunk:
             first = self.cursor - len(self._chunk)
             self._pending.append(chunk_item(self.id, first, self._chunk, time_us))
-            self._chunk = []
+            self._past, self._chunk = self.recent, []
 
     @property
     def holds(self) -> bool:

@@ -185,16 +185,11 @@ class GameNamespace(LiveNamespace[Player]):
         }
 
     def _stream(self, player: Player, seq: int, payload: bytes) -> None:
-        if not player.open:
-            return
         session = player.session
-        if session is None:
+        if session is None or not player.open:
             player.send("refused", {"seq": seq, **_not_open("frames").body()})
-            return
-        session.offer_frames(seq, payload)
-        size = len(payload)
-        if session.full(size):
-            self._stop(player, size)
+        elif not session.offer_frames(seq, payload) and session.full(len(payload)):
+            self._stop(player, len(payload))
 
     def _frames(self, player: Player, args: list[Any], reply: Reply | None) -> None:
         seq = _seq(args, "frames")

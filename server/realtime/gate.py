@@ -76,6 +76,10 @@ class Gate(asyncio.Protocol, ABC):
 
     def data_received(self, data: bytes) -> None:
         """Take what the network brought."""
+        self.receive(data)
+
+    def receive(self, data: bytes) -> None:
+        """Hand what the network brought to the parser, or keep it."""
         self._now = began = self._monotonic()
         timed = self._took()
         if len(data) <= PIECE and not (self._holds or self.done or self._deaf):

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from handlers.live.base import MAX_SEQ
+from server.realtime.sheet import Sheet, fits
 
 FIXINT_END: Final = 0x80
 UINT8, UINT16, UINT32, UINT64 = 0xCC, 0xCD, 0xCE, 0xCF
@@ -21,7 +22,7 @@ SHORT: Final = 8
 AROUND: Final = 256
 """Bytes around number and binary part of a pattern that is remembered: clients write some 40."""
 PATTERNS: Final = 256
-PLACES: Final = 64
+PLACES: Final = 32
 """How many patterns, and lengths of each, are remembered: some 10 MB at the very most."""
 
 
@@ -38,13 +39,15 @@ class Groove:
     stays in the processor's cache when a thousand of them take turns.
     """
 
-    __slots__ = ("_head", "_places", "_tail")
+    __slots__ = ("_head", "_places", "_tail", "sheets")
 
     def __init__(self, head: bytes, tail: bytes) -> None:
         self._head = head
         self._tail = tail
         self._places: dict[int, Place] = {}
         """By the length of the message."""
+        self.sheets: dict[int, Sheet] = {}
+        """By the length of the whole frame: what reads many of such messages at once."""
 
     def read(self, data: bytes) -> tuple[int, bytes] | None:
         """Return number and binary part of a message, None if it is not like the pattern."""
@@ -73,7 +76,12 @@ class Groove:
         if FIXINT_END <= data[start] <= UINT32:  # a small number is its own type byte
             if len(self._places) >= PLACES:
                 self._places.clear()
-            self._places[len(data)] = data[: start + 1], start + 1, at, data[at:begin], begin, end
+                self.sheets.clear()
+            middle = data[at:begin]
+            self._places[len(data)] = data[: start + 1], start + 1, at, middle, begin, end
+            if fits(data) and end > begin:
+                sheet = Sheet(data, range(start + 1, at), range(begin, end))
+                self.sheets[sheet.size] = sheet
         return (seq, data[begin:end]) if seq < MAX_SEQ else None
 
 

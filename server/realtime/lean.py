@@ -9,7 +9,6 @@ guard, and takes over where the parser is not as it is known here.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, cast
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -19,9 +18,9 @@ from config.clock import Clock
 from config.settings import SocketSettings
 from handlers.live.base import Hot
 from models.errors import internal_error
-from server.realtime.gate import JOIN, ROOM, Gate, Message
-from server.realtime.grooves import Groove, groove_of
-from server.realtime.guard import INTERNAL_ERROR, Ended, Guard, invalid
+from server.realtime.gate import JOIN, ROOM
+from server.realtime.guard import INTERNAL_ERROR, Ended, invalid
+from server.realtime.hot import HotGate
 from server.realtime.intake import Work
 from server.realtime.packets import seq_of
 from server.realtime.parser import parser
@@ -37,51 +36,31 @@ FAREWELL_SECONDS = 1.0
 """How long a client has to answer the close before the connection is let go."""
 NO_HEAD = "\udfff"
 """Half a character: no text that came in UTF-8 begins so."""
-TRIALS = 8
-"""Messages of a client from which its pattern may be learned."""
-_BINARY, _CLOSE = WSMsgType.BINARY, WSMsgType.CLOSE
+_BINARY = WSMsgType.BINARY
 
 
-def _nothing(seq: int, part: bytes) -> None:
-    """Do nothing with what is for nobody."""
-
-
-class LeanLine(Gate):
+class LeanLine(HotGate):
     """One WebSocket, from its upgrade to its end."""
 
     __slots__ = (
-        "_call",
         "_closing_since",
-        "_groove",
         "_limits",
         "_over",
         "_ping_at",
         "_pinged_at",
         "_sink",
-        "_switch",
-        "_trials",
         "_under",
         "_work",
-        "guard",
-        "hot",
         "hot_head",
-        "sid",
         "socket",
     )
 
     def __init__(
         self, switch: Switch, limits: SocketSettings, clock: Clock, handler: Callable[..., Any]
     ) -> None:
-        super().__init__(clock, switch.took, switch.timed)
-        self._switch = switch
-        self._limits = limits
         self.socket: Any = handler.__self__  # type: ignore[attr-defined]  # the library's socket
-        self.sid: str = self.socket.sid
-        self.guard: Guard
-        self.hot: Hot | None = None
-        self._call: Callable[[int, bytes], None] = _nothing
-        self._groove: Groove | None = None
-        self._trials = 0
+        super().__init__(switch, clock, self.socket.sid)
+        self._limits = limits
         self.hot_head = NO_HEAD
         """How the text of the hot event begins."""
         self._under: asyncio.Protocol | None = None
@@ -142,43 +121,14 @@ class LeanLine(Gate):
     def feed_eof(self) -> None:
         """The connection is lost; `connection_lost` knows."""
 
-    def handle(self, message: Message) -> None:
-        """Handle a message; never raises."""
-        kind, data, _ = message
-        if self.done or kind is _CLOSE:
-            if kind is _CLOSE:
-                self._goodbye(data)
-            return
-        try:
-            groove, guard = self._groove, self.guard
-            hot = groove.read(data) if groove is not None and kind is _BINARY else None
-            # A binary part belongs to the message that announced it.
-            counts = hot or kind is not _BINARY or (guard.packet is None and guard.seq < 0)
-            debt = guard.budget.take(1 if counts else 0, len(data), self._now)
-            if debt > guard.floor:
-                self._slow(debt)
-            if hot is not None:
-                self._call(*hot)
-            else:
-                self._take(kind, data)
-        except Ended as ended:
-            self._switch.end(self.sid, ended)
-        except Exception as error:
-            self._fault(error)
-
-    def _take(self, kind: WSMsgType, data: Any) -> None:
+    def take(self, kind: WSMsgType, data: Any) -> None:
+        """Take a message that is no hot event, or not known as one."""
         if kind is _BINARY:
             self._binary(data)
         elif kind is WSMsgType.TEXT:
             self._text(data)
         elif kind is WSMsgType.PING:
             self._sink.offer(frame(PONG, bytes(data)))  # whoever reads nothing is owed none
-
-    def _slow(self, debt: float) -> None:
-        self._switch.slow_down(self.sid, self.guard, debt, self._now)
-        if debt > 0:
-            # Read on when it is paid: whoever floods is not served faster than the rate.
-            self.wait(debt)
 
     def _text(self, data: str) -> None:
         guard = self.guard
@@ -201,20 +151,12 @@ class LeanLine(Gate):
             raise invalid("a packet of a kind that a client does not send")
 
     def _binary(self, data: bytes) -> None:
-        hot, guard = self.hot, self.guard
+        guard = self.guard
         if guard.seq >= 0:
             seq, guard.seq = guard.seq, -1
             self._call(seq, data)
-        elif hot is not None and guard.packed and self._trials:
-
-            def learn(seq: int, part: bytes) -> None:
-                self._trials -= 1
-                self._groove = groove_of(data, hot.event, seq, part)
-                hot.call(seq, part)
-
-            self._receive(data, replace(hot, call=learn))
         else:
-            self._receive(data, hot)
+            self._receive(data, self.learning(data))
 
     def _receive(self, data: str | bytes, hot: Hot | None = None) -> None:
         work = self._switch.receive(self.sid, self.guard, data, hot)
@@ -228,22 +170,22 @@ class LeanLine(Gate):
         except Ended as ended:
             self._switch.end(self.sid, ended)
         except Exception as error:
-            self._fault(error)
+            self.fault(error)
         finally:
             self._work = None
-            self.hot = self._switch.hot_of(self.sid)
-            self._call = _nothing if self.hot is None else self.hot.call
-            self._groove, self._trials = None, TRIALS
+            self.serve(self._switch.hot_of(self.sid))
             # Who speaks msgpack sends no text; what it sends all the same is looked at in full.
             spelled = None if self.guard.packed else self.hot
             self.hot_head = NO_HEAD if spelled is None else f"4{spelled.head}"
             self.release(JOIN)
 
-    def _fault(self, error: Exception) -> None:
+    def fault(self, error: Exception) -> None:
+        """Close: a message could not be handled."""
         log.error("a message could not be handled", exc_info=error)
         self._switch.end(self.sid, Ended("internal", internal_error(), INTERNAL_ERROR))
 
-    def _goodbye(self, code: int) -> None:
+    def goodbye(self, code: int) -> None:
+        """The client closes: answer, and hang up."""
         if self._closing_since is None:
             self._sink.put(frame(CLOSE, int(code or WSCloseCode.OK).to_bytes(2, "big")))
             self._shut()
@@ -324,6 +266,7 @@ class LeanLine(Gate):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone."""
+        self.look_at_kept()
         self.done = True
         self._closing_since = self._closing_since or self._now
         self.shut()

@@ -50,6 +50,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         clock: Clock,
         places: Places | None = None,
         hurried: Callable[[], bool] = lambda: False,
+        kept_most: int = 1,
     ) -> None:
         super().__init__(
             async_mode="aiohttp",
@@ -75,8 +76,10 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         self._guards: dict[str, Guard] = {}
         self._lines: dict[str, Line | LeanLine] = {}
         self._lean: dict[str, LeanLine] = {}
-        self._turns = Turns(limits.pause_ms / 1000, clock.monotonic, hurried)
-        self.soon, self.took, self.timed = self._turns.soon, self._turns.took, self._turns.timed
+        self._turns = Turns(limits.pause_ms / 1000, clock.monotonic, hurried, kept_most=kept_most)
+        self.soon, self.keep, self.give = self._turns.soon, self._turns.keep, self._turns.give
+        self.read_kept = self._turns.read_kept
+        self.took, self.timed = self._turns.took, self._turns.timed
         self._rooms: dict[str, LiveNamespace[Any]] = {}
         self._intake = Intake(self, self._rooms, limits, clock)
         self.receive = self._intake.receive

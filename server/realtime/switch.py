@@ -5,6 +5,8 @@ from typing import Any, Protocol
 from handlers.live.base import Hot
 from server.realtime.guard import Ended, Guard
 from server.realtime.intake import Work
+from server.realtime.lane import Kept
+from server.realtime.sheet import Sheet
 from server.realtime.turns import Written
 
 
@@ -25,6 +27,14 @@ class Switch(Protocol):
 
     def timed(self, seconds: float) -> None:
         """Say how long it took to handle what came."""
+        ...
+
+    def keep(self, line: Kept, sheet: Sheet, data: bytes) -> None:
+        """Read a frame that looks like those of a sheet, with others, in a moment."""
+        ...
+
+    def give(self, line: Kept) -> bytes:
+        """Give back the frame that is kept of a line."""
         ...
 
     def soon(self, line: Written) -> None:

@@ -244,7 +244,8 @@ async def test_a_session_without_room_is_busy_until_what_it_holds_has_landed(hou
     session, ear = house.enter()
     most = house.limits.unacked_messages
     for seq in range(most):
-        assert session.offer_frames(seq, FRAMES[seq % len(FRAMES)])
+        room = session.offer_frames(seq, FRAMES[seq % len(FRAMES)])
+        assert (session.expected, room) == (seq + 1, seq + 1 < most)
     assert not session.offer_frames(most, FRAMES[0])
     assert ear.told("refused")[0]["code"] == "busy"
     house.tick(13)
@@ -257,7 +258,8 @@ async def test_a_session_with_too_many_bytes_is_busy_as_well(house: House) -> No
     session, _ = house.enter()
     big = bytes(house.limits.unacked_bytes // 2)
     assert session.offer_frames(0, big)
-    assert session.offer_frames(1, big)
+    assert not session.offer_frames(1, big), "there is no room for another like it"
+    assert session.expected == 2
     assert not session.offer_frames(2, b"x")
     house.tick()
     session.offer_frames(2, b"")
@@ -283,3 +285,67 @@ async def test_scores_of_all_come_evenly_and_five_a_second(house: House) -> None
             most = max(most, sum(len(ear.told("score")) for ear in ears) - before)
     assert all(5 <= len(ear.told("score")) <= 7 for ear in ears)
     assert most <= 4
+
+
+def gathering(house: House, brings: dict[int, list[tuple[Session, int]]]) -> None:
+    """Let ticks find frames as they begin: by the number of the tick, sessions and seqs."""
+    ticks = itertools.count(1)
+
+    def gather() -> None:
+        for session, seq in brings.get(next(ticks), ()):
+            session.offer_frames(seq, FRAMES[seq % len(FRAMES)])
+
+    house.engine.gather = gather
+
+
+async def test_what_a_tick_finds_is_scored_and_kept_as_what_waited_for_it(house: House) -> None:
+    first, ear = house.enter("first")
+    second, other = house.enter("second")
+    last = len(FRAMES)
+    for session in (first, second):
+        starting(session)
+    house.tick()
+    gathering(house, {1 + seq: [(first, seq)] for seq in range(1, last)})
+    for seq in range(1, last):
+        second.offer_frames(seq, FRAMES[seq])
+        house.tick()
+        await house.appender.append_due()
+    house.tick(13)
+    await house.appender.append_due()
+    assert first.expected == second.expected == last
+    assert first.buffered == second.buffered == last - 1
+    assert ear.told("peak") == other.told("peak") != []
+    assert first.recent == second.recent == FRAMES[last - 8 : last]
+    kept: dict[str, list[bytes]] = {"first": [], "second": []}
+    for append in house.stream.appends:
+        for item in append.items:
+            kept[append.session_id] += item.document.get("messages", ())
+    assert kept["first"] == kept["second"] == FRAMES[1:]
+    for session in (first, second):
+        session.offer(Message(last, "set:end", {"set_no": 1}), 256, None, 0.0)
+    house.tick()
+    assert first.records[0]["reps"] == second.records[0]["reps"] != []
+
+
+async def test_what_a_tick_finds_stays_behind_what_waits_already(house: House) -> None:
+    session, _ = house.enter()
+    gathering(house, {1: [(session, 1)], 2: [(session, 2)], 3: [(session, 4)]})
+    starting(session)
+    house.tick()  # the set begins, the frame is examined
+    assert session.state is State.PLAYING
+    house.tick()
+    assert (session.cursor, len(session.inbox)) == (3, 0)
+    session.offer(Message(3, "set:end", {"set_no": 1}), 256, None, 0.0)
+    house.tick()  # the frame behind the end of the set
+    assert session.state is State.IDLE
+    assert session.cursor == 5
+    assert session.records[0]["verdicts"]["accepted"] <= 2
+
+
+async def test_frames_that_come_between_ticks_wait_for_the_next(house: House) -> None:
+    session, _ = house.enter()
+    for seq in range(3):
+        session.offer_frames(seq, FRAMES[seq])
+        assert (session.cursor, len(session.inbox)) == (seq, 1)
+        house.tick()
+    assert session.cursor == 3
