@@ -60,9 +60,9 @@ def advance(
         Positions in `slots` at which a peak was found, and the repetitions closed.
     """
     phase = state.phase[slots]
-    back = z - state.rev_z[EXT, slots]
+    back = z - state.rev_z[EXT][slots]
     back *= _BACK.take(phase)
-    turned = back >= state.tuning[3, slots]
+    turned = back >= state.tuning[3][slots]
     # What goes on, or begins, has a new extreme; nothing compares with NaN.
     moved = ~(back >= 0.0)
     moved |= turned
@@ -92,10 +92,11 @@ def advance(
     state.phase[slots] = phase
     if not moved.all():
         slots, z, x, t_us = slots[moved], z[moved], x[moved], t_us[moved]
-    state.rev_z[EXT, slots] = z
-    state.rev_x[EXT, slots] = x
-    state.rev_us[EXT, slots] = t_us
-    state.rev_n[EXT, slots] = state.frames[slots]
+    # A row first: a third of the time that a pair of indices takes.
+    state.rev_z[EXT][slots] = z
+    state.rev_x[EXT][slots] = x
+    state.rev_us[EXT][slots] = t_us
+    state.rev_n[EXT][slots] = state.frames[slots]
     return peaks, cycles
 
 

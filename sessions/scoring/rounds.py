@@ -1,6 +1,6 @@
 """One round of a tick: each hand's next frame through what its kind of motion watches for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sessions.scoring import holds, sequences
 from sessions.scoring.book import Book, Closing
-from sessions.scoring.detector import advance, forget, last_cycle, reversal
+from sessions.scoring.detector import Cycle, advance, forget, last_cycle, reversal
 from sessions.scoring.holds import HoldBook
 from sessions.scoring.marks import Mark, Peak, Rep
 from sessions.scoring.plan import SetPlan
@@ -58,39 +58,49 @@ class Round:
             self._interrupt(i)
         if not seen.known.all():
             at = at[seen.known[at]]
-        slots, t_us = columns.slot[at], columns.t_us[at]
-        x, z = seen.x[at], seen.z[at]
-        here = state.frames[slots] % state.ring_len[slots]
-        kind = state.kind[slots]
+        # Most ticks are one round in which all is known: then views save every copy.
+        where: NDArray[np.intp] | slice = slice(0, len(at)) if len(at) == len(columns) else at
+        slots, t_us = columns.slot[where], columns.t_us[where]
+        x, z = seen.x[where], seen.z[where]
+        frames, kind = state.frames[slots], state.kind[slots]
+        moving = at, slots, z, x, t_us
         if kind.any():
             # A hold is over before the frame that left the target is written.
             self._hold(at[kind == HOLD])
             self._sequence(at[kind == SEQUENCE])
-        state.ring_us[slots, here] = t_us
-        state.ring_x[slots, here] = x
-        state.ring_z[slots, here] = z
-        # By places in the flat array: half the time that a pair of indices takes.
-        places = state.channels.take(slots, axis=0)
-        places *= seen.kept.shape[1]
-        places += at[:, None]
-        state.ring_f[slots, here] = seen.kept.take(places)
+            others = kind != SEQUENCE
+            moving = at[others], slots[others], z[others], x[others], t_us[others]
+        here = frames % state.ring_len[slots]
+        # By places in a flat array: half the time that a pair of indices takes, or less.
+        place = slots * state.ring_us.shape[1] + here
+        state.ring_us.reshape(-1)[place] = t_us
+        state.ring_x.reshape(-1)[place] = x
+        state.ring_z.reshape(-1)[place] = z
+        kept = state.channels.take(slots, axis=0)
+        kept *= seen.kept.shape[1]
+        kept += at[:, None]
+        state.ring_f[slots, here] = seen.kept.take(kept)
         state.signal_us[slots] = t_us
         state.z[slots] = z
-        state.sim[slots] = seen.sim[at]
-        self._reverse(at, kind)
-        for slot in slots[state.frames[slots] >= state.settle_at[slots]].tolist():
+        state.sim[slots] = seen.sim[where]
+        peaks, cycles = advance(state, *moving[1:])
+        frames += 1
+        state.frames[slots] = frames
+        if peaks or cycles:
+            self._reverse(*moving[:2], peaks, cycles)
+        for slot in slots[frames >= state.settle_at[slots]].tolist():
             self._book(slot).settle(state)
         return self._found
 
-    def _reverse(self, at: NDArray[np.intp], kind: NDArray[np.int8]) -> None:
-        """Reversals of the signal, of all but sequences; counts the frames."""
-        state, seen, columns = self._state, self._seen, self._tick.columns
-        counted = columns.slot[at]
-        if kind.any():
-            at = at[kind != SEQUENCE]
-        slots = columns.slot[at]
-        peaks, cycles = advance(state, slots, seen.z[at], seen.x[at], columns.t_us[at])
-        state.frames[counted] += 1
+    def _reverse(
+        self,
+        at: NDArray[np.intp],
+        slots: NDArray[np.intp],
+        peaks: Sequence[int],
+        cycles: Sequence[Cycle],
+    ) -> None:
+        """Tell what `advance` found among the records `at`, and close repetitions."""
+        state = self._state
         for p in peaks:
             i, slot = int(at[p]), int(slots[p])
             top, book = reversal(state, PEAK, slot), self._book(slot)
