@@ -5,6 +5,7 @@ alone: not on its neighbours, nor on how its records were cut into messages and 
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +16,17 @@ from sessions.scoring.intake import Columns
 from sessions.scoring.library import Library
 from sessions.scoring.palm import COORDINATES, Palm, Reals, in_palm, landmarks, norm, palm_of
 from sessions.scoring.plan import GUIDE_PHASES
-from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, HOLD, JOINTS, State
+from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, HOLD, JOINTS, State, put_rows
 from sessions.scoring.verdicts import (
+    ACCEPTED,
     ACCEPTED_GAP,
     DUPLICATE,
+    JUMP,
     OUT_OF_ORDER,
     Verdict,
     judge_after,
     judge_alone,
+    unremarkable,
 )
 
 FROZEN_RUN = 15
@@ -41,6 +45,8 @@ class Tick:
     columns: Columns
     bounds: list[int]
     """Round k is the records bounds[k] to bounds[k + 1]."""
+    terms: NDArray[np.void]
+    """(N,) `State.terms` of each record's hand."""
     code: Verdict
     """(N,) verdict of each record."""
     palm: Palm
@@ -79,7 +85,8 @@ class Signals:
 def examine(state: State, columns: Columns, bounds: list[int]) -> Tick:
     """Judge every record by itself and find its palm."""
     n = len(columns)
-    image = state.image[columns.slot]
+    terms = state.terms.take(columns.slot)
+    image = terms["image"]
     shape = columns.geometry(image)
     palm = palm_of(shape.a)
     code = judge_alone(
@@ -93,89 +100,101 @@ def examine(state: State, columns: Columns, bounds: list[int]) -> Tick:
     )
     raw = in_palm(shape.a, palm)
     fingerprint: Reals = (shape.a * _PRINT).reshape(60, -1).sum(axis=0)
-    return Tick(columns, bounds, code, palm, raw, np.zeros_like(raw), fingerprint)
+    return Tick(columns, bounds, terms, code, palm, raw, np.zeros_like(raw), fingerprint)
 
 
 def admit(state: State, tick: Tick) -> None:
     """Judge the records by what came before and filter the accepted ones, round by round."""
     columns = tick.columns
-    for a, b in zip(tick.bounds, tick.bounds[1:], strict=False):
-        slot, t_us = columns.slot[a:b], columns.t_us[a:b]
-        begun = state.begun[slot]
-        since = t_us - state.last_us[slot]
-        scale = tick.palm.scale[a:b]
-        before = np.where(begun, state.scale[slot], 1.0)
-        jumps = state.jumps[slot]
-        newer = columns.counter[a:b] - state.counter[slot]
-        code = judge_after(
-            tick.code[a:b],
-            since,
-            newer == 0,
-            scale / before - 1.0,
-            jumps,
-            begun,
-        )
-        tick.code[a:b] = code
-        state.counts[code, slot] += 1
-        kept = code >= ACCEPTED_GAP
-        if not kept.all():
-            state.untimed[slot] += (newer > 0) & ((code == OUT_OF_ORDER) | (code == DUPLICATE))
-        state.jumps[slot] = np.where(kept, 0, jumps + (code == ACCEPTED_GAP - 1))
-        at = a + np.flatnonzero(kept)
-        tick.rounds.append(at)
-        if not at.size:
-            continue
+    for a, b in pairwise(tick.bounds):
+        slot, t_us, scale = columns.slot[a:b], columns.t_us[a:b], tick.palm.scale[a:b]
+        past = state.past.take(slot)
+        begun = past["begun"]
+        since = t_us - past["last_us"]
+        same = columns.counter[a:b] == past["counter"]
+        growth = scale / past["scale"]
+        growth -= 1.0
+        code = tick.code[a:b]
+        at = np.arange(a, b)
         where: NDArray[np.intp] | slice = slice(a, b)
-        if at.size < b - a:
-            where = at
-            slot, t_us, since, begun = slot[kept], t_us[kept], since[kept], begun[kept]
-            scale, code = scale[kept], code[kept]
-        _note_gaps(state, slot, t_us, since, begun)
-        _note_frozen(state, slot, tick.fingerprint[where], begun)
-        state.last_us[slot] = t_us
-        state.counter[slot] = columns.counter[where]
-        state.scale[slot] = scale
-        state.begun[slot] = True
-
-        fresh = (code == ACCEPTED_GAP) | ~begun
-        h = np.where(fresh, 1.0, since / 1e6).astype(np.float32)
-        raw = tick.raw[..., where]
-        # Fetching whole rows and turning them is quicker than gathering along the last axis.
-        rows = state.filtered.take(slot, axis=0).reshape(len(slot), -1)
-        past = rows.T.copy().reshape(2, COORDINATES, -1)
-        if fresh.any():
-            restart(raw, past[0], past[1], fresh)
-        f_min, beta, f_d, _ = state.tuning.take(slot, axis=-1)
-        past[0], past[1] = one_euro(raw, past[0], past[1], h, f_min, beta, f_d)
-        tick.smooth[..., where] = past[0]
-        state.filtered[slot] = past.transpose(2, 0, 1)
-
-
-def _note_gaps(
-    state: State,
-    slot: NDArray[np.intp],
-    t_us: NDArray[np.int64],
-    since: NDArray[np.int64],
-    begun: NDArray[np.bool_],
-) -> None:
-    """Add up the pauses between accepted frames that are longer than two nominal frames."""
-    if not begun.all():
-        new = slot[~begun]
-        state.first_us[new] = t_us[~begun]
-        since = np.where(begun, since, 0)
-    state.gap_us[slot] += np.where(since > state.pause_us[slot], since, 0)
+        fresh: NDArray[np.bool_] | None = None
+        if unremarkable(code, since, same, growth, begun):
+            past["counts"][:, ACCEPTED] += 1
+        else:
+            code[...] = judge_after(code, since, same, growth, past["jumps"], begun)
+            at = at[_count(past, code, columns.counter[a:b])]
+            if at.size < b - a:
+                put_rows(state.past, slot, past)
+                if not at.size:
+                    tick.rounds.append(at)
+                    continue
+                where, kept = at, at - a
+                slot, t_us, scale, since = slot[kept], t_us[kept], scale[kept], since[kept]
+                past, code = past.take(kept), code[kept]
+                begun = past["begun"]
+            new = np.flatnonzero(~begun)
+            past["first_us"][new] = t_us[new]
+            since[new] = 0
+            fresh = (code == ACCEPTED_GAP) | ~begun
+        tick.rounds.append(at)
+        pause = since > state.pause_us[slot]
+        if pause.any():
+            past["gap_us"] += since * pause
+        _note_frozen(past, tick.fingerprint[where])
+        past["last_us"] = t_us
+        past["counter"] = columns.counter[where]
+        past["scale"] = scale
+        past["jumps"] = 0
+        past["begun"] = True
+        terms = tick.terms[where]
+        _smooth(tick, past["filtered"], where, since, fresh, terms["tuning"].T)
+        put_rows(state.past, slot, past)
 
 
-def _note_frozen(
-    state: State, slot: NDArray[np.intp], fingerprint: Reals, begun: NDArray[np.bool_]
-) -> None:
+def _count(
+    past: NDArray[np.void], code: Verdict, counter: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Note the verdicts in the rows of their hands; (N,) whether the record is kept."""
+    past["counts"][np.arange(len(past)), code] += 1
+    late = (code == OUT_OF_ORDER) | (code == DUPLICATE)
+    past["untimed"] += late & (counter > past["counter"])
+    past["jumps"] += code == JUMP
+    return np.asarray(code >= ACCEPTED_GAP)
+
+
+def _note_frozen(past: NDArray[np.void], fingerprint: Reals) -> None:
     """Count accepted frames in runs of `FROZEN_RUN` or more with identical landmarks."""
-    same = (state.fingerprint[slot] == fingerprint) & begun
-    run = np.where(same, state.run[slot] + 1, 1)
-    state.run[slot] = run
-    state.fingerprint[slot] = fingerprint
-    if (run >= FROZEN_RUN).any():
-        state.frozen[slot] += np.where(run > FROZEN_RUN, 1, np.where(run == FROZEN_RUN, run, 0))
+    run = past["run"] * (past["fingerprint"] == fingerprint)
+    run += 1
+    past["run"] = run
+    past["fingerprint"] = fingerprint
+    if run.max() >= FROZEN_RUN:
+        past["frozen"] += np.where(run > FROZEN_RUN, 1, np.where(run == FROZEN_RUN, run, 0))
+
+
+def _smooth(
+    tick: Tick,
+    filtered: Reals,
+    where: NDArray[np.intp] | slice,
+    since: NDArray[np.int64],
+    fresh: NDArray[np.bool_] | None,
+    tuning: Reals,
+) -> None:
+    """Filter the records `where`; `filtered` (n, 2, 64) is of the frames before, then of these."""
+    n = len(filtered)
+    h = (since / 1e6).astype(np.float32)
+    raw = tick.raw[:, where]
+    # Rows fetched whole and turned are quicker than single values gathered hand by hand.
+    rows = filtered.reshape(n, -1)
+    turned = rows.T.copy()
+    last, speed = turned[:COORDINATES], turned[COORDINATES:]
+    if fresh is not None and fresh.any():
+        h[fresh] = 1.0
+        restart(raw, last, speed, fresh)
+    f_min, beta, f_d, _ = tuning
+    one_euro(raw, last, speed, h, f_min, beta, f_d)
+    tick.smooth[:, where] = last
+    rows[...] = turned.T
 
 
 def signals(state: State, library: Library, tick: Tick) -> Signals:
@@ -184,20 +203,21 @@ def signals(state: State, library: Library, tick: Tick) -> Signals:
     n, m = len(columns), tick.raw.shape[-1]
     features = hand_features(tick.smooth)
     known = np.ones(n, np.bool_)
-    uses_roll = state.uses_roll[columns.slot]
+    terms = tick.terms
+    uses_roll = terms["uses_roll"]
     if uses_roll.any():
         seen = turn_seen(tick.palm)
         for at in tick.rounds:
             _unwrap(state, tick, at, features[ROLL], seen, known)
         known |= ~uses_roll
-    t0, period = state.guide_t0[columns.slot], state.guide_period[columns.slot]
+    period = terms["guide_period"]
     phase = np.zeros(m, np.int64)
-    phase[:n] = (columns.t_us - t0) % period * GUIDE_PHASES // period
+    phase[:n] = (columns.t_us - terms["guide_t0"]) % period * GUIDE_PHASES // period
     motion = np.zeros(m, np.intp)
-    motion[:n] = state.motion[columns.slot]
+    motion[:n] = terms["motion"]
     x = library.signal(features, motion)
     sim = library.similarity(features, motion, phase)
-    rest, span = state.anchors.take(columns.slot, axis=1)
+    rest, span = terms["anchors"].T
     z = (x[:n] - rest) / span
     # A hand of the wrong side bends backwards, so its curl is negative: the size is meant.
     curled = np.abs(features[CURL]) > CURLED
@@ -211,9 +231,9 @@ def signals(state: State, library: Library, tick: Tick) -> Signals:
     bins = angles.astype(np.int64)
     bins += _JOINT_BINS
     kept = features
-    if (state.kind[columns.slot] == HOLD).any():
+    if (terms["kind"] == HOLD).any():
         unit = np.ones(m, np.float32)
-        unit[:n] = np.where(state.image[columns.slot], 1.0, tick.palm.scale[:n])
+        unit[:n] = np.where(terms["image"], 1.0, tick.palm.scale[:n])
         tips = (q[:, :, 3] * unit).swapaxes(0, 1).reshape(15, m)
         kept = np.concatenate((features, tips))
     return Signals(features, x, z, sim, known, curled, palmar, bones, bins, kept)
@@ -247,26 +267,24 @@ def accumulate(state: State, tick: Tick, seen: Signals, at: NDArray[np.intp]) ->
     where: NDArray[np.intp] | slice = slice(0, n) if n == len(tick.columns) else at
     slot = tick.columns.slot[where]
     told = seen.known[where]
-    tally = np.empty((n, 3), np.int64)
-    tally[:, 0], tally[:, 1], tally[:, 2] = (
-        tick.columns.score[where],
-        seen.curled[where],
-        seen.palmar[where],
-    )
-    state.tally[slot] += tally
-    sums = np.empty((n, 26))
-    bones = sums[:, :12]
-    bones[...] = seen.bones[:, where].T
-    np.multiply(bones, bones, out=sums[:, 12:24])
+    totals = state.totals.take(slot)
+    tally = totals["tally"]
+    tally[:, 0] += tick.columns.score[where]
+    tally[:, 1] += seen.curled[where]
+    tally[:, 2] += seen.palmar[where]
     x, sim = seen.x[where], seen.sim[where]
-    sums[:, 24], sums[:, 25] = x, sim
+    sums = np.empty((26, n))
+    bones = sums[:12]
+    bones[...] = seen.bones[:, where]
+    np.multiply(bones, bones, out=sums[12:24])
+    sums[24], sums[25] = x, sim
+    low = high = x
     if not told.all():
-        sums[~told, 24:] = 0.0
-        x_low, x_high = np.where(told, x, np.inf), np.where(told, x, -np.inf)
-    else:
-        x_low = x_high = x
-    state.sums[slot] += sums
-    state.x_min[slot] = np.minimum(state.x_min[slot], x_low)
-    state.x_max[slot] = np.maximum(state.x_max[slot], x_high)
+        sums[24:, ~told] = 0.0
+        low, high = np.where(told, x, np.inf), np.where(told, x, -np.inf)
+    totals["sums"] += sums.T
+    totals["x_min"] = np.minimum(totals["x_min"], low)
+    totals["x_max"] = np.maximum(totals["x_max"], high)
+    put_rows(state.totals, slot, totals)
     here = seen.bins[:, where] + slot * (len(JOINTS) * ANGLE_BINS)
     np.add.at(state.hist.reshape(-1), here.ravel(), np.uint32(1))

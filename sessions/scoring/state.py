@@ -143,9 +143,46 @@ RINGS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
 as many channels as the motion with the most."""
 
 
+ROWS: Final[dict[str, tuple[str, ...]]] = {
+    "terms": (
+        *("guide_t0", "guide_period", "pause_us", "tuning", "anchors"),
+        *("motion", "kind", "image", "uses_roll"),
+    ),
+    "past": (
+        *("last_us", "counter", "run", "frozen", "untimed", "first_us", "gap_us", "counts"),
+        *("scale", "fingerprint", "jumps", "begun", "filtered"),
+    ),
+    "totals": ("sums", "tally", "x_min", "x_max"),
+}
+"""Fields that a frame needs together lie together, a row for each slot: many sessions take turns,
+so every line of memory a frame touches has left the cache, and rows are the fewest lines."""
+_ROW_TYPES: Final = {
+    rows: np.dtype(
+        [(name, FIELDS[name][0], FIELDS[name][1] + FIELDS[name][2]) for name in names], align=True
+    )
+    for rows, names in ROWS.items()
+}
+
+
+def put_rows(
+    rows: NDArray[np.void], slot: NDArray[np.intp] | slice, values: NDArray[np.void]
+) -> None:
+    """Store `values`, which `rows.take(slot)` gave, back."""
+    # As plain bytes: numpy copies structured arrays field by field, ten times as slow.
+    plain = f"V{rows.itemsize}"
+    rows.view(plain)[slot] = values.view(plain)
+
+
 class State:
     """Arrays of `capacity` slots; what each holds is said where it is written."""
 
+    terms: NDArray[np.void]
+    """What a set is scored by; this and the next two are the `ROWS`, of which the fields are
+    views."""
+    past: NDArray[np.void]
+    """What a frame is judged and filtered by."""
+    totals: NDArray[np.void]
+    """What accepted frames are added to."""
     tuning: NDArray[np.float32]
     """f_min, beta, f_d, delta."""
     anchors: NDArray[np.float32]
@@ -172,6 +209,7 @@ class State:
     last_us: NDArray[np.int64]
     counter: NDArray[np.int64]
     scale: NDArray[np.float32]
+    """1 before there is a frame."""
     jumps: NDArray[np.int8]
     fingerprint: NDArray[np.float32]
     """Fingerprint of its landmarks."""
@@ -235,10 +273,19 @@ class State:
     """(slots, channels) what `ring_f` holds, as `ring_channels` says; spare ones repeat row 0."""
 
     def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        for name, (dtype, before, after) in FIELDS.items():
-            setattr(self, name, np.zeros((*before, capacity, *after), dtype))
+        self._fields(capacity)
         self._rings(0, 0)
+
+    def _fields(self, capacity: int) -> None:
+        self.capacity = capacity
+        for rows, row in _ROW_TYPES.items():
+            held = np.zeros(capacity, row)
+            setattr(self, rows, held)
+            for name in ROWS[rows]:
+                setattr(self, name, held[name].T if FIELDS[name][1] else held[name])
+        for name in FIELDS.keys() - {name for names in ROWS.values() for name in names}:
+            dtype, before, after = FIELDS[name]
+            setattr(self, name, np.zeros((*before, capacity, *after), dtype))
 
     def _rings(self, length: int, width: int) -> None:
         n = self.capacity
@@ -250,11 +297,9 @@ class State:
         """Make room for more slots, longer rings or more channels; nothing shrinks."""
         old = dict(vars(self))
         kept = self.capacity
-        self.capacity = max(capacity, kept)
-        for name, (dtype, before, after) in FIELDS.items():
-            new = np.zeros((*before, self.capacity, *after), dtype)
-            new[(slice(None),) * len(before) + (slice(kept),)] = old[name]
-            setattr(self, name, new)
+        self._fields(max(capacity, kept))
+        for name, (_, before, _) in FIELDS.items():
+            getattr(self, name)[(slice(None),) * len(before) + (slice(kept),)] = old[name]
         self._rings(
             max(length, self.ring_us.shape[1]),
             max(width, self.ring_f.shape[2]),
@@ -334,12 +379,13 @@ class State:
         self.pause_us[slot] = int(np.ceil(2e6 / max(plan.fps, 1.0)))
         self.settle_at[slot] = NEVER
         self.x_min[slot], self.x_max[slot] = np.inf, -np.inf
+        self.scale[slot] = 1.0
         self.channels[slot, :width] = channels
 
     def nbytes(self) -> int:
         """Bytes held for each slot."""
         held = (value for value in vars(self).values() if isinstance(value, np.ndarray))
-        return sum(value.nbytes for value in held) // self.capacity
+        return sum(value.nbytes for value in held if value.base is None) // self.capacity
 
     def recent(self, slot: int, count: int) -> NDArray[np.intp]:
         """Ring positions of the last `count` frames of a slot that are still held, oldest first."""

@@ -75,6 +75,22 @@ def judge_alone(
     return out
 
 
+def unremarkable(
+    alone: Verdict,
+    since_us: NDArray[np.int64],
+    same_picture: NDArray[np.bool_],
+    growth: Reals,
+    begun: NDArray[np.bool_],
+) -> bool:
+    """Whether `judge_after` would find every record `ACCEPTED` at a glance; as it takes them."""
+    sound = begun & (alone == ACCEPTED)
+    sound &= since_us >= DUPLICATE_US
+    sound &= since_us <= GAP_US
+    sound &= np.abs(growth) <= JUMP_SCALE
+    sound &= ~same_picture
+    return bool(sound.all())
+
+
 def judge_after(
     alone: Verdict,
     since_us: NDArray[np.int64],
