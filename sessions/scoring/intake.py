@@ -77,30 +77,30 @@ class Columns:
             image: (N,) whether the landmarks are of the image space.
         """
         n = len(self)
-        points = np.zeros((3, 21, padded(n)), np.float32)
+        points = np.empty((3, 21, padded(n)), np.float32)
+        points[:, :, n:] = 0.0
         inside = points[:, :, :n]
         inside[...] = self.lm.transpose(2, 1, 0)
         absent = (self.flags & NO_HAND).astype(bool)
-        nonfinite: NDArray[np.bool_] = np.zeros(n, np.bool_)
-        reach = 32768.0 * float((self.unit * self.aspect).max())
+        wide = self.unit * self.aspect
+        nonfinite = far = np.zeros(n, np.bool_)
+        reach = 32768.0 * float(wide.max())
         if self.lm.dtype != np.int16:
             nonfinite = np.logical_not(np.isfinite(self.lm).all(axis=(1, 2)))
             inside[:, :, nonfinite] = 0.0
             reach = np.inf
+        steps = np.zeros((3, 1, points.shape[-1]), np.float32)
+        steps[1, 0, :n] = self.unit
+        steps[::2, 0, :n] = wide
         flip = (self.side == _LEFT) ^ ((self.flags & MIRRORED) > 0)
-        steps = np.empty((3, n), np.float32)
-        steps[1] = self.unit
-        steps[0] = steps[2] = self.unit * self.aspect
-        np.negative(steps[0], out=steps[0], where=flip)
-        if reach <= REACH[0]:
-            far = np.zeros(n, bool)
-        else:
+        np.negative(steps[0, 0, :n], out=steps[0, 0, :n], where=flip)
+        if reach > REACH[0]:
             # Compared before the multiplication: its result may lie outside a float32.
             limit = np.where(image, *REACH[::-1])
             size = np.abs(inside).max(axis=1)
-            far = (size > limit / np.abs(steps)).any(axis=0)
+            far = (size > limit / np.abs(steps[:, 0, :n])).any(axis=0)
             inside[:, :, far] = 0.0
-        inside *= steps[:, None]
+        points *= steps
         a = (points[:, 1:] - points[:, :1]).reshape(3, 5, 4, -1)
         return Geometry(absent, nonfinite, far, a)
 

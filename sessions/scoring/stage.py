@@ -35,7 +35,7 @@ CURLED = 60.0
 """Degrees of mean curl beyond which the finger tips tell the palm from the back of the hand."""
 _JOINT_ROWS = np.array([row for _, row in JOINTS])
 _JOINT_BINS = np.arange(len(JOINTS))[:, None] * ANGLE_BINS
-_PRINT = np.random.default_rng(20).uniform(1.0, 2.0, (3, 5, 4, 1)).astype(np.float32)
+_PRINT = np.random.default_rng(20).uniform(1.0, 2.0, 60).astype(np.float32)
 
 
 @dataclass(slots=True, eq=False)
@@ -75,8 +75,8 @@ class Signals:
     """The finger tips of a curled hand lie on the side of the palm."""
     bones: Reals
     """(12, M) lengths of the finger bones, palm lengths."""
-    bins: NDArray[np.int64]
-    """(joints, M) where the joints' angles count in a slot's histogram."""
+    bins: Reals
+    """(joints, M) the joints' angles as bins of a histogram, the fractions not cut off."""
     kept: Reals
     """(44 or more, M) the features; where a hold is among the hands then the unfiltered finger
     tips, thumb first, x y z: metres in the palm frame, palm lengths of image landmarks."""
@@ -99,8 +99,10 @@ def examine(state: State, columns: Columns, bounds: list[int]) -> Tick:
         image,
     )
     raw = in_palm(shape.a, palm)
-    fingerprint: Reals = (shape.a * _PRINT).reshape(60, -1).sum(axis=0)
-    return Tick(columns, bounds, terms, code, palm, raw, np.zeros_like(raw), fingerprint)
+    fingerprint: Reals = np.einsum("i,ij->j", _PRINT, shape.a.reshape(60, -1))
+    smooth = np.empty_like(raw)
+    smooth[:, n:] = 0.0
+    return Tick(columns, bounds, terms, code, palm, raw, smooth, fingerprint)
 
 
 def admit(state: State, tick: Tick) -> None:
@@ -125,6 +127,7 @@ def admit(state: State, tick: Tick) -> None:
             at = at[_count(past, code, columns.counter[a:b])]
             if at.size < b - a:
                 put_rows(state.past, slot, past)
+                tick.smooth[:, a:b] = 0.0
                 if not at.size:
                     tick.rounds.append(at)
                     continue
@@ -228,15 +231,13 @@ def signals(state: State, library: Library, tick: Tick) -> Signals:
     angles -= ANGLE_MIN
     np.maximum(angles, 0.0, out=angles)
     np.minimum(angles, ANGLE_BINS - 1.0, out=angles)
-    bins = angles.astype(np.int64)
-    bins += _JOINT_BINS
     kept = features
     if (terms["kind"] == HOLD).any():
         unit = np.ones(m, np.float32)
         unit[:n] = np.where(terms["image"], 1.0, tick.palm.scale[:n])
         tips = (q[:, :, 3] * unit).swapaxes(0, 1).reshape(15, m)
         kept = np.concatenate((features, tips))
-    return Signals(features, x, z, sim, known, curled, palmar, bones, bins, kept)
+    return Signals(features, x, z, sim, known, curled, palmar, bones, angles, kept)
 
 
 def _unwrap(
@@ -286,5 +287,7 @@ def accumulate(state: State, tick: Tick, seen: Signals, at: NDArray[np.intp]) ->
     totals["x_min"] = np.minimum(totals["x_min"], low)
     totals["x_max"] = np.maximum(totals["x_max"], high)
     put_rows(state.totals, slot, totals)
-    here = seen.bins[:, where] + slot * (len(JOINTS) * ANGLE_BINS)
+    here = seen.bins[:, where].astype(np.intp)
+    here += _JOINT_BINS
+    here += slot * (len(JOINTS) * ANGLE_BINS)
     np.add.at(state.hist.reshape(-1), here.ravel(), np.uint32(1))
