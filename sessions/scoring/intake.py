@@ -23,8 +23,10 @@ from sessions.frames import (
 from sessions.scoring.palm import Reals, padded
 from sessions.scoring.verdicts import REACH
 
-_LEFT = SIDES.index("left")
+_LEFT = np.array(SIDES.index("left"), np.uint8)
 _IMAGE = SPACES.index("image")
+_NO_HAND = np.array(NO_HAND, np.uint8)
+_MIRRORED = np.array(MIRRORED, np.uint8)
 
 
 @dataclass(slots=True)
@@ -81,7 +83,7 @@ class Columns:
         points[:, :, n:] = 0.0
         inside = points[:, :, :n]
         inside[...] = self.lm.transpose(2, 1, 0)
-        absent = (self.flags & NO_HAND).astype(bool)
+        absent = (self.flags & _NO_HAND).astype(np.bool_)
         wide = self.unit * self.aspect
         nonfinite = far = np.zeros(n, np.bool_)
         reach = 32768.0 * float(wide.max())
@@ -92,7 +94,7 @@ class Columns:
         steps = np.zeros((3, 1, points.shape[-1]), np.float32)
         steps[1, 0, :n] = self.unit
         steps[::2, 0, :n] = wide
-        flip = (self.side == _LEFT) ^ ((self.flags & MIRRORED) > 0)
+        flip = (self.side == _LEFT) ^ (self.flags & _MIRRORED).astype(np.bool_)
         np.negative(steps[0, 0, :n], out=steps[0, 0, :n], where=flip)
         if reach > REACH[0]:
             # Compared before the multiplication: its result may lie outside a float32.

@@ -15,6 +15,8 @@ WINDOW: Final = 5
 """Phases by which a player may lead or lag the guide, about 4 % of the cycle."""
 SPREAD: Final = 20.0
 """Distance, degrees, at which the similarity has fallen to 1/e."""
+_FALL = np.array(-1.0 / SPREAD**2, np.float32)
+_BEST = np.array(100.0, np.float32)
 
 
 def check_motion(motion: Motion) -> None:
@@ -81,7 +83,7 @@ class Library:
         # Added one by one: the order of a sum must not depend on how many hands there are.
         for rows, weights in zip(self.primary, self.primary_weights, strict=True):
             x += features[rows[motion], hand] * weights[motion]
-        if self.form.any():
+        if np.count_nonzero(self.form):
             self._other_forms(features, motion, x)
         return x
 
@@ -133,9 +135,9 @@ class Library:
         apart *= apart
         apart *= self.weights.take(motion, axis=1)[:, None]
         score: NDArray[np.float32] = apart.sum(axis=0).min(axis=0)
-        score *= -1.0 / SPREAD**2
+        score *= _FALL
         np.exp(score, out=score)
-        score *= 100.0
+        score *= _BEST
         return score
 
 

@@ -33,6 +33,14 @@ FROZEN_RUN = 15
 """So many frames with the same landmarks to the bit are no measurement."""
 CURLED = 60.0
 """Degrees of mean curl beyond which the finger tips tell the palm from the back of the hand."""
+# As arrays: see `verdicts`.
+_ONE = np.array(1.0, np.float32)
+_SECOND_US = np.array(1e6)
+_PHASES = np.array(GUIDE_PHASES)
+_CURLED = np.array(CURLED, np.float32)
+_ZERO = np.array(0.0, np.float32)
+_ANGLE_MIN = np.array(ANGLE_MIN, np.float32)
+_LAST_BIN = np.array(ANGLE_BINS - 1, np.float32)
 _JOINT_ROWS = np.array([row for _, row in JOINTS])
 _JOINT_BINS = np.arange(len(JOINTS))[:, None] * ANGLE_BINS
 _PRINT = np.random.default_rng(20).uniform(1.0, 2.0, 60).astype(np.float32)
@@ -115,7 +123,7 @@ def admit(state: State, tick: Tick) -> None:
         since = t_us - past["last_us"]
         same = columns.counter[a:b] == past["counter"]
         growth = scale / past["scale"]
-        growth -= 1.0
+        growth -= _ONE
         code = tick.code[a:b]
         at = np.arange(a, b)
         where: NDArray[np.intp] | slice = slice(a, b)
@@ -140,8 +148,8 @@ def admit(state: State, tick: Tick) -> None:
             since[new] = 0
             fresh = (code == ACCEPTED_GAP) | ~begun
         tick.rounds.append(at)
-        pause = since > state.pause_us[slot]
-        if pause.any():
+        pause = since > tick.terms["pause_us"][where]
+        if np.count_nonzero(pause):
             past["gap_us"] += since * pause
         _note_frozen(past, tick.fingerprint[where])
         past["last_us"] = t_us
@@ -149,9 +157,8 @@ def admit(state: State, tick: Tick) -> None:
         past["scale"] = scale
         past["jumps"] = 0
         past["begun"] = True
-        terms = tick.terms[where]
-        _smooth(tick, past["filtered"], where, since, fresh, terms["tuning"].T)
         put_rows(state.past, slot, past)
+        _smooth(state, tick, where, slot, since, fresh)
 
 
 def _count(
@@ -176,28 +183,28 @@ def _note_frozen(past: NDArray[np.void], fingerprint: Reals) -> None:
 
 
 def _smooth(
+    state: State,
     tick: Tick,
-    filtered: Reals,
     where: NDArray[np.intp] | slice,
+    slot: NDArray[np.intp],
     since: NDArray[np.int64],
     fresh: NDArray[np.bool_] | None,
-    tuning: Reals,
 ) -> None:
-    """Filter the records `where`; `filtered` (n, 2, 64) is of the frames before, then of these."""
-    n = len(filtered)
-    h = (since / 1e6).astype(np.float32)
-    raw = tick.raw[:, where]
-    # Rows fetched whole and turned are quicker than single values gathered hand by hand.
-    rows = filtered.reshape(n, -1)
-    turned = rows.T.copy()
-    last, speed = turned[:COORDINATES], turned[COORDINATES:]
-    if fresh is not None and fresh.any():
+    """Filter the records `where`, which are of the hands in `slot`."""
+    # A hand's row at a time: rows are fetched and stored whole, the batch is turned to match.
+    q = tick.raw[:, where].T.copy()
+    last, speed = state.filtered.take(slot, axis=0), state.speeds.take(slot, axis=0)
+    h = (since / _SECOND_US).astype(np.float32)
+    if fresh is not None:
         h[fresh] = 1.0
-        restart(raw, last, speed, fresh)
-    f_min, beta, f_d, _ = tuning
-    one_euro(raw, last, speed, h, f_min, beta, f_d)
-    tick.smooth[:, where] = last
-    rows[...] = turned.T
+        restart(q, last, speed, fresh)
+    f_min, beta, f_d, _ = tick.terms["tuning"][where].T[..., None]
+    one_euro(q, last, speed, h[:, None], f_min, beta, f_d)
+    state.filtered[slot], state.speeds[slot] = last, speed
+    # Rows of a power of two in bytes share few lines of the cache when they are read across.
+    apart = np.empty((len(q), COORDINATES + 4), np.float32)[:, :COORDINATES]
+    apart[...] = last
+    tick.smooth[:, where] = apart.T
 
 
 def signals(state: State, library: Library, tick: Tick) -> Signals:
@@ -205,17 +212,18 @@ def signals(state: State, library: Library, tick: Tick) -> Signals:
     columns = tick.columns
     n, m = len(columns), tick.raw.shape[-1]
     features = hand_features(tick.smooth)
-    known = np.ones(n, np.bool_)
+    known = np.empty(n, np.bool_)
+    known.fill(True)
     terms = tick.terms
     uses_roll = terms["uses_roll"]
-    if uses_roll.any():
+    if np.count_nonzero(uses_roll):
         seen = turn_seen(tick.palm)
         for at in tick.rounds:
             _unwrap(state, tick, at, features[ROLL], seen, known)
         known |= ~uses_roll
     period = terms["guide_period"]
     phase = np.zeros(m, np.int64)
-    phase[:n] = (columns.t_us - terms["guide_t0"]) % period * GUIDE_PHASES // period
+    phase[:n] = (columns.t_us - terms["guide_t0"]) % period * _PHASES // period
     motion = np.zeros(m, np.intp)
     motion[:n] = terms["motion"]
     x = library.signal(features, motion)
@@ -223,16 +231,16 @@ def signals(state: State, library: Library, tick: Tick) -> Signals:
     rest, span = terms["anchors"].T
     z = (x[:n] - rest) / span
     # A hand of the wrong side bends backwards, so its curl is negative: the size is meant.
-    curled = np.abs(features[CURL]) > CURLED
-    palmar = curled & (landmarks(tick.smooth)[2, 1:, 3].sum(axis=0) > 0.0)
+    curled = np.abs(features[CURL]) > _CURLED
+    palmar = curled & (landmarks(tick.smooth)[2, 1:, 3].sum(axis=0) > _ZERO)
     q = landmarks(tick.raw)
     bones = norm(q[:, 1:, 1:] - q[:, 1:, :-1]).reshape(12, m)
     angles = features.take(_JOINT_ROWS, axis=0)
-    angles -= ANGLE_MIN
-    np.maximum(angles, 0.0, out=angles)
-    np.minimum(angles, ANGLE_BINS - 1.0, out=angles)
+    angles -= _ANGLE_MIN
+    np.maximum(angles, _ZERO, out=angles)
+    np.minimum(angles, _LAST_BIN, out=angles)
     kept = features
-    if (terms["kind"] == HOLD).any():
+    if np.count_nonzero(terms["kind"] == HOLD):
         unit = np.ones(m, np.float32)
         unit[:n] = np.where(terms["image"], 1.0, tick.palm.scale[:n])
         tips = (q[:, :, 3] * unit).swapaxes(0, 1).reshape(15, m)
@@ -280,7 +288,7 @@ def accumulate(state: State, tick: Tick, seen: Signals, at: NDArray[np.intp]) ->
     np.multiply(bones, bones, out=sums[12:24])
     sums[24], sums[25] = x, sim
     low = high = x
-    if not told.all():
+    if np.count_nonzero(told) < n:
         sums[24:, ~told] = 0.0
         low, high = np.where(told, x, np.inf), np.where(told, x, -np.inf)
     totals["sums"] += sums.T

@@ -95,7 +95,8 @@ FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "run": (_I64, (), ()),
     "frozen": (_I64, (), ()),
     "untimed": (_I64, (), ()),
-    "filtered": (_F32, (), (2, COORDINATES)),
+    "filtered": (_F32, (), (COORDINATES,)),
+    "speeds": (_F32, (), (COORDINATES,)),
     "roll": (_F32, (), ()),
     "turns": (_F32, (), ()),
     "roll_known": (np.bool_, (), ()),
@@ -150,7 +151,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "past": (
         *("last_us", "counter", "run", "frozen", "untimed", "first_us", "gap_us", "counts"),
-        *("scale", "fingerprint", "jumps", "begun", "filtered"),
+        *("scale", "fingerprint", "jumps", "begun"),
     ),
     "totals": ("sums", "tally", "x_min", "x_max"),
 }
@@ -180,7 +181,7 @@ class State:
     """What a set is scored by; this and the next two are the `ROWS`, of which the fields are
     views."""
     past: NDArray[np.void]
-    """What a frame is judged and filtered by."""
+    """What a frame is judged by, and what is counted of each."""
     totals: NDArray[np.void]
     """What accepted frames are added to."""
     tuning: NDArray[np.float32]
@@ -218,7 +219,9 @@ class State:
     frozen: NDArray[np.int64]
     untimed: NDArray[np.int64]
     filtered: NDArray[np.float32]
-    """(slots, 2, 64) filtered coordinates, filtered speeds."""
+    """(slots, 64) filtered coordinates, as `in_palm` gives them."""
+    speeds: NDArray[np.float32]
+    """(slots, 64) their filtered speeds, per second."""
     roll: NDArray[np.float32]
     turns: NDArray[np.float32]
     """Whole turns that unwrap `roll`."""
