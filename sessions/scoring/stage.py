@@ -174,12 +174,16 @@ def _count(
 
 def _note_frozen(past: NDArray[np.void], fingerprint: Reals) -> None:
     """Count accepted frames in runs of `FROZEN_RUN` or more with identical landmarks."""
-    run = past["run"] * (past["fingerprint"] == fingerprint)
+    same = past["fingerprint"] == fingerprint
+    if not np.count_nonzero(same):
+        past["run"] = 1
+        past["fingerprint"] = fingerprint
+        return
+    run = past["run"] * same
     run += 1
     past["run"] = run
+    past["frozen"] += np.where(run > FROZEN_RUN, 1, np.where(run == FROZEN_RUN, run, 0))
     past["fingerprint"] = fingerprint
-    if run.max() >= FROZEN_RUN:
-        past["frozen"] += np.where(run > FROZEN_RUN, 1, np.where(run == FROZEN_RUN, run, 0))
 
 
 def _smooth(
