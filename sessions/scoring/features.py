@@ -42,15 +42,18 @@ NAMES: tuple[str, ...] = (
 )
 """Name of every feature by its index."""
 
+_SINGLE = slice(MCP_FLEX.start, DIP_FLEX.stop)
+"""The angles of single joints of the four fingers."""
+
+# Rows of the one arctan2: the bends of six fingers, of which the last has only the aperture; then
+# the joints of the four fingers in the order of their features, PIP and DIP as `_HINGED`; then roll
+# and wave.
 _BENDS = slice(0, 18)
-"""Rows of the one arctan2: the bends of six fingers, of which the last has only the aperture."""
 _APERTURE = 15
 _FLEX = slice(18, 22)
 _ABD = slice(22, 26)
 _HINGED = slice(26, 34)
-"""PIP and DIP."""
 _TURNS = slice(34, 36)
-"""Roll and wave."""
 _ANGLES = 36
 _HINGE_MIN = 0.2
 """Below this length the hinge axis is noise: the angle is taken without its sign."""
@@ -118,7 +121,7 @@ def hand_features(coordinates: Reals) -> Reals:
     angles = np.arctan2(num, den, out=num)
     angles *= 180.0 / np.pi
     out = np.empty((FEATURES, n), q.dtype)
-    out[BEND], out[MCP_FLEX.start : DIP_FLEX.stop] = angles[BEND], angles[_FLEX.start : _TURNS.start]
+    out[BEND], out[_SINGLE] = angles[BEND], angles[_FLEX.start : _HINGED.stop]
     out[APERTURE], out[ROLL : WAVE + 1] = angles[_APERTURE], angles[_TURNS]
     norm(q[:, :1, 3] - q[:, 1:, 3], out=out[OPP])
     np.subtract(out[MCP_ABD.start], out[MCP_ABD.stop - 1], out=out[SPREAD])

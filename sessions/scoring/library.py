@@ -145,7 +145,8 @@ def _picked(features: NDArray[np.float32], rows: NDArray[np.intp]) -> NDArray[np
     # One index into all of them is quicker than two.
     places = rows * hands
     places += np.arange(hands)
-    return features.take(places)
+    picked: NDArray[np.float32] = features.take(places)
+    return picked
 
 
 def _stacked(rows: list[NDArray[S]], none: NDArray[S]) -> NDArray[S]:

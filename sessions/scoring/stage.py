@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from sessions.scoring.features import CURL, ROLL, hand_features, turn_seen
 from sessions.scoring.filter import one_euro, restart
 from sessions.scoring.intake import Columns
+from sessions.scoring.layout import ANGLE_BINS, ANGLE_MIN, JOINTS, put_rows
 from sessions.scoring.library import Library
 from sessions.scoring.palm import COORDINATES, Palm, Reals, in_palm, landmarks, norm, palm_of
 from sessions.scoring.plan import GUIDE_PHASES
-from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, HOLD, JOINTS, State, put_rows
+from sessions.scoring.state import HOLD, State
 from sessions.scoring.verdicts import (
     ACCEPTED,
     ACCEPTED_GAP,
@@ -115,55 +116,53 @@ def examine(state: State, columns: Columns, bounds: list[int]) -> Tick:
 
 def admit(state: State, tick: Tick) -> None:
     """Judge the records by what came before and filter the accepted ones, round by round."""
-    columns = tick.columns
     for a, b in pairwise(tick.bounds):
-        slot, t_us, scale = columns.slot[a:b], columns.t_us[a:b], tick.palm.scale[a:b]
-        past = state.past.take(slot)
-        begun = past["begun"]
-        since = t_us - past["last_us"]
-        same = columns.counter[a:b] == past["counter"]
-        growth = scale / past["scale"]
-        growth -= _ONE
-        code = tick.code[a:b]
-        at = np.arange(a, b)
-        where: NDArray[np.intp] | slice = slice(a, b)
-        fresh: NDArray[np.bool_] | None = None
-        if unremarkable(code, since, same, growth, begun):
-            past["counts"][:, ACCEPTED] += 1
-        else:
-            code[...] = judge_after(code, since, same, growth, past["jumps"], begun)
-            at = at[_count(past, code, columns.counter[a:b])]
-            if at.size < b - a:
-                put_rows(state.past, slot, past)
-                tick.smooth[:, a:b] = 0.0
-                if not at.size:
-                    tick.rounds.append(at)
-                    continue
-                where, kept = at, at - a
-                slot, t_us, scale, since = slot[kept], t_us[kept], scale[kept], since[kept]
-                past, code = past.take(kept), code[kept]
-                begun = past["begun"]
-            new = np.flatnonzero(~begun)
-            past["first_us"][new] = t_us[new]
-            since[new] = 0
-            fresh = (code == ACCEPTED_GAP) | ~begun
-        tick.rounds.append(at)
-        pause = since > tick.terms["pause_us"][where]
-        if np.count_nonzero(pause):
-            past["gap_us"] += since * pause
-        _note_frozen(past, tick.fingerprint[where])
-        past["last_us"] = t_us
-        past["counter"] = columns.counter[where]
-        past["scale"] = scale
-        past["jumps"] = 0
-        past["begun"] = True
-        put_rows(state.past, slot, past)
-        _smooth(state, tick, where, slot, since, fresh)
+        tick.rounds.append(_admit_round(state, tick, a, b))
 
 
-def _count(
-    past: NDArray[np.void], code: Verdict, counter: NDArray[np.int64]
-) -> NDArray[np.bool_]:
+def _admit_round(state: State, tick: Tick, a: int, b: int) -> NDArray[np.intp]:
+    """Do so with records a to b, one of each hand; returns the accepted ones."""
+    columns, at = tick.columns, np.arange(a, b)
+    where: NDArray[np.intp] | slice = slice(a, b)
+    slot, t_us, scale = columns.slot[where], columns.t_us[where], tick.palm.scale[where]
+    past = state.past.take(slot)
+    begun, code = past["begun"], tick.code[where]
+    since = t_us - past["last_us"]
+    same = columns.counter[where] == past["counter"]
+    growth = scale / past["scale"]
+    growth -= _ONE
+    fresh: NDArray[np.bool_] | None = None
+    if unremarkable(code, since, same, growth, begun):
+        past["counts"][:, ACCEPTED] += 1
+    else:
+        code[...] = judge_after(code, since, same, growth, past["jumps"], begun)
+        kept = np.flatnonzero(_count(past, code, columns.counter[where]))
+        if kept.size < b - a:
+            put_rows(state.past, slot, past)
+            tick.smooth[:, where] = 0.0
+            where = at = at[kept]
+            if not at.size:
+                return at
+            slot, t_us, scale, since = slot[kept], t_us[kept], scale[kept], since[kept]
+            past, code, begun = past.take(kept), code[kept], begun[kept]
+        fresh = (code == ACCEPTED_GAP) | ~begun
+        past["first_us"] = np.where(begun, past["first_us"], t_us)
+        since *= begun
+    pause = since > tick.terms["pause_us"][where]
+    if np.count_nonzero(pause):
+        past["gap_us"] += since * pause
+    _note_frozen(past, tick.fingerprint[where])
+    past["last_us"] = t_us
+    past["counter"] = columns.counter[where]
+    past["scale"] = scale
+    past["jumps"] = 0
+    past["begun"] = True
+    put_rows(state.past, slot, past)
+    _smooth(state, tick, where, slot, since, fresh)
+    return at
+
+
+def _count(past: NDArray[np.void], code: Verdict, counter: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Note the verdicts in the rows of their hands; (N,) whether the record is kept."""
     past["counts"][np.arange(len(past)), code] += 1
     late = (code == OUT_OF_ORDER) | (code == DUPLICATE)

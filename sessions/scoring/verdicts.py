@@ -99,7 +99,7 @@ def unremarkable(
     sound &= since_us <= _GAP_US
     sound &= np.abs(growth) <= _JUMP_SCALE
     sound &= ~same_picture
-    return np.count_nonzero(sound) == len(sound)
+    return bool(np.count_nonzero(sound) == len(sound))
 
 
 def judge_after(
