@@ -10,7 +10,6 @@ from sessions.scoring.palm import (
     dot,
     in_palm,
     landmarks,
-    looped,
     norm,
     padded,
     palm_of,
@@ -43,8 +42,19 @@ NAMES: tuple[str, ...] = (
 )
 """Name of every feature by its index."""
 
-_ANGLES = 34
-"""Rows of the one arctan2: the 31 joint angles in feature order, then aperture, roll, wave."""
+_SINGLE = slice(MCP_FLEX.start, DIP_FLEX.stop)
+"""The angles of single joints of the four fingers."""
+
+# Rows of the one arctan2: the bends of six fingers, of which the last has only the aperture; then
+# the joints of the four fingers in the order of their features, PIP and DIP as `_HINGED`; then roll
+# and wave.
+_BENDS = slice(0, 18)
+_APERTURE = 15
+_FLEX = slice(18, 22)
+_ABD = slice(22, 26)
+_HINGED = slice(26, 34)
+_TURNS = slice(34, 36)
+_ANGLES = 36
 _HINGE_MIN = 0.2
 """Below this length the hinge axis is noise: the angle is taken without its sign."""
 _VIEW_MIN = 0.2
@@ -53,7 +63,7 @@ _VIEW_MIN = 0.2
 
 def turn_seen(palm: Palm) -> NDArray[np.bool_]:
     """(N,) whether the fingers point far enough past the camera to show the forearm's turn."""
-    distal = palm.y[2]
+    distal = palm.axes[1, 2]
     return np.asarray(1.0 - distal * distal >= _VIEW_MIN * _VIEW_MIN)
 
 
@@ -71,49 +81,49 @@ def hand_features(coordinates: Reals) -> Reals:
     num = np.empty((_ANGLES, n), q.dtype)
     den = np.empty((_ANGLES, n), q.dtype)
 
-    around = np.empty((5, *q.shape[1:]), q.dtype)
+    # Beside the five fingers a sixth, bent between the thumb's tip and the index finger's.
+    around = np.empty((5, 6, 4, n), q.dtype)
     bones = around[:3]
-    bones[:, :, 0] = q[:, :, 0]
-    np.subtract(q[:, :, 1:], q[:, :, :-1], out=bones[:, :, 1:])
+    bones[:, :5, 0] = q[:, :, 0]
+    np.subtract(q[:, :, 1:], q[:, :, :-1], out=bones[:, :5, 1:])
+    bones[:, 5, :2] = q[:, :2, 3]
+    bones[:, 5, 2:] = 0.0
     around[3:] = bones[:2]
     turn = cross(around[:, :, :3], around[:, :, 1:])
-    sine = norm(turn)
-    cosine = dot(bones[:, :, :3], bones[:, :, 1:])
-    num[BEND] = sine.reshape(15, n)
-    den[BEND] = cosine.reshape(15, n)
+    sine = norm(turn, out=num[_BENDS].reshape(6, 3, n))
+    cosine = dot(bones[:, :, :3], bones[:, :, 1:], out=den[_BENDS].reshape(6, 3, n))
 
-    d = bones[:, 1:, 1]
-    num[MCP_FLEX] = d[2]
-    den[MCP_FLEX] = d[1]
-    num[MCP_ABD] = d[0]
-    den[MCP_ABD] = np.sqrt(d[1] * d[1] + d[2] * d[2])
+    d = bones[:, 1:5, 1]
+    num[_FLEX], den[_FLEX] = d[2], d[1]
+    squares = d * d
+    num[_ABD] = d[0]
+    np.sqrt(squares[1] + squares[2], out=den[_ABD])
 
     # The hinge of PIP and DIP: the radial axis made perpendicular to the proximal phalanx.
-    unit = d / np.maximum(norm(d), 1e-12)
+    squares[0] += squares[1]
+    squares[0] += squares[2]
+    size = np.sqrt(squares[0], out=squares[0])
+    unit = d / np.maximum(size, 1e-12, out=size)
     hinge = -unit[0] * unit
     hinge[0] += 1.0
     length = norm(hinge)
-    hinge /= np.maximum(length, 1e-12)
-    seen = length >= _HINGE_MIN
-    bent = np.where(seen[:, None], dot(turn[:, 1:, 1:], hinge[:, :, None]), sine[1:, 1:])
-    num[PIP_FLEX], num[DIP_FLEX] = bent[:, 0], bent[:, 1]
-    den[PIP_FLEX], den[DIP_FLEX] = cosine[1:, 1], cosine[1:, 2]
+    unsure = length < _HINGE_MIN
+    hinge /= np.maximum(length, 1e-12, out=length)
+    bent = num[_HINGED].reshape(2, 4, n).swapaxes(0, 1)
+    dot(turn[:, 1:5, 1:], hinge[:, :, None], out=bent)
+    np.copyto(bent, sine[1:5, 1:], where=unsure[:, None])
+    den[_HINGED].reshape(2, 4, n).swapaxes(0, 1)[...] = cosine[1:5, 1:]
 
-    thumb, tips = q[:, 0, 3], q[:, 1:, 3]
-    num[31] = norm(cross(looped(thumb), looped(tips[:, 0])))
-    den[31] = dot(thumb, tips[:, 0])
     # (r x n).y and r.n with r the view direction made perpendicular to y, multiplied out.
-    num[32] = coordinates[60]
-    np.negative(coordinates[61], out=den[32])
-    num[33] = coordinates[62]
-    np.negative(coordinates[63], out=den[33])
+    num[_TURNS] = coordinates[60::2]
+    np.negative(coordinates[61::2], out=den[_TURNS])
 
     angles = np.arctan2(num, den, out=num)
     angles *= 180.0 / np.pi
     out = np.empty((FEATURES, n), q.dtype)
-    out[:31] = angles[:31]
-    out[OPP] = norm(thumb[:, None] - tips)
-    out[APERTURE], out[ROLL], out[WAVE] = angles[31], angles[32], angles[33]
+    out[BEND], out[_SINGLE] = angles[BEND], angles[_FLEX.start : _HINGED.stop]
+    out[APERTURE], out[ROLL : WAVE + 1] = angles[_APERTURE], angles[_TURNS]
+    norm(q[:, :1, 3] - q[:, 1:, 3], out=out[OPP])
     np.subtract(out[MCP_ABD.start], out[MCP_ABD.stop - 1], out=out[SPREAD])
     tam = out[TAM]
     np.add(out[MCP_FLEX], out[PIP_FLEX], out=tam)

@@ -23,8 +23,13 @@ from sessions.frames import (
 from sessions.scoring.palm import Reals, padded
 from sessions.scoring.verdicts import REACH
 
-_LEFT = SIDES.index("left")
-_IMAGE = SPACES.index("image")
+_LEFT = np.array(SIDES.index("left"), np.uint8)
+_SHORTEST = HEAD.itemsize + REC.itemsize
+# As arrays: see `verdicts`.
+_IMAGE = np.array(SPACES.index("image"), np.uint8)
+_T0_MAX = np.array(T0_MAX, np.uint64)
+_NO_HAND = np.array(NO_HAND, np.uint8)
+_MIRRORED = np.array(MIRRORED, np.uint8)
 
 
 @dataclass(slots=True)
@@ -77,30 +82,30 @@ class Columns:
             image: (N,) whether the landmarks are of the image space.
         """
         n = len(self)
-        points = np.zeros((3, 21, padded(n)), np.float32)
+        points = np.empty((3, 21, padded(n)), np.float32)
+        points[:, :, n:] = 0.0
         inside = points[:, :, :n]
         inside[...] = self.lm.transpose(2, 1, 0)
-        absent = (self.flags & NO_HAND).astype(bool)
-        nonfinite: NDArray[np.bool_] = np.zeros(n, np.bool_)
-        reach = 32768.0 * float((self.unit * self.aspect).max())
+        absent = (self.flags & _NO_HAND).astype(np.bool_)
+        wide = self.unit * self.aspect
+        nonfinite = far = np.zeros(n, np.bool_)
+        reach = 32768.0 * float(wide.max())
         if self.lm.dtype != np.int16:
             nonfinite = np.logical_not(np.isfinite(self.lm).all(axis=(1, 2)))
             inside[:, :, nonfinite] = 0.0
             reach = np.inf
-        flip = (self.side == _LEFT) ^ ((self.flags & MIRRORED) > 0)
-        steps = np.empty((3, n), np.float32)
-        steps[1] = self.unit
-        steps[0] = steps[2] = self.unit * self.aspect
-        np.negative(steps[0], out=steps[0], where=flip)
-        if reach <= REACH[0]:
-            far = np.zeros(n, bool)
-        else:
+        steps = np.zeros((3, 1, points.shape[-1]), np.float32)
+        steps[1, 0, :n] = self.unit
+        steps[::2, 0, :n] = wide
+        flip = (self.side == _LEFT) ^ (self.flags & _MIRRORED).astype(np.bool_)
+        np.negative(steps[0, 0, :n], out=steps[0, 0, :n], where=flip)
+        if reach > REACH[0]:
             # Compared before the multiplication: its result may lie outside a float32.
             limit = np.where(image, *REACH[::-1])
             size = np.abs(inside).max(axis=1)
-            far = (size > limit / np.abs(steps)).any(axis=0)
+            far = (size > limit / np.abs(steps[:, 0, :n])).any(axis=0)
             inside[:, :, far] = 0.0
-        inside *= steps[:, None]
+        points *= steps
         a = (points[:, 1:] - points[:, :1]).reshape(3, 5, 4, -1)
         return Geometry(absent, nonfinite, far, a)
 
@@ -126,16 +131,18 @@ def columns_of(work: Sequence[tuple[int, FrameMessage]]) -> Columns:
 
 def columns_of_plain(slots: Sequence[int], messages: Sequence[bytes | memoryview]) -> Columns:
     """The records of messages in bytes, of which each record has the known length."""
-    slot = np.array(slots, np.intp)
+    slot = np.fromiter(slots, np.intp, len(slots))
     of = np.arange(len(messages))
     head, rec = _parts(messages)
     if len(rec) > len(messages):
         of = np.repeat(of, head["n"])
         slot, head = slot[of], head.take(of)
-    t0 = np.minimum(head["t0"], T0_MAX).astype(np.int64)
-    unit, aspect = np.full(len(rec), UNITS["world"]), np.ones(len(rec))
+    t0 = np.minimum(head["t0"], _T0_MAX).astype(np.int64)
+    unit, aspect = np.empty((2, len(rec)))
+    unit.fill(UNITS["world"])
+    aspect.fill(1.0)
     image = head["space"] == _IMAGE
-    if image.any():
+    if np.count_nonzero(image):
         unit[image] = UNITS["image"]
         known = image & (head["width"] > 0) & (head["height"] > 0)
         np.divide(head["width"], head["height"], out=aspect, where=known)
@@ -159,8 +166,10 @@ def _parts(
     """(messages,) of `HEAD` and (records,) of `REC`."""
     size = len(messages[0])
     # Joining bytes is an order of magnitude cheaper than concatenating structured arrays.
-    if set(map(len, messages)) == {size}:
-        whole = np.frombuffer(b"".join(messages), _message((size - HEAD.itemsize) // REC.itemsize))
+    joined = b"".join(messages)
+    # None is shorter than a message of one record: as long as so many of those, all are.
+    if len(joined) == len(messages) * _SHORTEST or set(map(len, messages)) == {size}:
+        whole = np.frombuffer(joined, _message((size - HEAD.itemsize) // REC.itemsize))
         return whole["head"], whole["rec"].reshape(-1)
     heads = b"".join([message[: HEAD.itemsize] for message in messages])
     records = b"".join([message[HEAD.itemsize :] for message in messages])

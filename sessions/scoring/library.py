@@ -15,6 +15,10 @@ WINDOW: Final = 5
 """Phases by which a player may lead or lag the guide, about 4 % of the cycle."""
 SPREAD: Final = 20.0
 """Distance, degrees, at which the similarity has fallen to 1/e."""
+# As arrays: see `verdicts`.
+_PHASES = np.array(GUIDE_PHASES)
+_FALL = np.array(-1.0 / SPREAD**2, np.float32)
+_BEST = np.array(100.0, np.float32)
 
 
 def check_motion(motion: Motion) -> None:
@@ -76,12 +80,13 @@ class Library:
         self, features: NDArray[np.float32], motion: NDArray[np.intp]
     ) -> NDArray[np.float32]:
         """(N,) primary signals of (44, N) features, for hands of the motions numbered (N,)."""
-        hand = np.arange(motion.size)
         x = np.zeros(motion.size, np.float32)
         # Added one by one: the order of a sum must not depend on how many hands there are.
         for rows, weights in zip(self.primary, self.primary_weights, strict=True):
-            x += features[rows[motion], hand] * weights[motion]
-        if self.form.any():
+            part = _picked(features, rows.take(motion))
+            part *= weights.take(motion)
+            x += part
+        if np.count_nonzero(self.form):
             self._other_forms(features, motion, x)
         return x
 
@@ -96,12 +101,11 @@ class Library:
         if out.any():
             np.copyto(x, fingers_out(features), where=out)
         if posture.any():
-            hand = np.arange(motion.size)
             away = np.zeros_like(x)
             for rows, weights, wanted in zip(
                 self.primary, self.primary_weights, self.pose, strict=True
             ):
-                apart = features[rows[motion], hand] - wanted[motion]
+                apart = _picked(features, rows.take(motion)) - wanted[motion]
                 away += apart * apart * weights[motion]
             np.copyto(x, likeness(away), where=posture)
 
@@ -121,18 +125,28 @@ class Library:
         Returns:
             (N,) 0..100, by the weighted distance to the nearest phase within the window.
         """
-        mine = features[self.used.take(motion, axis=1), np.arange(motion.size)]
+        mine = _picked(features, self.used.take(motion, axis=1))
         # Whole windows lie side by side in the table: far quicker to fetch than single values.
-        windows = self.guide.take(motion * GUIDE_PHASES + phase, axis=0)
+        windows = self.guide.take(motion * _PHASES + phase, axis=0)
         apart = windows.T.copy().reshape(len(self.used), 2 * WINDOW + 1, -1)
         apart -= mine[:, None]
         apart *= apart
         apart *= self.weights.take(motion, axis=1)[:, None]
         score: NDArray[np.float32] = apart.sum(axis=0).min(axis=0)
-        score *= -1.0 / SPREAD**2
+        score *= _FALL
         np.exp(score, out=score)
-        score *= 100.0
+        score *= _BEST
         return score
+
+
+def _picked(features: NDArray[np.float32], rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    """(…, N) of (44, N) features those that each hand's `rows`, (…, N), number."""
+    hands = features.shape[1]
+    # One index into all of them is quicker than two.
+    places = rows * hands
+    places += np.arange(hands)
+    picked: NDArray[np.float32] = features.take(places)
+    return picked
 
 
 def _stacked(rows: list[NDArray[S]], none: NDArray[S]) -> NDArray[S]:

@@ -21,16 +21,12 @@ _TINY = 1e-12
 
 
 class Palm(NamedTuple):
-    """The palm of N hands; `x` radial, `y` distal, `n` palmar, unit vectors in camera axes."""
+    """The palm of N hands."""
 
     scale: Reals
     """(N,) distance from the wrist to the middle finger's MCP, unit of the landmarks."""
-    x: Reals
-    """(3, N)"""
-    y: Reals
-    """(3, N)"""
-    n: Reals
-    """(3, N)"""
+    axes: Reals
+    """(3, 3, N) radial, distal and palmar unit vector, each x y z in camera axes."""
     degenerate: NDArray[np.bool_]
     """(N,) the palm is seen as a line: its normal is not known."""
 
@@ -40,30 +36,25 @@ def padded(n: int) -> int:
     return -(-n // LANES) * LANES
 
 
-def looped(u: Reals) -> Reals:
-    """(5, …) the rows x, y, z, x, y of a (3, …) array: what `cross` takes."""
-    return u.take(_LOOP, axis=0)
+def cross(u: Reals, w: Reals, out: Reals | None = None) -> Reals:
+    """(3, …) cross product of (5, …) arrays with the rows x, y, z, x, y."""
+    product: Reals = np.multiply(u[1:4], w[2:], out=out)
+    product -= u[2:] * w[1:4]
+    return product
 
 
-def cross(u: Reals, w: Reals) -> Reals:
-    """(3, …) cross product of `looped` (5, …) arrays along their first axis."""
-    out: Reals = u[1:4] * w[2:]
-    out -= u[2:] * w[1:4]
-    return out
-
-
-def dot(u: Reals, w: Reals) -> Reals:
+def dot(u: Reals, w: Reals, out: Reals | None = None) -> Reals:
     """Scalar product of (3, …) arrays along their first axis, always added in this order."""
     parts = u * w
-    out: Reals = parts[0] + parts[1]
-    out += parts[2]
-    return out
+    product: Reals = np.add(parts[0], parts[1], out=out)
+    product += parts[2]
+    return product
 
 
-def norm(u: Reals) -> Reals:
+def norm(u: Reals, out: Reals | None = None) -> Reals:
     """Length of (3, …) arrays along their first axis."""
-    out = dot(u, u)
-    return np.sqrt(out, out=out)
+    square = dot(u, u, out)
+    return np.sqrt(square, out=square)
 
 
 def palm_of(a: Reals) -> Palm:
@@ -76,14 +67,17 @@ def palm_of(a: Reals) -> Palm:
     knuckles = a[:, 1:, 0]
     length = norm(knuckles)
     scale = length[1]
-    y = knuckles[:, 1] / np.maximum(scale, _TINY)
-    around = looped(knuckles)
-    normal = cross(around[:, 0], around[:, 3])
+    axes = np.empty((3, 3, a.shape[-1]), a.dtype)
+    y = np.divide(knuckles[:, 1], np.maximum(scale, _TINY), out=axes[1])
+    around = knuckles.take(_LOOP, axis=0)
+    normal = cross(around[:, 0], around[:, 3], out=axes[2])
     area = norm(normal)
     degenerate = area < 0.15 * length[0] * length[3]
     normal -= dot(normal, y) * y
     normal /= np.maximum(norm(normal), _TINY)
-    return Palm(scale, cross(looped(y), looped(normal)), y, normal, degenerate)
+    across = axes[1:].take(_LOOP, axis=1)
+    cross(across[0], across[1], out=axes[0])
+    return Palm(scale, axes, degenerate)
 
 
 COORDINATES = 64
@@ -94,14 +88,14 @@ the frame itself, from which `roll` and `wave` follow."""
 def in_palm(a: Reals, palm: Palm) -> Reals:
     """(`COORDINATES`, N) of (3, 5, 4, N) wrist-relative landmarks: what is filtered over time."""
     out = np.empty((COORDINATES, a.shape[-1]), a.dtype)
-    axes = np.stack((palm.x, palm.y, palm.n))
-    axes /= np.maximum(palm.scale, _TINY)
-    axes = axes[:, :, None, None]
+    axes = (palm.axes / np.maximum(palm.scale, _TINY))[:, :, None, None]
     q = landmarks(out)
     np.multiply(axes[:, 0], a[0], out=q)
-    q += axes[:, 1] * a[1]
-    q += axes[:, 2] * a[2]
-    out[60], out[61], out[62], out[63] = palm.x[2], palm.n[2], palm.y[0], palm.y[1]
+    part = axes[:, 1] * a[1]
+    q += part
+    np.multiply(axes[:, 2], a[2], out=part)
+    q += part
+    out[60:62], out[62:] = palm.axes[::2, 2], palm.axes[1, :2]
     return out
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from sessions.scoring.state import ANGLE_MIN, JOINTS
+from sessions.scoring.layout import ANGLE_MIN, JOINTS
 
 ON_TIME_S: Final = 0.3
 _ROM_MIN: Final = 60

@@ -11,9 +11,10 @@ from typing import Any, Final
 import msgpack
 import numpy as np
 
+from sessions.scoring.layout import FIELDS, RINGS
 from sessions.scoring.plan import SCHEMA, SetPlan
 from sessions.scoring.rounds import AnyBook
-from sessions.scoring.state import FIELDS, RINGS, State
+from sessions.scoring.state import State
 
 VERSION: Final = 2
 """Raised when the same fields come to mean something else."""

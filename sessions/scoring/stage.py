@@ -5,6 +5,7 @@ alone: not on its neighbours, nor on how its records were cut into messages and 
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,26 +13,38 @@ from numpy.typing import NDArray
 from sessions.scoring.features import CURL, ROLL, hand_features, turn_seen
 from sessions.scoring.filter import one_euro, restart
 from sessions.scoring.intake import Columns
+from sessions.scoring.layout import ANGLE_BINS, ANGLE_MIN, JOINTS, put_rows
 from sessions.scoring.library import Library
 from sessions.scoring.palm import COORDINATES, Palm, Reals, in_palm, landmarks, norm, palm_of
 from sessions.scoring.plan import GUIDE_PHASES
-from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, HOLD, JOINTS, State
+from sessions.scoring.state import HOLD, State
 from sessions.scoring.verdicts import (
+    ACCEPTED,
     ACCEPTED_GAP,
     DUPLICATE,
+    JUMP,
     OUT_OF_ORDER,
     Verdict,
     judge_after,
     judge_alone,
+    unremarkable,
 )
 
 FROZEN_RUN = 15
 """So many frames with the same landmarks to the bit are no measurement."""
 CURLED = 60.0
 """Degrees of mean curl beyond which the finger tips tell the palm from the back of the hand."""
+# As arrays: see `verdicts`.
+_ONE = np.array(1.0, np.float32)
+_SECOND_US = np.array(1e6)
+_PHASES = np.array(GUIDE_PHASES)
+_CURLED = np.array(CURLED, np.float32)
+_ZERO = np.array(0.0, np.float32)
+_ANGLE_MIN = np.array(ANGLE_MIN, np.float32)
+_LAST_BIN = np.array(ANGLE_BINS - 1, np.float32)
 _JOINT_ROWS = np.array([row for _, row in JOINTS])
 _JOINT_BINS = np.arange(len(JOINTS))[:, None] * ANGLE_BINS
-_PRINT = np.random.default_rng(20).uniform(1.0, 2.0, (3, 5, 4, 1)).astype(np.float32)
+_PRINT = np.random.default_rng(20).uniform(1.0, 2.0, 60).astype(np.float32)
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +54,8 @@ class Tick:
     columns: Columns
     bounds: list[int]
     """Round k is the records bounds[k] to bounds[k + 1]."""
+    terms: NDArray[np.void]
+    """(N,) `State.terms` of each record's hand."""
     code: Verdict
     """(N,) verdict of each record."""
     palm: Palm
@@ -69,8 +84,8 @@ class Signals:
     """The finger tips of a curled hand lie on the side of the palm."""
     bones: Reals
     """(12, M) lengths of the finger bones, palm lengths."""
-    bins: NDArray[np.int64]
-    """(joints, M) where the joints' angles count in a slot's histogram."""
+    bins: Reals
+    """(joints, M) the joints' angles as bins of a histogram, the fractions not cut off."""
     kept: Reals
     """(44 or more, M) the features; where a hold is among the hands then the unfiltered finger
     tips, thumb first, x y z: metres in the palm frame, palm lengths of image landmarks."""
@@ -79,7 +94,8 @@ class Signals:
 def examine(state: State, columns: Columns, bounds: list[int]) -> Tick:
     """Judge every record by itself and find its palm."""
     n = len(columns)
-    image = state.image[columns.slot]
+    terms = state.terms.take(columns.slot)
+    image = terms["image"]
     shape = columns.geometry(image)
     palm = palm_of(shape.a)
     code = judge_alone(
@@ -92,90 +108,106 @@ def examine(state: State, columns: Columns, bounds: list[int]) -> Tick:
         image,
     )
     raw = in_palm(shape.a, palm)
-    fingerprint: Reals = (shape.a * _PRINT).reshape(60, -1).sum(axis=0)
-    return Tick(columns, bounds, code, palm, raw, np.zeros_like(raw), fingerprint)
+    fingerprint: Reals = np.einsum("i,ij->j", _PRINT, shape.a.reshape(60, -1))
+    smooth = np.empty_like(raw)
+    smooth[:, n:] = 0.0
+    return Tick(columns, bounds, terms, code, palm, raw, smooth, fingerprint)
 
 
 def admit(state: State, tick: Tick) -> None:
     """Judge the records by what came before and filter the accepted ones, round by round."""
-    columns = tick.columns
-    for a, b in zip(tick.bounds, tick.bounds[1:], strict=False):
-        slot, t_us = columns.slot[a:b], columns.t_us[a:b]
-        begun = state.begun[slot]
-        since = t_us - state.last_us[slot]
-        scale = tick.palm.scale[a:b]
-        before = np.where(begun, state.scale[slot], 1.0)
-        jumps = state.jumps[slot]
-        newer = columns.counter[a:b] - state.counter[slot]
-        code = judge_after(
-            tick.code[a:b],
-            since,
-            newer == 0,
-            scale / before - 1.0,
-            jumps,
-            begun,
-        )
-        tick.code[a:b] = code
-        state.counts[code, slot] += 1
-        kept = code >= ACCEPTED_GAP
-        if not kept.all():
-            state.untimed[slot] += (newer > 0) & ((code == OUT_OF_ORDER) | (code == DUPLICATE))
-        state.jumps[slot] = np.where(kept, 0, jumps + (code == ACCEPTED_GAP - 1))
-        at = a + np.flatnonzero(kept)
-        tick.rounds.append(at)
-        if not at.size:
-            continue
-        where: NDArray[np.intp] | slice = slice(a, b)
-        if at.size < b - a:
-            where = at
-            slot, t_us, since, begun = slot[kept], t_us[kept], since[kept], begun[kept]
-            scale, code = scale[kept], code[kept]
-        _note_gaps(state, slot, t_us, since, begun)
-        _note_frozen(state, slot, tick.fingerprint[where], begun)
-        state.last_us[slot] = t_us
-        state.counter[slot] = columns.counter[where]
-        state.scale[slot] = scale
-        state.begun[slot] = True
+    for a, b in pairwise(tick.bounds):
+        tick.rounds.append(_admit_round(state, tick, a, b))
 
+
+def _admit_round(state: State, tick: Tick, a: int, b: int) -> NDArray[np.intp]:
+    """Do so with records a to b, one of each hand; returns the accepted ones."""
+    columns, at = tick.columns, np.arange(a, b)
+    where: NDArray[np.intp] | slice = slice(a, b)
+    slot, t_us, scale = columns.slot[where], columns.t_us[where], tick.palm.scale[where]
+    past = state.past.take(slot)
+    begun, code = past["begun"], tick.code[where]
+    since = t_us - past["last_us"]
+    same = columns.counter[where] == past["counter"]
+    growth = scale / past["scale"]
+    growth -= _ONE
+    fresh: NDArray[np.bool_] | None = None
+    if unremarkable(code, since, same, growth, begun):
+        past["counts"][:, ACCEPTED] += 1
+    else:
+        code[...] = judge_after(code, since, same, growth, past["jumps"], begun)
+        kept = np.flatnonzero(_count(past, code, columns.counter[where]))
+        if kept.size < b - a:
+            put_rows(state.past, slot, past)
+            tick.smooth[:, where] = 0.0
+            where = at = at[kept]
+            if not at.size:
+                return at
+            slot, t_us, scale, since = slot[kept], t_us[kept], scale[kept], since[kept]
+            past, code, begun = past.take(kept), code[kept], begun[kept]
         fresh = (code == ACCEPTED_GAP) | ~begun
-        h = np.where(fresh, 1.0, since / 1e6).astype(np.float32)
-        raw = tick.raw[..., where]
-        # Fetching whole rows and turning them is quicker than gathering along the last axis.
-        rows = state.filtered.take(slot, axis=0).reshape(len(slot), -1)
-        past = rows.T.copy().reshape(2, COORDINATES, -1)
-        if fresh.any():
-            restart(raw, past[0], past[1], fresh)
-        f_min, beta, f_d, _ = state.tuning.take(slot, axis=-1)
-        past[0], past[1] = one_euro(raw, past[0], past[1], h, f_min, beta, f_d)
-        tick.smooth[..., where] = past[0]
-        state.filtered[slot] = past.transpose(2, 0, 1)
+        past["first_us"] = np.where(begun, past["first_us"], t_us)
+        since *= begun
+    pause = since > tick.terms["pause_us"][where]
+    if np.count_nonzero(pause):
+        past["gap_us"] += since * pause
+    _note_frozen(past, tick.fingerprint[where])
+    past["last_us"] = t_us
+    past["counter"] = columns.counter[where]
+    past["scale"] = scale
+    past["jumps"] = 0
+    past["begun"] = True
+    put_rows(state.past, slot, past)
+    _smooth(state, tick, where, slot, since, fresh)
+    return at
 
 
-def _note_gaps(
-    state: State,
-    slot: NDArray[np.intp],
-    t_us: NDArray[np.int64],
-    since: NDArray[np.int64],
-    begun: NDArray[np.bool_],
-) -> None:
-    """Add up the pauses between accepted frames that are longer than two nominal frames."""
-    if not begun.all():
-        new = slot[~begun]
-        state.first_us[new] = t_us[~begun]
-        since = np.where(begun, since, 0)
-    state.gap_us[slot] += np.where(since > state.pause_us[slot], since, 0)
+def _count(past: NDArray[np.void], code: Verdict, counter: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Note the verdicts in the rows of their hands; (N,) whether the record is kept."""
+    past["counts"][np.arange(len(past)), code] += 1
+    late = (code == OUT_OF_ORDER) | (code == DUPLICATE)
+    past["untimed"] += late & (counter > past["counter"])
+    past["jumps"] += code == JUMP
+    return np.asarray(code >= ACCEPTED_GAP)
 
 
-def _note_frozen(
-    state: State, slot: NDArray[np.intp], fingerprint: Reals, begun: NDArray[np.bool_]
-) -> None:
+def _note_frozen(past: NDArray[np.void], fingerprint: Reals) -> None:
     """Count accepted frames in runs of `FROZEN_RUN` or more with identical landmarks."""
-    same = (state.fingerprint[slot] == fingerprint) & begun
-    run = np.where(same, state.run[slot] + 1, 1)
-    state.run[slot] = run
-    state.fingerprint[slot] = fingerprint
-    if (run >= FROZEN_RUN).any():
-        state.frozen[slot] += np.where(run > FROZEN_RUN, 1, np.where(run == FROZEN_RUN, run, 0))
+    same = past["fingerprint"] == fingerprint
+    if not np.count_nonzero(same):
+        past["run"] = 1
+        past["fingerprint"] = fingerprint
+        return
+    run = past["run"] * same
+    run += 1
+    past["run"] = run
+    past["frozen"] += np.where(run > FROZEN_RUN, 1, np.where(run == FROZEN_RUN, run, 0))
+    past["fingerprint"] = fingerprint
+
+
+def _smooth(
+    state: State,
+    tick: Tick,
+    where: NDArray[np.intp] | slice,
+    slot: NDArray[np.intp],
+    since: NDArray[np.int64],
+    fresh: NDArray[np.bool_] | None,
+) -> None:
+    """Filter the records `where`, which are of the hands in `slot`."""
+    # A hand's row at a time: rows are fetched and stored whole, the batch is turned to match.
+    q = tick.raw[:, where].T.copy()
+    last, speed = state.filtered.take(slot, axis=0), state.speeds.take(slot, axis=0)
+    h = (since / _SECOND_US).astype(np.float32)
+    if fresh is not None:
+        h[fresh] = 1.0
+        restart(q, last, speed, fresh)
+    f_min, beta, f_d, _ = tick.terms["tuning"][where].T[..., None]
+    one_euro(q, last, speed, h[:, None], f_min, beta, f_d)
+    state.filtered[slot], state.speeds[slot] = last, speed
+    # Rows of a power of two in bytes share few lines of the cache when they are read across.
+    apart = np.empty((len(q), COORDINATES + 4), np.float32)[:, :COORDINATES]
+    apart[...] = last
+    tick.smooth[:, where] = apart.T
 
 
 def signals(state: State, library: Library, tick: Tick) -> Signals:
@@ -183,40 +215,40 @@ def signals(state: State, library: Library, tick: Tick) -> Signals:
     columns = tick.columns
     n, m = len(columns), tick.raw.shape[-1]
     features = hand_features(tick.smooth)
-    known = np.ones(n, np.bool_)
-    uses_roll = state.uses_roll[columns.slot]
-    if uses_roll.any():
+    known = np.empty(n, np.bool_)
+    known.fill(True)
+    terms = tick.terms
+    uses_roll = terms["uses_roll"]
+    if np.count_nonzero(uses_roll):
         seen = turn_seen(tick.palm)
         for at in tick.rounds:
             _unwrap(state, tick, at, features[ROLL], seen, known)
         known |= ~uses_roll
-    t0, period = state.guide_t0[columns.slot], state.guide_period[columns.slot]
+    period = terms["guide_period"]
     phase = np.zeros(m, np.int64)
-    phase[:n] = (columns.t_us - t0) % period * GUIDE_PHASES // period
+    phase[:n] = (columns.t_us - terms["guide_t0"]) % period * _PHASES // period
     motion = np.zeros(m, np.intp)
-    motion[:n] = state.motion[columns.slot]
+    motion[:n] = terms["motion"]
     x = library.signal(features, motion)
     sim = library.similarity(features, motion, phase)
-    rest, span = state.anchors.take(columns.slot, axis=1)
+    rest, span = terms["anchors"].T
     z = (x[:n] - rest) / span
     # A hand of the wrong side bends backwards, so its curl is negative: the size is meant.
-    curled = np.abs(features[CURL]) > CURLED
-    palmar = curled & (landmarks(tick.smooth)[2, 1:, 3].sum(axis=0) > 0.0)
+    curled = np.abs(features[CURL]) > _CURLED
+    palmar = curled & (landmarks(tick.smooth)[2, 1:, 3].sum(axis=0) > _ZERO)
     q = landmarks(tick.raw)
     bones = norm(q[:, 1:, 1:] - q[:, 1:, :-1]).reshape(12, m)
     angles = features.take(_JOINT_ROWS, axis=0)
-    angles -= ANGLE_MIN
-    np.maximum(angles, 0.0, out=angles)
-    np.minimum(angles, ANGLE_BINS - 1.0, out=angles)
-    bins = angles.astype(np.int64)
-    bins += _JOINT_BINS
+    angles -= _ANGLE_MIN
+    np.maximum(angles, _ZERO, out=angles)
+    np.minimum(angles, _LAST_BIN, out=angles)
     kept = features
-    if (state.kind[columns.slot] == HOLD).any():
+    if np.count_nonzero(terms["kind"] == HOLD):
         unit = np.ones(m, np.float32)
-        unit[:n] = np.where(state.image[columns.slot], 1.0, tick.palm.scale[:n])
+        unit[:n] = np.where(terms["image"], 1.0, tick.palm.scale[:n])
         tips = (q[:, :, 3] * unit).swapaxes(0, 1).reshape(15, m)
         kept = np.concatenate((features, tips))
-    return Signals(features, x, z, sim, known, curled, palmar, bones, bins, kept)
+    return Signals(features, x, z, sim, known, curled, palmar, bones, angles, kept)
 
 
 def _unwrap(
@@ -247,26 +279,26 @@ def accumulate(state: State, tick: Tick, seen: Signals, at: NDArray[np.intp]) ->
     where: NDArray[np.intp] | slice = slice(0, n) if n == len(tick.columns) else at
     slot = tick.columns.slot[where]
     told = seen.known[where]
-    tally = np.empty((n, 3), np.int64)
-    tally[:, 0], tally[:, 1], tally[:, 2] = (
-        tick.columns.score[where],
-        seen.curled[where],
-        seen.palmar[where],
-    )
-    state.tally[slot] += tally
-    sums = np.empty((n, 26))
-    bones = sums[:, :12]
-    bones[...] = seen.bones[:, where].T
-    np.multiply(bones, bones, out=sums[:, 12:24])
+    totals = state.totals.take(slot)
+    tally = totals["tally"]
+    tally[:, 0] += tick.columns.score[where]
+    tally[:, 1] += seen.curled[where]
+    tally[:, 2] += seen.palmar[where]
     x, sim = seen.x[where], seen.sim[where]
-    sums[:, 24], sums[:, 25] = x, sim
-    if not told.all():
-        sums[~told, 24:] = 0.0
-        x_low, x_high = np.where(told, x, np.inf), np.where(told, x, -np.inf)
-    else:
-        x_low = x_high = x
-    state.sums[slot] += sums
-    state.x_min[slot] = np.minimum(state.x_min[slot], x_low)
-    state.x_max[slot] = np.maximum(state.x_max[slot], x_high)
-    here = seen.bins[:, where] + slot * (len(JOINTS) * ANGLE_BINS)
+    sums = np.empty((26, n))
+    bones = sums[:12]
+    bones[...] = seen.bones[:, where]
+    np.multiply(bones, bones, out=sums[12:24])
+    sums[24], sums[25] = x, sim
+    low = high = x
+    if np.count_nonzero(told) < n:
+        sums[24:, ~told] = 0.0
+        low, high = np.where(told, x, np.inf), np.where(told, x, -np.inf)
+    totals["sums"] += sums.T
+    totals["x_min"] = np.minimum(totals["x_min"], low)
+    totals["x_max"] = np.maximum(totals["x_max"], high)
+    put_rows(state.totals, slot, totals)
+    here = seen.bins[:, where].astype(np.intp)
+    here += _JOINT_BINS
+    here += slot * (len(JOINTS) * ANGLE_BINS)
     np.add.at(state.hist.reshape(-1), here.ravel(), np.uint32(1))

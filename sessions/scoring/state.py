@@ -9,11 +9,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sessions.scoring.features import DIP_FLEX, FINGERS, MCP_FLEX, PIP_FLEX, ROLL, TAM
-from sessions.scoring.palm import COORDINATES
+from sessions.scoring.features import ROLL, TAM
+from sessions.scoring.layout import FIELDS, RINGS, ROW_TYPES, ROWS
 from sessions.scoring.plan import FEATURES, Motion, SetPlan
 from sessions.scoring.signals import FORMS
-from sessions.scoring.verdicts import VERDICTS
 
 EXT, VALLEY, PEAK = range(3)
 """Rows of the reversal arrays: running extreme, last valley, the peak that waits for one."""
@@ -22,19 +21,6 @@ REPS, HOLD, SEQUENCE = range(3)
 _KINDS: Final = {"reps": REPS, "tap": REPS, "hold": HOLD, "sequence": SEQUENCE}
 NEVER: Final = 1 << 62
 """A count of frames that is not reached."""
-
-JOINTS: Final = (
-    *((f"thumb_{joint}", row) for row, joint in enumerate(("cmc", "mcp", "ip"))),
-    *(
-        (f"{finger}_{joint}", rows.start + i)
-        for i, finger in enumerate(FINGERS)
-        for joint, rows in (("mcp", MCP_FLEX), ("pip", PIP_FLEX), ("dip", DIP_FLEX))
-    ),
-)
-"""Joints whose range of motion is kept, with the feature that is their angle."""
-ANGLE_MIN: Final = -60
-ANGLE_BINS: Final = 240
-"""Bins of 1 degree from `ANGLE_MIN`; what lies outside counts in the outermost one."""
 
 _SPAN_S: Final = 10.0
 """The ring holds at least so much of the past: a watcher's plot, the longest usual repetition."""
@@ -69,83 +55,16 @@ def ring_channels(motion: Motion) -> NDArray[np.intp]:
     return (FEATURES + 3 * fingers[:, None] + np.arange(3)).ravel()
 
 
-_I8, _I32, _I64 = np.int8, np.int32, np.int64
-_F32, _F64 = np.float32, np.float64
-FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
-    "tuning": (_F32, (4,), ()),
-    "anchors": (_F32, (2,), ()),
-    "motion": (_I32, (), ()),
-    "kind": (_I8, (), ()),
-    "form": (_I8, (), ()),
-    "levels": (_F32, (2,), ()),
-    "side": (np.uint8, (), ()),
-    "image": (np.bool_, (), ()),
-    "uses_roll": (np.bool_, (), ()),
-    "guide_t0": (_I64, (), ()),
-    "guide_period": (_I64, (), ()),
-    "ring_len": (_I64, (), ()),
-    "ring_width": (_I64, (), ()),
-    "pause_us": (_I64, (), ()),
-    "begun": (np.bool_, (), ()),
-    "last_us": (_I64, (), ()),
-    "counter": (_I64, (), ()),
-    "scale": (_F32, (), ()),
-    "jumps": (_I8, (), ()),
-    "fingerprint": (_F32, (), ()),
-    "run": (_I64, (), ()),
-    "frozen": (_I64, (), ()),
-    "untimed": (_I64, (), ()),
-    "filtered": (_F32, (), (2, COORDINATES)),
-    "roll": (_F32, (), ()),
-    "turns": (_F32, (), ()),
-    "roll_known": (np.bool_, (), ()),
-    "phase": (_I8, (), ()),
-    "pending": (np.bool_, (), ()),
-    "rep_no": (_I64, (), ()),
-    "settle_at": (_I64, (), ()),
-    "rev_z": (_F32, (3,), ()),
-    "rev_x": (_F32, (3,), ()),
-    "rev_us": (_I64, (3,), ()),
-    "rev_n": (_I64, (3,), ()),
-    "inside": (np.bool_, (), ()),
-    "held_us": (_I64, (), ()),
-    "held_n": (_I64, (), ()),
-    "touch": (_I8, (), ()),
-    "touch_told": (np.bool_, (), ()),
-    "touch_us": (_I64, (), ()),
-    "deep": (_F32, (), ()),
-    "frames": (_I64, (), ()),
-    "signal_us": (_I64, (), ()),
-    "z": (_F32, (), ()),
-    "sim": (_F32, (), ()),
-    "seen": (np.bool_, (), ()),
-    "first_seen": (_I64, (), ()),
-    "last_seen": (_I64, (), ()),
-    "first_us": (_I64, (), ()),
-    "gap_us": (_I64, (), ()),
-    "counts": (_I64, (len(VERDICTS),), ()),
-    "tally": (_I64, (), (3,)),
-    "x_min": (_F32, (), ()),
-    "x_max": (_F32, (), ()),
-    "sums": (_F64, (), (26,)),
-    "guide_at": (_I64, (), ()),
-    "hist": (np.uint32, (), (len(JOINTS), ANGLE_BINS)),
-}
-"""By name: dtype, axes before the slot, axes after it. Values read by the batched arithmetic have
-the slot last, so that a gather yields the layout of the batch; rows of one hand have it first."""
-RINGS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
-    "ring_us": (_I64, (), ()),
-    "ring_x": (_F32, (), ()),
-    "ring_z": (_F32, (), ()),
-    "ring_f": (_F32, (), (1,)),
-}
-"""The same for what is kept of each frame, with an axis of frames after the slot; a last axis has
-as many channels as the motion with the most."""
-
-
 class State:
     """Arrays of `capacity` slots; what each holds is said where it is written."""
 
+    terms: NDArray[np.void]
+    """What a set is scored by; this and the next two are the `ROWS`, of which the fields are
+    views."""
+    past: NDArray[np.void]
+    """What a frame is judged by, and what is counted of each."""
+    totals: NDArray[np.void]
+    """What accepted frames are added to."""
     tuning: NDArray[np.float32]
     """f_min, beta, f_d, delta."""
     anchors: NDArray[np.float32]
@@ -172,6 +91,7 @@ class State:
     last_us: NDArray[np.int64]
     counter: NDArray[np.int64]
     scale: NDArray[np.float32]
+    """1 before there is a frame."""
     jumps: NDArray[np.int8]
     fingerprint: NDArray[np.float32]
     """Fingerprint of its landmarks."""
@@ -180,7 +100,9 @@ class State:
     frozen: NDArray[np.int64]
     untimed: NDArray[np.int64]
     filtered: NDArray[np.float32]
-    """(slots, 2, 64) filtered coordinates, filtered speeds."""
+    """(slots, 64) filtered coordinates, as `in_palm` gives them."""
+    speeds: NDArray[np.float32]
+    """(slots, 64) their filtered speeds, per second."""
     roll: NDArray[np.float32]
     turns: NDArray[np.float32]
     """Whole turns that unwrap `roll`."""
@@ -235,10 +157,19 @@ class State:
     """(slots, channels) what `ring_f` holds, as `ring_channels` says; spare ones repeat row 0."""
 
     def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        for name, (dtype, before, after) in FIELDS.items():
-            setattr(self, name, np.zeros((*before, capacity, *after), dtype))
+        self._fields(capacity)
         self._rings(0, 0)
+
+    def _fields(self, capacity: int) -> None:
+        self.capacity = capacity
+        for rows, row in ROW_TYPES.items():
+            held = np.zeros(capacity, row)
+            setattr(self, rows, held)
+            for name in ROWS[rows]:
+                setattr(self, name, held[name].T if FIELDS[name][1] else held[name])
+        for name in FIELDS.keys() - {name for names in ROWS.values() for name in names}:
+            dtype, before, after = FIELDS[name]
+            setattr(self, name, np.zeros((*before, capacity, *after), dtype))
 
     def _rings(self, length: int, width: int) -> None:
         n = self.capacity
@@ -250,11 +181,9 @@ class State:
         """Make room for more slots, longer rings or more channels; nothing shrinks."""
         old = dict(vars(self))
         kept = self.capacity
-        self.capacity = max(capacity, kept)
-        for name, (dtype, before, after) in FIELDS.items():
-            new = np.zeros((*before, self.capacity, *after), dtype)
-            new[(slice(None),) * len(before) + (slice(kept),)] = old[name]
-            setattr(self, name, new)
+        self._fields(max(capacity, kept))
+        for name, (_, before, _) in FIELDS.items():
+            getattr(self, name)[(slice(None),) * len(before) + (slice(kept),)] = old[name]
         self._rings(
             max(length, self.ring_us.shape[1]),
             max(width, self.ring_f.shape[2]),
@@ -334,12 +263,13 @@ class State:
         self.pause_us[slot] = int(np.ceil(2e6 / max(plan.fps, 1.0)))
         self.settle_at[slot] = NEVER
         self.x_min[slot], self.x_max[slot] = np.inf, -np.inf
+        self.scale[slot] = 1.0
         self.channels[slot, :width] = channels
 
     def nbytes(self) -> int:
         """Bytes held for each slot."""
         held = (value for value in vars(self).values() if isinstance(value, np.ndarray))
-        return sum(value.nbytes for value in held) // self.capacity
+        return sum(value.nbytes for value in held if value.base is None) // self.capacity
 
     def recent(self, slot: int, count: int) -> NDArray[np.intp]:
         """Ring positions of the last `count` frames of a slot that are still held, oldest first."""

@@ -54,6 +54,16 @@ GAP_US: Final = 500_000
 
 Verdict = NDArray[np.int8]
 
+# As arrays: numpy turns a Python number into one each time that it meets it, and that takes as
+# long as the comparison of all hands of a tick.
+_ACCEPTED = np.array(ACCEPTED, np.int8)
+_SURE = np.array(np.ceil(SCORE_MIN), np.uint8)
+_PALM_MIN = np.array(PALM_MIN, np.float32)
+_PALM_MAX = np.array(PALM_MAX, np.float32)
+_DUPLICATE_US = np.array(DUPLICATE_US)
+_GAP_US = np.array(GAP_US)
+_JUMP_SCALE = np.array(JUMP_SCALE, np.float32)
+
 
 def judge_alone(
     absent: NDArray[np.bool_],
@@ -65,14 +75,31 @@ def judge_alone(
     image: NDArray[np.bool_],
 ) -> Verdict:
     """(N,) verdicts by the rules that need nothing but the record; `ACCEPTED` if all are kept."""
-    out = np.full(scale.shape, ACCEPTED, np.int8)
-    out[score < SCORE_MIN] = LOW_CONFIDENCE
+    out = np.empty(scale.shape, np.int8)
+    out.fill(ACCEPTED)
+    out[score < _SURE] = LOW_CONFIDENCE
     out[degenerate] = PALM_DEGENERATE
-    out[(scale < PALM_MIN) | (scale > np.where(image, *PALM_MAX[::-1]))] = PALM_SIZE
+    out[(scale < _PALM_MIN) | (scale > _PALM_MAX.take(image))] = PALM_SIZE
     out[far] = RANGE
     out[nonfinite] = NONFINITE
     out[absent] = ABSENT
     return out
+
+
+def unremarkable(
+    alone: Verdict,
+    since_us: NDArray[np.int64],
+    same_picture: NDArray[np.bool_],
+    growth: Reals,
+    begun: NDArray[np.bool_],
+) -> bool:
+    """Whether `judge_after` would find every record `ACCEPTED` at a glance; as it takes them."""
+    sound = begun & (alone == _ACCEPTED)
+    sound &= since_us >= _DUPLICATE_US
+    sound &= since_us <= _GAP_US
+    sound &= np.abs(growth) <= _JUMP_SCALE
+    sound &= ~same_picture
+    return bool(np.count_nonzero(sound) == len(sound))
 
 
 def judge_after(

@@ -90,7 +90,7 @@ def test_roll_runs_on_past_half_a_turn_and_holds_what_it_cannot_see() -> None:
     roll = features_of(whole, side="right")[:, ROLL]
     assert np.abs(np.diff(roll)).max() < 10.0
     assert abs(roll[-1] - roll[0]) == pytest.approx(720.0, abs=1e-6)
-    y = palm_of(one.T[:, 1:].reshape(3, 5, 4, 1) - one.T[:, :1, None, None]).y[:, 0]
+    y = palm_of(one.T[:, 1:].reshape(3, 5, 4, 1) - one.T[:, :1, None, None]).axes[1, :, 0]
     aside = np.cross(y, (0.0, 0.0, -1.0))
     tilt = _about(aside / np.linalg.norm(aside), np.arccos(-y[2]))
     held = features_of(np.stack([one, one @ tilt.T, one]), side="right")[:, ROLL]
@@ -119,7 +119,7 @@ def test_a_palm_frame_is_orthonormal_and_the_palm_normal_of_a_fist_sees_the_tips
     a = hand().transpose(2, 1, 0)
     rel = (a[:, 1:] - a[:, :1]).reshape(3, 5, 4, -1)
     palm = palm_of(rel)
-    axes = np.stack([palm.x, palm.y, palm.n]).transpose(2, 0, 1)
+    axes = palm.axes.transpose(2, 0, 1)
     assert np.abs(axes @ axes.transpose(0, 2, 1) - np.eye(3)).max() < 1e-12
     assert np.linalg.det(axes) == pytest.approx(1.0)
     q = landmarks(in_palm(rel, palm))

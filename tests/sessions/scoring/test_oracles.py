@@ -44,13 +44,13 @@ def test_one_euro(seed: int, f_min: float, beta: float, f_d: float) -> None:
     h = rng.uniform(0.005, 0.2, 60)
     t, x = np.cumsum(h), np.cumsum(rng.normal(size=60))
     theirs: Any = OneEuroFilter(30.0, f_min, beta, f_d)
-    last, moved = x[:1], np.zeros(1)
-    tuning = [np.array([value]) for value in (f_min, beta, f_d)]
+    last, moved = x[:1, None].copy(), np.zeros((1, 1))
+    tuning = [np.array([[value]]) for value in (f_min, beta, f_d)]
     assert theirs(x[0], t[0]) == x[0]
     for k in range(1, 60):
-        step = np.array([t[k] - t[k - 1]])
-        last, moved = one_euro(x[k : k + 1], last, moved, step, *tuning)
-        assert last[0] == pytest.approx(theirs(x[k], t[k]), abs=TOLERANCE)
+        step = np.array([[t[k] - t[k - 1]]])
+        one_euro(x[k : k + 1, None].copy(), last, moved, step, *tuning)
+        assert last.item() == pytest.approx(theirs(x[k], t[k]), abs=TOLERANCE)
 
 
 @settings(max_examples=30, deadline=None)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sessions.scoring.layout import ANGLE_BINS, ANGLE_MIN, JOINTS
 from sessions.scoring.reps import matched_peak
 from sessions.scoring.sets import Tracking, inverted, metrics, quality, rom, span, theil_sen
-from sessions.scoring.state import ANGLE_BINS, ANGLE_MIN, JOINTS
 
 TRACKED = Tracking(
     accepted=100,

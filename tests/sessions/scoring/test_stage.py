@@ -92,3 +92,18 @@ def test_quality_parts_are_those_of_the_frames() -> None:
     assert result["quality"]["q_bone"] == pytest.approx(1.0 - np.median(cv) / 0.6, abs=1e-5)
     assert result["quality"]["q_conf"] == pytest.approx(made["score"].mean() / 255.0)
     assert result["quality"]["q_chir"] == 1.0
+
+
+@pytest.mark.parametrize("first", [0, 1, 6, 15, 16, 40])
+def test_a_frozen_hand_is_known_at_any_place_in_the_batch(first: int) -> None:
+    frozen = played(reps=0, landmark_noise_mm=0.0)[:1].repeat(30)
+    frozen["dt"] = np.arange(30) * 33_333
+    frozen["dseq"] = np.arange(30)
+    batch = Batch(64)
+    slots = [batch.open(plan()) for _ in range(41)]
+    moving = cut(played(reps=1, seed=2)[:30], [1] * 30)
+    for k, one in enumerate(cut(frozen, [1] * 30)):
+        # The neighbours come and go, so that the hand stands elsewhere each time.
+        near = [(slot, moving[k]) for slot in slots[1 : 1 + max(first - k, 0)]]
+        batch.step([*near, (slots[0], one)])
+    assert batch.close(slots[0])["verdicts"]["frozen"] == 30

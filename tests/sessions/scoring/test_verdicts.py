@@ -5,11 +5,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sessions.frames import MIRRORED, NO_HAND
 from sessions.scoring.batch import Batch
-from sessions.scoring.verdicts import VERDICTS
+from sessions.scoring.verdicts import (
+    ABSENT,
+    ACCEPTED,
+    LOW_CONFIDENCE,
+    VERDICTS,
+    judge_after,
+    unremarkable,
+)
 from tests.sessions.scoring.made import FRAME_US, columns, cut, message, plan, score, still
 
 Change = Callable[[NDArray[np.void]], None]
@@ -192,3 +201,36 @@ def test_absurd_clocks_are_judged_and_nothing_overflows() -> None:
     assert marks == []
     assert result["verdicts"]["out_of_order"] == 6
     assert sum(result["verdicts"].values()) == 12
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([ACCEPTED, LOW_CONFIDENCE, ABSENT]),
+            st.sampled_from([-1, 0, 999, 1_000, 33_333, 99_999, 500_000, 500_001]),
+            st.booleans(),
+            st.sampled_from([-0.5, -0.4, 0.0, 0.3, 0.4, 0.5]),
+            st.integers(0, 2),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_what_is_unremarkable_is_accepted(
+    told: list[tuple[int, int, bool, float, int, bool]],
+) -> None:
+    alone, since, same, growth, jumps, begun = zip(*told, strict=True)
+    records = (
+        np.array(alone, np.int8),
+        np.array(since, np.int64),
+        np.array(same),
+        np.array(growth, np.float32),
+    )
+    code = judge_after(*records, np.array(jumps, np.int8), np.array(begun))
+    if unremarkable(*records, np.array(begun)):
+        assert (code == ACCEPTED).all()
+    else:
+        odd = (code != ACCEPTED) | (np.abs(records[3]) > 0.4) | ~np.array(begun)
+        assert odd.any()
