@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgpack
 import pytest
 from pydantic import TypeAdapter
 
@@ -231,6 +232,9 @@ class Ear:
 
     def send(self, event: str, *args: Any) -> None:
         self.events.setdefault(event, []).append(args[0])
+
+    def tell(self, event: str, body: bytes) -> None:
+        self.send(event, msgpack.unpackb(body))
 
     def end(self, event: str, error: Any) -> None:
         raise AssertionError(f"{event}: {error}")

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -17,6 +16,7 @@ from models.children.access import Visit
 from models.errors import AppError, ErrorCode
 from sessions.answers import busy_error
 from sessions.feed import FeedItem, Joined, Thinner
+from sessions.packing import pack, packed_feed
 
 LIST_SECONDS = 1.0
 PULSE_SECONDS = 0.02
@@ -49,6 +49,7 @@ class WatchSink:
         namespace: "WatchNamespace",
     ) -> None:
         self.session_id = session_id = summary["session_id"]
+        self._name = pack(session_id)
         self._watcher = watcher
         self.child_id = summary["child_id"]
         self._namespace = namespace
@@ -62,7 +63,7 @@ class WatchSink:
         """Whether the session is sealed."""
         self._thinner = Thinner(
             self._send,
-            partial(watcher.wire.backlog, watcher.eio_sid),
+            watcher.line,
             namespace.deps.settings.socket.watcher_packets,
             max_fps,
             lambda: namespace.deps.relay.renew(session_id, self),
@@ -105,9 +106,9 @@ class WatchSink:
     def _send(self, item: FeedItem) -> None:
         if item.wire is None:
             # Encoded once for all readers of this worker.
-            extra = {**item.extra, "sent_us": self._namespace.deps.clock.time_us()}
-            args = (item.session_id, item.offset, item.frames, extra)
-            item.wire = self._watcher.wire.encode(self._namespace.name, "feed", args)
+            sent_us = self._namespace.deps.clock.time_us()
+            args = packed_feed(self._name, item.offset, item.frames, item.extra, sent_us)
+            item.wire = self._namespace.wire.enclose(self._namespace.name, "feed", 4, args)
         self._watcher.post(item.wire, lossy=not item.telling)
 
 

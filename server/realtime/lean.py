@@ -28,7 +28,7 @@ from server.realtime.sink import Sink
 from server.realtime.stock import use_buffer
 from server.realtime.switch import Switch
 from server.realtime.upgrade import answer
-from server.realtime.wire import CLOSE, ENGINE_CLOSE, ENGINE_PING, PONG, TEXT, Encoded, frame
+from server.realtime.wire import CLOSE, ENGINE_CLOSE, ENGINE_PING, PONG, TEXT, Outgoing, frame
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class LeanLine(HotGate):
         try:
             if request.transport is None:
                 raise ConnectionResetError("the client left before it was answered")
-            self._sink = Sink(request.transport, self._soon, self._limits, self._now)
+            self._sink = Sink(request.transport, self._switch.soon, self._limits, self._now)
             self._sink.paused = True  # nothing goes before the answer
             guard = self._switch.plugged(self)
             if guard is not None:
@@ -218,20 +218,13 @@ class LeanLine(HotGate):
         """Bytes that wait to be sent."""
         return 0 if self._transport is None else self._sink.unsent
 
-    def post(self, encoded: Encoded, *, lossy: bool) -> None:
+    def post(self, encoded: Outgoing, *, lossy: bool = False) -> None:
         """Queue a packet; one too many ends the connection, or is left out if it is `lossy`."""
         if self._closing_since is not None:
             return
         data = encoded.frames(self.guard.packed is True)
         if not self._sink.offer(data) and self._switch.overflow(self.sid, lossy):
             self._sink.put(data)
-
-    def _soon(self) -> None:
-        self._switch.soon(self)
-
-    def flush(self) -> None:
-        """Write what waits, as far as the transport takes it."""
-        self._sink.flush()
 
     def pause_writing(self) -> None:
         """The transport is full."""
@@ -254,7 +247,7 @@ class LeanLine(HotGate):
         self.done = True
         self._closing_since = self._monotonic()
         self.release(ROOM)
-        self.flush()
+        self._sink.flush()
 
     def _hang_up(self) -> None:
         if self._transport is not None:

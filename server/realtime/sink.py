@@ -14,7 +14,7 @@ class Sink:
     """The packets that wait for one client, bounded by whoever puts them in.
 
     Args:
-        soon: calls `flush` at the end of this turn of the loop.
+        soon: calls its `flush` at the end of this turn of the loop.
         now: monotonic seconds.
     """
 
@@ -35,7 +35,7 @@ class Sink:
     def __init__(
         self,
         transport: asyncio.Transport,
-        soon: Callable[[], None],
+        soon: Callable[["Sink"], None],
         limits: SocketSettings,
         now: float,
     ) -> None:
@@ -56,7 +56,7 @@ class Sink:
         self._size += len(data)
         if not self._queued:
             self._queued = True
-            self._soon()
+            self._soon(self)
 
     def offer(self, data: bytes) -> bool:
         """Add a packet if there is room; what came in this very turn is written first."""

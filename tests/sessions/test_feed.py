@@ -20,7 +20,7 @@ class Reader:
         self.now = 0.0
         self.thinner = Thinner(
             self.got.append,
-            lambda: self.backlog,
+            self,
             4,
             max_fps,
             self._renew,
@@ -159,10 +159,10 @@ class Sink:
 
 def test_a_hub_makes_a_feed_only_while_somebody_reads() -> None:
     hub, sink = FeedHub(), Sink()
-    hub.publish("s", FRAME, [], None)
+    hub.publish("s", FRAME)
     assert hub.join("s", sink) == 0
     assert hub.join("s", sink) == 0, "joining twice"
-    hub.publish("s", FRAME, [{"peak": {}}, {"rep": {}}], {"z": 1.0})
+    hub.publish("s", FRAME, [{"peak": b"\x80"}, {"rep": b"\x80"}], b"\x80")
     assert [(i.offset, i.frames != b"", sorted(i.extra)) for i in sink.items] == [
         (1, True, ["peak", "score"]),
         (2, False, ["rep"]),
