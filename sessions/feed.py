@@ -1,5 +1,6 @@
 """The feed: what watchers see of a session. Derived, may be thinned, the newest wins."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,22 +11,27 @@ RESNAPSHOT_S = 1.0
 """A reader that was thinned for longer than this gets a fresh snapshot when it is back."""
 
 
-@dataclass(slots=True, eq=False)
 class FeedItem:
-    """One step of a feed. `frames` is a frame message as it came, empty when none belongs."""
+    """One step of a feed.
 
-    session_id: str
-    offset: int
-    frames: bytes
-    extra: Mapping[str, bytes]
-    """What came with them, msgpack each: `score`, `peak`, `rep`."""
-    wire: Any = None
-    """The item as the edge encoded it, shared by all its readers."""
+    Args:
+        frames: a frame message as it came, empty when none belongs.
+        extra: what came with it, msgpack each: `score`, `peak`, `rep`.
+    """
 
-    @property
-    def telling(self) -> bool:
+    __slots__ = ("extra", "frames", "offset", "session_id", "telling", "wire")
+
+    def __init__(
+        self, session_id: str, offset: int, frames: bytes, extra: Mapping[str, bytes]
+    ) -> None:
+        self.session_id = session_id
+        self.offset = offset
+        self.frames = frames
+        self.extra = extra
+        self.telling = "rep" in extra or "peak" in extra
         """Whether it tells a peak or a repetition, which are never thinned."""
-        return "rep" in self.extra or "peak" in self.extra
+        self.wire: Any = None
+        """The item as the edge encoded it, shared by all its readers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,41 +160,36 @@ class Line(Protocol):
         ...
 
 
-class Thinner:
+class Thinner(ABC):
     """Keeps one reader's feed to what it can take: the newest frame, and every repetition.
 
     Args:
-        send: passes an item on.
         line: the way to the reader.
         limit: packets waiting at which frames are held back.
         max_fps: highest rate of frame messages, 1/s.
-        renew: asks for a fresh snapshot.
         monotonic: the clock, seconds.
     """
 
-    __slots__ = (
-        "_choked_since", "_gap", "_held", "_limit", "_line", "_monotonic", "_next_at", "_renew",
-        "_send",
-    )  # fmt: skip
+    __slots__ = ("_choked_since", "_gap", "_held", "_limit", "_line", "_monotonic", "_next_at")
 
     def __init__(
-        self,
-        send: Callable[[FeedItem], None],
-        line: Line,
-        limit: int,
-        max_fps: float,
-        renew: Callable[[], None],
-        monotonic: Callable[[], float],
+        self, line: Line, limit: int, max_fps: float, monotonic: Callable[[], float]
     ) -> None:
-        self._send = send
         self._line = line
         self._limit = limit
         self._gap = 1.0 / max_fps
-        self._renew = renew
         self._held: FeedItem | None = None
         self._next_at = 0.0
         self._monotonic = monotonic
         self._choked_since: float | None = None
+
+    @abstractmethod
+    def send(self, item: FeedItem) -> None:
+        """Pass an item on."""
+
+    @abstractmethod
+    def renew(self) -> None:
+        """Ask for a fresh snapshot."""
 
     def offer(self, item: FeedItem) -> bool:
         """Send the item, hold it back in place of an older one, or strip its frames.
@@ -197,15 +198,14 @@ class Thinner:
 
         False when it was not sent as it is: then `pulse` is to be called until it says True.
         """
-        now = self._monotonic()
         if self._held is not None:
             self.restart()
-        telling = item.telling
+        now, telling = self._monotonic(), item.telling
         if (telling or now >= self._next_at) and self._line.backlog < self._limit:
             self._pass(item, now)
             return True
         if telling:
-            self._send(FeedItem(item.session_id, item.offset, b"", item.extra))
+            self.send(FeedItem(item.session_id, item.offset, b"", item.extra))
         else:
             self._held = item
         return False
@@ -217,7 +217,7 @@ class Thinner:
             self._choked_since = self._choked_since or now
             return False
         if self._choked_since is not None and now - self._choked_since > RESNAPSHOT_S:
-            self._renew()
+            self.renew()
         self._choked_since = None
         if self._held is not None and now >= self._next_at:
             held, self._held = self._held, None
@@ -234,11 +234,12 @@ class Thinner:
         """Send what is held back at once: nothing comes after it."""
         held, self._held = self._held, None
         if held is not None:
-            self._send(held)
+            self.send(held)
 
     def _pass(self, item: FeedItem, now: float) -> None:
         if item.frames:
             # The next slot is counted from this one, so that a rate of 30 is not halved by jitter.
             records = item.frames[4] | item.frames[5] << 8  # where the message counts them
-            self._next_at = max(self._next_at + self._gap * (records or 1), now)
-        self._send(item)
+            next_at = self._next_at + self._gap * (records or 1)
+            self._next_at = next_at if next_at > now else now
+        self.send(item)

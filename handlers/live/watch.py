@@ -38,8 +38,13 @@ class Watcher(Connection):
         self.listed: dict[str, dict[str, Any]] | None = None
 
 
-class WatchSink:
+class WatchSink(Thinner):
     """One watcher's reading of one session."""
+
+    __slots__ = (
+        *("_name", "_namespace", "_watcher"),
+        *("child_id", "missing", "moving", "node", "over", "session_id"),
+    )
 
     def __init__(
         self,
@@ -48,8 +53,11 @@ class WatchSink:
         max_fps: float,
         namespace: "WatchNamespace",
     ) -> None:
-        self.session_id = session_id = summary["session_id"]
-        self._name = pack(session_id)
+        deps = namespace.deps
+        limit = deps.settings.socket.watcher_packets
+        super().__init__(watcher.line, limit, max_fps, deps.clock.monotonic)
+        self.session_id = summary["session_id"]
+        self._name = pack(self.session_id)
         self._watcher = watcher
         self.child_id = summary["child_id"]
         self._namespace = namespace
@@ -61,23 +69,15 @@ class WatchSink:
         """Whether it is on the way to another worker."""
         self.over = False
         """Whether the session is sealed."""
-        self._thinner = Thinner(
-            self._send,
-            watcher.line,
-            namespace.deps.settings.socket.watcher_packets,
-            max_fps,
-            lambda: namespace.deps.relay.renew(session_id, self),
-            namespace.deps.clock.monotonic,
-        )
 
     def feed(self, item: FeedItem) -> None:
         """Send an item, thinned to what the reader can take."""
-        if not self._thinner.offer(item):
+        if not self.offer(item):
             self._namespace.pulsed[self] = None
 
     def snapshot(self, joined: Joined) -> None:
         """Send a fresh start."""
-        self._thinner.restart()
+        self.restart()
         self._watcher.send(
             "snapshot",
             {
@@ -93,7 +93,7 @@ class WatchSink:
         self.over = True
         if self._watcher.sinks.get(session_id) is not self:
             return  # its join is under way and will say so, or it was left
-        self._thinner.flush()
+        self.flush()
         del self._watcher.sinks[session_id]
         metrics.WATCHERS.dec()
         self._watcher.send("ended", {"session_id": session_id, "result": result})
@@ -101,9 +101,14 @@ class WatchSink:
     def pulse(self) -> bool:
         """Send what was held back, if the reader is free again; True when nothing is left."""
         left = self._watcher.sinks.get(self.session_id) is not self
-        return left or self._thinner.pulse()
+        return left or super().pulse()
 
-    def _send(self, item: FeedItem) -> None:
+    def renew(self) -> None:
+        """Ask for a fresh snapshot."""
+        self._namespace.deps.relay.renew(self.session_id, self)
+
+    def send(self, item: FeedItem) -> None:
+        """Send an item as it is."""
         if item.wire is None:
             # Encoded once for all readers of this worker.
             sent_us = self._namespace.deps.clock.time_us()

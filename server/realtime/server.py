@@ -80,6 +80,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         self.soon, self.keep, self.give = self._turns.soon, self._turns.keep, self._turns.give
         self.read_kept = self._turns.read_kept
         self.took, self.timed = self._turns.took, self._turns.timed
+        self.enclose = Enclosed
+        """Does the same as `encode` for arguments that are msgpack already."""
         self._rooms: dict[str, LiveNamespace[Any]] = {}
         self._intake = Intake(self, self._rooms, limits, clock)
         self.receive = self._intake.receive
@@ -139,10 +141,6 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
     def encode(self, namespace: str, event: str, args: tuple[object, ...]) -> Encoded:
         """Return an event ready to be sent to any number of clients, whatever parser they have."""
         return Encoded(sio_packet.EVENT, namespace, [event, *args])
-
-    def enclose(self, namespace: str, event: str, count: int, args: bytes) -> Enclosed:
-        """Do the same for so many arguments that are msgpack already, one behind the other."""
-        return Enclosed(namespace, event, count, args)
 
     def line(self, eio_sid: str) -> LeanLine | Mailbox:
         """Return the way to a client."""

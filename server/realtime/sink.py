@@ -60,11 +60,17 @@ class Sink:
 
     def offer(self, data: bytes) -> bool:
         """Add a packet if there is room; what came in this very turn is written first."""
-        if len(self.waiting) >= self._most_packets or self._size >= self._most_bytes:
+        waiting = self.waiting
+        if len(waiting) >= self._most_packets or self._size >= self._most_bytes:
             self.flush()
-            if len(self.waiting) >= self._most_packets or self._size >= self._most_bytes:
+            if len(waiting) >= self._most_packets or self._size >= self._most_bytes:
                 return False
-        self.put(data)
+        # As `put` does: a call less, for every packet.
+        waiting.append(data)
+        self._size += len(data)
+        if not self._queued:
+            self._queued = True
+            self._soon(self)
         return True
 
     def flush(self) -> None:

@@ -1,6 +1,7 @@
 """Packets as they go out: encoded once for each parser, shared by all who speak it."""
 
 import json
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -13,6 +14,14 @@ from socketio import packet as sio_packet
 TEXT, BINARY, CLOSE, PONG = 0x1, 0x2, 0x8, 0xA
 """Opcodes of WebSocket frames (RFC 6455, 5.2)."""
 
+_SHORT = {
+    opcode: [bytes((0x80 | opcode, size)) for size in range(126)]
+    for opcode in (TEXT, BINARY, CLOSE, PONG)
+}
+"""How frames of so few bytes begin."""
+_LONG, _LONGER = struct.Struct(">BBH"), struct.Struct(">BBQ")
+"""How those of more bytes begin."""
+
 EVENT = sio_packet.EVENT
 _OF_BINARY = {EVENT: sio_packet.BINARY_EVENT, sio_packet.ACK: sio_packet.BINARY_ACK}
 
@@ -21,10 +30,10 @@ def frame(opcode: int, data: bytes) -> bytes:
     """Return a whole WebSocket frame, not masked, as a server sends it (RFC 6455, 5.2)."""
     size = len(data)
     if size < 126:
-        return bytes((0x80 | opcode, size)) + data
+        return _SHORT[opcode][size] + data
     if size < 65536:
-        return bytes((0x80 | opcode, 126)) + size.to_bytes(2, "big") + data
-    return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big") + data
+        return _LONG.pack(0x80 | opcode, 126, size) + data
+    return _LONGER.pack(0x80 | opcode, 127, size) + data
 
 
 ENGINE_PING = frame(TEXT, b"2")
