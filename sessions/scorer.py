@@ -114,21 +114,19 @@ class Scorer:
         now: float,
         watch: metrics.Stopwatch,
     ) -> None:
-        due = []
+        due: dict[Session, None] = {}
         for session in owners:
             if now >= session.score_at:
-                self._plan_score(session, now)  # so that it is not due a second time
-                due.append(session)
-        # Those that are due come first.
-        shown = dict.fromkeys(due)
-        shown.update(dict.fromkeys(session for session, _, _ in feeds))
-        playing = [session for session in shown if session.set is not None]
+                self._plan_score(session, now)
+                due[session] = None
+        # Those that are due play, and come first.
+        shown = dict.fromkeys((*due, *(session for session, _, _ in feeds)))
+        sets = {session: session.set for session in shown if session.set is not None}
         scores: dict[Session, bytes] = {}
-        if playing:
-            sets = [session.set for session in playing if session.set is not None]
-            look = self._batch.look([open_set.slot for open_set in sets])
-            packed = packed_scores(sets, look)
-            scores = dict(zip(playing, packed, strict=True))
+        if sets:
+            look = self._batch.look([open_set.slot for open_set in sets.values()])
+            packed = packed_scores(list(sets.values()), look)
+            scores = dict(zip(sets, packed, strict=True))
             for session, score, code in zip(due, packed, advice_codes(look), strict=False):
                 if score:
                     session.tell("score", score)

@@ -42,8 +42,15 @@ class WatchSink(Thinner):
     """One watcher's reading of one session."""
 
     __slots__ = (
-        *("_name", "_namespace", "_watcher"),
-        *("child_id", "missing", "moving", "node", "over", "session_id"),
+        "_name",
+        "_namespace",
+        "_watcher",
+        "child_id",
+        "missing",
+        "moving",
+        "node",
+        "over",
+        "session_id",
     )
 
     def __init__(

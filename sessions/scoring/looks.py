@@ -27,7 +27,6 @@ class Look:
 
     kind: NDArray[np.int8]
     """`GUIDED` and `HOLDING`, as far as its motion has a guide or is a hold."""
-
     begun: Bools
     """Whether there was an accepted frame; else nothing up to `held` means anything."""
     t_us: Integers
