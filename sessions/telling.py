@@ -27,7 +27,9 @@ def tell_mark(session: Session, mark: Mark) -> Told:
         }
         if mark.step is not None:
             peak |= {"step": mark.step, "in_order": mark.in_order}
-        return _tell(session, "peak", peak)
+        packed = pack(peak)
+        session.tell("peak", packed)
+        return {"peak": packed}
     return tell_rep(session, open_set, mark.values)
 
 
@@ -36,7 +38,9 @@ def tell_rep(session: Session, open_set: OpenSet, values: dict[str, Any]) -> Tol
     body = {"set_no": open_set.set_no, **values}
     open_set.tell(body)
     metrics.REPS.labels(values["class"]).inc()
-    return _tell(session, "rep", body)
+    packed = pack(body)
+    session.tell("rep", packed)
+    return {"rep": packed}
 
 
 def tell_advice(session: Session, code: str | None) -> None:
@@ -45,9 +49,3 @@ def tell_advice(session: Session, code: str | None) -> None:
         session.advised = code
         if code is not None:
             session.send("advice", {"code": code, "text": ADVICE[code]})
-
-
-def _tell(session: Session, event: str, body: dict[str, Any]) -> Told:
-    packed = pack(body)
-    session.tell(event, packed)
-    return {event: packed}
