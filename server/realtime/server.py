@@ -29,6 +29,7 @@ from server.realtime.guard import SERVICE_RESTART, Ended, Guard, clogged_error
 from server.realtime.intake import Intake
 from server.realtime.lean import LeanLine
 from server.realtime.parser import fault
+from server.realtime.sink import Sink
 from server.realtime.stock import Line, Mailbox, Outbox
 from server.realtime.turns import Turns
 from server.realtime.wire import Enclosed, Encoded, Outgoing
@@ -142,10 +143,12 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         """Return an event ready to be sent to any number of clients, whatever parser they have."""
         return Encoded(sio_packet.EVENT, namespace, [event, *args])
 
-    def line(self, eio_sid: str) -> LeanLine | Mailbox:
-        """Return the way to a client."""
+    def line(self, eio_sid: str) -> Sink | Mailbox:
+        """Return the way to a client that has sent something."""
         lean = self._lean.get(eio_sid)
-        return lean or Mailbox(self, self.eio.sockets, self._guards, self._limits, eio_sid)
+        if lean is not None:
+            return lean.way
+        return Mailbox(self, self.eio.sockets, self._guards, self._limits, eio_sid)
 
     def answer(self, sid: str, namespace: str, number: int, *answers: Any) -> None:
         """Send an ack."""

@@ -9,7 +9,7 @@ import pytest
 
 from config.settings import Settings
 from server.lifespan import PARTS
-from server.realtime.lean import LeanLine
+from server.realtime.sink import Sink
 from server.realtime.wire import Outgoing
 from tests.flows.client import Client, connected
 from tests.flows.test_play import fist, play, start_of
@@ -291,17 +291,17 @@ async def test_only_pictures_may_be_left_out(
 ) -> None:
     """A list, a start or an end that a slow reader missed would be wrong for good."""
     posted: list[tuple[bool, str]] = []
-    real = LeanLine.post
+    real = Sink.post
 
-    def post(line: LeanLine, encoded: Outgoing, *, lossy: bool = False) -> None:
+    def post(sink: Sink, encoded: Outgoing, *, lossy: bool = False) -> None:
         posted.append((lossy, str(encoded.frames(False))))
-        real(line, encoded, lossy=lossy)
+        real(sink, encoded, lossy=lossy)
 
     async with (
         connected(served.url, "/watch", served.token("therapist", "child-1")) as watcher,
         connected(served.url, "/game", served.token("guardian", "child-1")) as player,
     ):
-        monkeypatch.setattr(LeanLine, "post", post)
+        monkeypatch.setattr(Sink, "post", post)
         await watcher.ok("live:list", {})
         session_id = (await player.open())["session_id"]
         await watcher.ok("watch:join", {"session_id": session_id, "max_fps": 120})
