@@ -151,7 +151,7 @@ class Control:
         told = {rep["rep_no"] for rep in open_set.reps}
         last = [tell_rep(session, open_set, r) for r in measures["reps"] if r["rep_no"] not in told]
         if last:
-            self._hub.publish(session.id, b"", last, None)
+            self._hub.publish(session.id, b"", last)
         for verdict, count in measures["verdicts"].items():
             metrics.FRAMES.labels(verdict).inc(count)
         record = record_of(

@@ -1,7 +1,8 @@
 """The feed: what watchers see of a session. Derived, may be thinned, the newest wins."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from config import metrics
@@ -10,21 +11,27 @@ RESNAPSHOT_S = 1.0
 """A reader that was thinned for longer than this gets a fresh snapshot when it is back."""
 
 
-@dataclass(slots=True, eq=False)
 class FeedItem:
-    """One step of a feed. `frames` is a frame message as it came, empty when none belongs."""
+    """One step of a feed.
 
-    session_id: str
-    offset: int
-    frames: bytes
-    extra: dict[str, Any]
-    wire: Any = None
-    """The item as the edge encoded it, shared by all its readers."""
+    Args:
+        frames: a frame message as it came, empty when none belongs.
+        extra: what came with it, msgpack each: `score`, `peak`, `rep`.
+    """
 
-    @property
-    def telling(self) -> bool:
+    __slots__ = ("extra", "frames", "offset", "session_id", "telling", "wire")
+
+    def __init__(
+        self, session_id: str, offset: int, frames: bytes, extra: Mapping[str, bytes]
+    ) -> None:
+        self.session_id = session_id
+        self.offset = offset
+        self.frames = frames
+        self.extra = extra
+        self.telling = "rep" in extra or "peak" in extra
         """Whether it tells a peak or a repetition, which are never thinned."""
-        return "rep" in self.extra or "peak" in self.extra
+        self.wire: Any = None
+        """The item as the edge encoded it, shared by all its readers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,8 @@ class Sink(Protocol):
 @dataclass(slots=True)
 class _Feed:
     offset: int = 0
-    sinks: list[Sink] = field(default_factory=list)
+    sinks: tuple[Sink, ...] = ()
+    """Made anew when one comes or goes, so that each item goes through them as they are."""
 
 
 class FeedHub:
@@ -83,14 +91,14 @@ class FeedHub:
         """Add a reader; return the offset after which its items start."""
         feed = self._feeds.setdefault(session_id, _Feed())
         if sink not in feed.sinks:
-            feed.sinks.append(sink)
+            feed.sinks += (sink,)
         return feed.offset
 
     def leave(self, session_id: str, sink: Sink) -> None:
         """Take a reader away; the feed ends with its last one."""
         feed = self._feeds.get(session_id)
         if feed is not None and sink in feed.sinks:
-            feed.sinks.remove(sink)
+            feed.sinks = tuple(one for one in feed.sinks if one is not sink)
             if not feed.sinks:
                 del self._feeds[session_id]
 
@@ -98,19 +106,29 @@ class FeedHub:
         self,
         session_id: str,
         frames: bytes,
-        told: Sequence[dict[str, Any]],
-        score: dict[str, Any] | None,
+        told: Sequence[Mapping[str, bytes]] = (),
+        score: bytes = b"",
     ) -> None:
-        """Send a frame message with the peaks and repetitions it completed."""
+        """Send a frame message with the peaks and repetitions it completed.
+
+        Args:
+            told: what was told of each, as a `FeedItem` has it.
+            score: the score at the message, msgpack; empty when there is none.
+        """
         feed = self._feeds.get(session_id)
         if feed is None:
             return
-        first: dict[str, Any] = {} if score is None else {"score": score}
-        extras = [{**first, **told[0]}, *told[1:]] if told else [first]
-        for n, extra in enumerate(extras):
+        extra: Mapping[str, bytes] = {"score": score} if score else {}
+        if told:
+            extra = {**extra, **told[0]}
+        feed.offset += 1
+        item = FeedItem(session_id, feed.offset, frames, extra)
+        for sink in feed.sinks:
+            sink.feed(item)
+        for extra in told[1:]:
             feed.offset += 1
-            item = FeedItem(session_id, feed.offset, frames if n == 0 else b"", extra)
-            for sink in list(feed.sinks):
+            item = FeedItem(session_id, feed.offset, b"", extra)
+            for sink in feed.sinks:
                 sink.feed(item)
 
     def refresh(self, session_id: str, joined: Callable[[int], Joined]) -> None:
@@ -118,7 +136,7 @@ class FeedHub:
         feed = self._feeds.get(session_id)
         if feed is not None:
             start = joined(feed.offset)
-            for sink in list(feed.sinks):
+            for sink in feed.sinks:
                 sink.snapshot(start)
 
     def drop(self, session_id: str) -> None:
@@ -133,41 +151,45 @@ class FeedHub:
                 sink.ended(session_id, result)
 
 
-class Thinner:
+class Line(Protocol):
+    """The way to a reader."""
+
+    @property
+    def backlog(self) -> int:
+        """How many packets wait for it now."""
+        ...
+
+
+class Thinner(ABC):
     """Keeps one reader's feed to what it can take: the newest frame, and every repetition.
 
     Args:
-        send: passes an item on.
-        backlog: how many packets wait for this reader now.
+        line: the way to the reader.
         limit: packets waiting at which frames are held back.
         max_fps: highest rate of frame messages, 1/s.
-        renew: asks for a fresh snapshot.
         monotonic: the clock, seconds.
     """
 
-    __slots__ = (
-        "_backlog", "_choked_since", "_gap", "_held", "_limit", "_monotonic", "_next_at", "_renew",
-        "_send",
-    )  # fmt: skip
+    __slots__ = ("_choked_since", "_gap", "_held", "_limit", "_line", "_monotonic", "_next_at")
 
     def __init__(
-        self,
-        send: Callable[[FeedItem], None],
-        backlog: Callable[[], int],
-        limit: int,
-        max_fps: float,
-        renew: Callable[[], None],
-        monotonic: Callable[[], float],
+        self, line: Line, limit: int, max_fps: float, monotonic: Callable[[], float]
     ) -> None:
-        self._send = send
-        self._backlog = backlog
+        self._line = line
         self._limit = limit
         self._gap = 1.0 / max_fps
-        self._renew = renew
         self._held: FeedItem | None = None
         self._next_at = 0.0
         self._monotonic = monotonic
         self._choked_since: float | None = None
+
+    @abstractmethod
+    def send(self, item: FeedItem) -> None:
+        """Pass an item on."""
+
+    @abstractmethod
+    def renew(self) -> None:
+        """Ask for a fresh snapshot."""
 
     def offer(self, item: FeedItem) -> bool:
         """Send the item, hold it back in place of an older one, or strip its frames.
@@ -176,13 +198,14 @@ class Thinner:
 
         False when it was not sent as it is: then `pulse` is to be called until it says True.
         """
-        now = self._monotonic()
-        self.restart()
-        if (item.telling or now >= self._next_at) and self._backlog() < self._limit:
+        if self._held is not None:
+            self.restart()
+        now, telling = self._monotonic(), item.telling
+        if (telling or now >= self._next_at) and self._line.backlog < self._limit:
             self._pass(item, now)
             return True
-        if item.telling:
-            self._send(FeedItem(item.session_id, item.offset, b"", item.extra))
+        if telling:
+            self.send(FeedItem(item.session_id, item.offset, b"", item.extra))
         else:
             self._held = item
         return False
@@ -190,11 +213,11 @@ class Thinner:
     def pulse(self) -> bool:
         """Send what was held back when the reader is free again; True when all is sent."""
         now = self._monotonic()
-        if self._backlog() >= self._limit:
+        if self._line.backlog >= self._limit:
             self._choked_since = self._choked_since or now
             return False
         if self._choked_since is not None and now - self._choked_since > RESNAPSHOT_S:
-            self._renew()
+            self.renew()
         self._choked_since = None
         if self._held is not None and now >= self._next_at:
             held, self._held = self._held, None
@@ -211,12 +234,12 @@ class Thinner:
         """Send what is held back at once: nothing comes after it."""
         held, self._held = self._held, None
         if held is not None:
-            self._send(held)
+            self.send(held)
 
     def _pass(self, item: FeedItem, now: float) -> None:
         if item.frames:
             # The next slot is counted from this one, so that a rate of 30 is not halved by jitter.
-            records = int.from_bytes(item.frames[4:6], "little")  # where the message counts them
-            gap = self._gap * max(1, records)
-            self._next_at = max(self._next_at + gap, now)
-        self._send(item)
+            records = item.frames[4] | item.frames[5] << 8  # where the message counts them
+            next_at = self._next_at + self._gap * (records or 1)
+            self._next_at = next_at if next_at > now else now
+        self.send(item)

@@ -1,7 +1,7 @@
 """The frames of a tick: kept, scored as one batch, and told to players and watchers."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from config import metrics
 from models.errors import AppError, ErrorCode
@@ -9,14 +9,15 @@ from sessions.control import Control
 from sessions.feed import FeedHub
 from sessions.frames import SHAPE_BYTES, FrameError, decode
 from sessions.fresh import Fresh
+from sessions.packing import packed_scores
 from sessions.scoring.batch import Batch
 from sessions.session import Session
-from sessions.telling import tell_advice, tell_mark
-from sessions.views import score_body
+from sessions.telling import Told, tell_advice, tell_mark
+from sessions.words import advice_codes
 
 Feed = tuple[Session, bytes, int]
 """A watched session's message, and its place among those that are scored; -1 when it is not."""
-Told = dict[int, list[dict[str, Any]]]
+ToldAt = dict[int, list[Told]]
 """Peaks and repetitions, by the place of the message that completed them."""
 
 
@@ -46,7 +47,7 @@ class Scorer:
         self._take_inboxes(active, work)
         watch.lap("decode")
         slots, messages, owners, feeds = work
-        told: Told = {}
+        told: ToldAt = {}
         if slots:
             marks = self._batch.step_plain(slots, messages)
             watch.lap("score")
@@ -109,34 +110,31 @@ class Scorer:
         self,
         owners: Sequence[Session],
         feeds: Sequence[Feed],
-        told: Told,
+        told: ToldAt,
         now: float,
         watch: metrics.Stopwatch,
     ) -> None:
-        due = [session for session in dict.fromkeys(owners) if now >= session.score_at]
-        shown = dict.fromkeys(due)
-        shown.update((session, None) for session, _, _ in feeds)
-        scores = self._scores(list(shown))
-        advices = self._batch.advices([s.set.slot for s in due if s.set is not None])
-        for session, advice in zip(due, advices, strict=True):
-            self._plan_score(session, now)
-            score = scores.get(session)
-            if score is not None:
-                session.send("score", score)
-            tell_advice(session, advice)
+        due: dict[Session, None] = {}
+        for session in owners:
+            if now >= session.score_at:
+                self._plan_score(session, now)
+                due[session] = None
+        # Those that are due play, and come first.
+        shown = dict.fromkeys((*due, *(session for session, _, _ in feeds)))
+        sets = {session: session.set for session in shown if session.set is not None}
+        scores: dict[Session, bytes] = {}
+        if sets:
+            look = self._batch.look([open_set.slot for open_set in sets.values()])
+            packed = packed_scores(list(sets.values()), look)
+            scores = dict(zip(sets, packed, strict=True))
+            for session, score, code in zip(due, packed, advice_codes(look), strict=False):
+                if score:
+                    session.tell("score", score)
+                tell_advice(session, code)
         watch.lap("tell")
         for session, payload, place in feeds:
-            self._hub.publish(session.id, payload, told.get(place, ()), scores.get(session))
+            self._hub.publish(session.id, payload, told.get(place, ()), scores.get(session, b""))
         watch.lap("feed")
-
-    def _scores(self, sessions: Sequence[Session]) -> dict[Session, dict[str, Any]]:
-        playing = [(s, s.set) for s in sessions if s.set is not None]
-        lives = self._batch.lives([open_set.slot for _, open_set in playing])
-        return {
-            session: score_body(open_set, live)
-            for (session, open_set), live in zip(playing, lives, strict=True)
-            if live is not None
-        }
 
     def _plan_score(self, session: Session, now: float) -> None:
         """Put a session's next score on a grid of its own, so that all together come evenly."""

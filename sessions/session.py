@@ -14,6 +14,7 @@ from models.play.records import Item, chunk_item
 from models.therapy.rules import Therapy
 from sessions.answers import Answers, Reply, busy_error
 from sessions.fresh import Fresh
+from sessions.packing import packed_marks
 from sessions.sets import OpenSet
 
 FRAMES_KEPT = 8
@@ -25,6 +26,10 @@ class Player(Protocol):
 
     def send(self, event: str, *args: object) -> None:
         """Send an event; never waits."""
+        ...
+
+    def tell(self, event: str, body: bytes) -> None:
+        """Send an event whose argument is msgpack already; never waits."""
         ...
 
     def end(self, event: str, error: AppError) -> None:
@@ -369,7 +374,7 @@ class Session:
             if since < (self._ack_s if marks[0] != self.told[0] else self._stored_s):
                 return False
             self.told, self.told_at = marks, now
-            self.send("ack", {"buffered": marks[0], "stored": marks[1]})
+            self.tell("ack", packed_marks(*marks))
         return True
 
     def over(self, now: float) -> bool:
@@ -383,6 +388,11 @@ class Session:
         """Send to the player, if there is one."""
         if self.player is not None:
             self.player.send(event, *args)
+
+    def tell(self, event: str, body: bytes) -> None:
+        """Send an event whose argument is msgpack already."""
+        if self.player is not None:
+            self.player.tell(event, body)
 
 
 def sealed_error() -> AppError:

@@ -28,12 +28,27 @@ class OpenSet:
     context: dict[str, Any]
     slot: int
     reps: list[dict[str, Any]] = field(default_factory=list)
+    """Those told so far."""
+    set_no: int = field(init=False)
+    """The client's number of the set."""
+    full: int = field(init=False, default=0)
+    """How many of the repetitions are full, and how many partial."""
+    partial: int = field(init=False, default=0)
 
-    @property
-    def set_no(self) -> int:
-        """The client's number of the set."""
-        number: int = self.start["set_no"]
-        return number
+    def __post_init__(self) -> None:
+        """Go on from the repetitions told before."""
+        self.set_no = self.start["set_no"]
+        for rep in self.reps:
+            self._count(rep)
+
+    def tell(self, rep: dict[str, Any]) -> None:
+        """Keep a repetition that is told."""
+        self.reps.append(rep)
+        self._count(rep)
+
+    def _count(self, rep: Mapping[str, Any]) -> None:
+        self.full += rep["class"] == "full"
+        self.partial += rep["class"] == "partial"
 
 
 def settle_context(

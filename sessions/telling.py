@@ -3,13 +3,17 @@
 from typing import Any
 
 from config import metrics
-from sessions.scoring.marks import Advice, Mark, Peak
+from sessions.packing import pack
+from sessions.scoring.marks import Mark, Peak
 from sessions.session import Session
 from sessions.sets import OpenSet
-from sessions.words import ADVICE, advice_code
+from sessions.words import ADVICE
+
+Told = dict[str, bytes]
+"""What goes with the frames to the watchers, msgpack each, by the name of the event."""
 
 
-def tell_mark(session: Session, mark: Mark) -> dict[str, Any]:
+def tell_mark(session: Session, mark: Mark) -> Told:
     """Tell a peak or a repetition at once; return it as the feed tells it."""
     open_set = session.set
     if open_set is None:
@@ -23,23 +27,24 @@ def tell_mark(session: Session, mark: Mark) -> dict[str, Any]:
         }
         if mark.step is not None:
             peak |= {"step": mark.step, "in_order": mark.in_order}
-        session.send("peak", peak)
-        return {"peak": peak}
+        packed = pack(peak)
+        session.tell("peak", packed)
+        return {"peak": packed}
     return tell_rep(session, open_set, mark.values)
 
 
-def tell_rep(session: Session, open_set: OpenSet, values: dict[str, Any]) -> dict[str, Any]:
+def tell_rep(session: Session, open_set: OpenSet, values: dict[str, Any]) -> Told:
     """Tell a repetition and keep it for those who join later."""
     body = {"set_no": open_set.set_no, **values}
-    open_set.reps.append(body)
+    open_set.tell(body)
     metrics.REPS.labels(values["class"]).inc()
-    session.send("rep", body)
-    return {"rep": body}
+    packed = pack(body)
+    session.tell("rep", packed)
+    return {"rep": packed}
 
 
-def tell_advice(session: Session, advice: Advice) -> None:
+def tell_advice(session: Session, code: str | None) -> None:
     """Tell how the hand is tracked, when that changes."""
-    code = advice_code(advice)
     if code != session.advised:
         session.advised = code
         if code is not None:

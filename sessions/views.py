@@ -3,36 +3,23 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgpack
+
 from sessions.feed import Joined
 from sessions.frames import decode
+from sessions.packing import packed_scores
 from sessions.scoring.batch import Batch
 from sessions.scoring.marks import Live
 from sessions.session import Session
-from sessions.sets import OpenSet
-
-
-def score_body(open_set: OpenSet, live: Live) -> dict[str, Any]:
-    """Return a set as the event `score` tells it."""
-    score: dict[str, Any] = {
-        "set_no": open_set.set_no,
-        "t_us": live.t_us,
-        "z": live.z,
-        "sim": live.sim,
-        "quality": live.quality,
-        "full": live.full,
-        "partial": live.partial,
-    }
-    if live.held is not None:
-        score["held"] = live.held
-    return score
 
 
 def _score_of(session: Session, batch: Batch) -> dict[str, Any] | None:
     """Return the set as it stands at its latest accepted frame; None when there is none."""
     if session.set is None:
         return None
-    live = batch.live(session.set.slot)
-    return None if live is None else score_body(session.set, live)
+    (told,) = packed_scores([session.set], batch.look([session.set.slot]))
+    score: dict[str, Any] | None = msgpack.unpackb(told) if told else None
+    return score
 
 
 def joined_of(session: Session, batch: Batch, offset: int, time_us: int) -> Joined:

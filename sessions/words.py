@@ -1,6 +1,8 @@
 """Short texts a child or guardian reads while playing, in Korean and English."""
 
-from sessions.scoring.marks import Advice
+import numpy as np
+
+from sessions.scoring.looks import Look
 
 ADVICE: dict[str, dict[str, str]] = {
     "hand_missing": {
@@ -22,10 +24,13 @@ POOR = 0.5
 """Share of valid frames of the last second below which tracking is called poor."""
 
 
-def advice_code(advice: Advice) -> str | None:
-    """Return the code to show for the tracking of a hand; None when all is well."""
-    if advice.hand_missing:
-        return "hand_missing"
-    if advice.chirality_inverted:
-        return "chirality_inverted"
-    return "poor_tracking" if advice.valid < POOR else None
+def advice_codes(look: Look) -> list[str | None]:
+    """Return the code to show for the tracking of each hand; None when all is well."""
+    poor = look.quality < POOR
+    codes: list[str | None] = [None] * len(poor)
+    for i in np.flatnonzero(look.missing | look.inverted | poor).tolist():
+        if look.missing[i]:
+            codes[i] = "hand_missing"
+        else:
+            codes[i] = "chirality_inverted" if look.inverted[i] else "poor_tracking"
+    return codes

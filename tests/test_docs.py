@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgpack
 import pytest
 from pydantic import TypeAdapter
 
@@ -187,15 +188,16 @@ def sent() -> dict[str, set[str]]:
         for call in ast.walk(ast.parse(path.read_text())):
             if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
                 continue
-            texts = [a.value for a in call.args if isinstance(a, ast.Constant)]
+            known = [a.value for a in call.args if isinstance(a, ast.Constant)]
+            texts = [value for value in known if isinstance(value, str)]
             if call.func.attr in ("send", "end") and call.args[:1] and texts:
                 body = call.args[1] if len(call.args) > 1 else None
                 if isinstance(call.args[0], ast.Constant):
-                    found.setdefault(str(texts[0]), set()).update(literal_keys(body))
+                    found.setdefault(texts[0], set()).update(literal_keys(body))
             elif call.func.attr == "tell" and texts:
-                found.setdefault(str(texts[0]), set()).update(literal_keys(call.args[-1]))
-            elif call.func.attr == "encode" and texts and call.args[1:]:
-                found.setdefault(str(texts[0]), set())
+                found.setdefault(texts[0], set()).update(literal_keys(call.args[-1]))
+            elif call.func.attr in ("encode", "enclose") and texts and call.args[1:]:
+                found.setdefault(texts[0], set())
     return found
 
 
@@ -231,6 +233,9 @@ class Ear:
 
     def send(self, event: str, *args: Any) -> None:
         self.events.setdefault(event, []).append(args[0])
+
+    def tell(self, event: str, body: bytes) -> None:
+        self.send(event, msgpack.unpackb(body))
 
     def end(self, event: str, error: Any) -> None:
         raise AssertionError(f"{event}: {error}")

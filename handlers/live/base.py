@@ -28,6 +28,31 @@ EXPIRY_SECONDS = 10.0
 """How often connections whose token has ended are looked for."""
 
 
+class Line(Protocol):
+    """The way to one client."""
+
+    @property
+    def backlog(self) -> int:
+        """Packets that wait for it."""
+        ...
+
+    def post(self, encoded: Any, *, lossy: bool = False) -> None:
+        """Queue an encoded event; never waits. Nothing happens if the client is gone.
+
+        Too much waiting ends the connection, or leaves out what is `lossy`.
+        """
+        ...
+
+
+class Nowhere:
+    """The way to a client that is gone."""
+
+    backlog = 0
+
+    def post(self, encoded: Any, *, lossy: bool = False) -> None:
+        """Forget it."""
+
+
 class Wire(Protocol):
     """What a connection sends through; the composition gives the Socket.IO server."""
 
@@ -35,11 +60,12 @@ class Wire(Protocol):
         """Return an event ready to be sent to any number of clients."""
         ...
 
-    def post(self, eio_sid: str, encoded: Any, *, lossy: bool = False) -> None:
-        """Queue an encoded event; never waits. Nothing happens if the client is gone.
+    def enclose(self, namespace: str, event: str, count: int, args: bytes) -> Any:
+        """Do the same for so many arguments that are msgpack already, one behind the other."""
+        ...
 
-        Too much waiting ends the connection, or leaves out what is `lossy`.
-        """
+    def line(self, eio_sid: str) -> Line:
+        """Return the way to a client."""
         ...
 
     async def seat(self, eio_sid: str, account: str) -> None:
@@ -48,10 +74,6 @@ class Wire(Protocol):
 
     def address(self, eio_sid: str) -> str | None:
         """Return who is counted for a connection; None from this machine, or gone."""
-        ...
-
-    def backlog(self, eio_sid: str) -> int:
-        """Return how many packets wait for a client."""
         ...
 
     def hold(self, eio_sid: str, held: bool) -> None:
@@ -66,24 +88,30 @@ class Wire(Protocol):
 class Connection:
     """One client in one namespace."""
 
-    __slots__ = ("eio_sid", "namespace", "open", "who", "wire")
+    __slots__ = ("eio_sid", "line", "namespace", "open", "who", "wire")
 
     def __init__(self, wire: Wire, namespace: str, eio_sid: str, who: Principal) -> None:
         self.namespace = namespace
         self.eio_sid = eio_sid
         self.who = who
         self.wire = wire
+        self.line = wire.line(eio_sid)
         self.open = True
 
     def send(self, event: str, *args: object) -> None:
         """Send an event; never waits."""
         if self.open:
-            self.post(self.wire.encode(self.namespace, event, args))
+            self.line.post(self.wire.encode(self.namespace, event, args))
+
+    def tell(self, event: str, body: bytes) -> None:
+        """Send an event whose argument is msgpack already; never waits."""
+        if self.open:
+            self.line.post(self.wire.enclose(self.namespace, event, 1, body))
 
     def post(self, encoded: Any, *, lossy: bool = False) -> None:
         """Send an event that is encoded already; to a slow reader not, if it is `lossy`."""
         if self.open:
-            self.wire.post(self.eio_sid, encoded, lossy=lossy)
+            self.line.post(encoded, lossy=lossy)
 
     def end(self, event: str, error: AppError) -> None:
         """Tell why in `event`, then close."""
@@ -95,10 +123,15 @@ class Connection:
         """Read nothing more of this client, or read on."""
         self.wire.hold(self.eio_sid, held)
 
+    def shut(self) -> None:
+        """Send nothing more, and let go of the line: the client is gone."""
+        self.open = False
+        self.line = Nowhere()
+
     @property
     def backlog(self) -> int:
         """Packets that wait for this client."""
-        return self.wire.backlog(self.eio_sid)
+        return self.line.backlog
 
 
 C = TypeVar("C", bound=Connection)
@@ -207,7 +240,7 @@ class LiveNamespace(ABC, Generic[C]):
         connection = self.connections.pop(eio_sid, None)
         if connection is None:
             return
-        connection.open = False
+        connection.shut()
         metrics.CONNECTIONS.labels(self.name).dec()
         await self.left(connection)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -17,6 +16,7 @@ from models.children.access import Visit
 from models.errors import AppError, ErrorCode
 from sessions.answers import busy_error
 from sessions.feed import FeedItem, Joined, Thinner
+from sessions.packing import pack, packed_feed
 
 LIST_SECONDS = 1.0
 PULSE_SECONDS = 0.02
@@ -38,8 +38,20 @@ class Watcher(Connection):
         self.listed: dict[str, dict[str, Any]] | None = None
 
 
-class WatchSink:
+class WatchSink(Thinner):
     """One watcher's reading of one session."""
+
+    __slots__ = (
+        "_name",
+        "_namespace",
+        "_watcher",
+        "child_id",
+        "missing",
+        "moving",
+        "node",
+        "over",
+        "session_id",
+    )
 
     def __init__(
         self,
@@ -48,7 +60,11 @@ class WatchSink:
         max_fps: float,
         namespace: "WatchNamespace",
     ) -> None:
-        self.session_id = session_id = summary["session_id"]
+        deps = namespace.deps
+        limit = deps.settings.socket.watcher_packets
+        super().__init__(watcher.line, limit, max_fps, deps.clock.monotonic)
+        self.session_id = summary["session_id"]
+        self._name = pack(self.session_id)
         self._watcher = watcher
         self.child_id = summary["child_id"]
         self._namespace = namespace
@@ -60,23 +76,15 @@ class WatchSink:
         """Whether it is on the way to another worker."""
         self.over = False
         """Whether the session is sealed."""
-        self._thinner = Thinner(
-            self._send,
-            partial(watcher.wire.backlog, watcher.eio_sid),
-            namespace.deps.settings.socket.watcher_packets,
-            max_fps,
-            lambda: namespace.deps.relay.renew(session_id, self),
-            namespace.deps.clock.monotonic,
-        )
 
     def feed(self, item: FeedItem) -> None:
         """Send an item, thinned to what the reader can take."""
-        if not self._thinner.offer(item):
+        if not self.offer(item):
             self._namespace.pulsed[self] = None
 
     def snapshot(self, joined: Joined) -> None:
         """Send a fresh start."""
-        self._thinner.restart()
+        self.restart()
         self._watcher.send(
             "snapshot",
             {
@@ -92,7 +100,7 @@ class WatchSink:
         self.over = True
         if self._watcher.sinks.get(session_id) is not self:
             return  # its join is under way and will say so, or it was left
-        self._thinner.flush()
+        self.flush()
         del self._watcher.sinks[session_id]
         metrics.WATCHERS.dec()
         self._watcher.send("ended", {"session_id": session_id, "result": result})
@@ -100,14 +108,19 @@ class WatchSink:
     def pulse(self) -> bool:
         """Send what was held back, if the reader is free again; True when nothing is left."""
         left = self._watcher.sinks.get(self.session_id) is not self
-        return left or self._thinner.pulse()
+        return left or super().pulse()
 
-    def _send(self, item: FeedItem) -> None:
+    def renew(self) -> None:
+        """Ask for a fresh snapshot."""
+        self._namespace.deps.relay.renew(self.session_id, self)
+
+    def send(self, item: FeedItem) -> None:
+        """Send an item as it is."""
         if item.wire is None:
             # Encoded once for all readers of this worker.
-            extra = {**item.extra, "sent_us": self._namespace.deps.clock.time_us()}
-            args = (item.session_id, item.offset, item.frames, extra)
-            item.wire = self._watcher.wire.encode(self._namespace.name, "feed", args)
+            sent_us = self._namespace.deps.clock.time_us()
+            args = packed_feed(self._name, item.offset, item.frames, item.extra, sent_us)
+            item.wire = self._namespace.wire.enclose(self._namespace.name, "feed", 4, args)
         self._watcher.post(item.wire, lossy=not item.telling)
 
 

@@ -28,7 +28,7 @@ from server.realtime.sink import Sink
 from server.realtime.stock import use_buffer
 from server.realtime.switch import Switch
 from server.realtime.upgrade import answer
-from server.realtime.wire import CLOSE, ENGINE_CLOSE, ENGINE_PING, PONG, TEXT, Encoded, frame
+from server.realtime.wire import CLOSE, ENGINE_CLOSE, ENGINE_PING, PONG, TEXT, frame
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,8 @@ class LeanLine(HotGate):
         try:
             if request.transport is None:
                 raise ConnectionResetError("the client left before it was answered")
-            self._sink = Sink(request.transport, self._soon, self._limits, self._now)
+            soon, overflow = self._switch.soon, self._overflow
+            self._sink = Sink(request.transport, soon, overflow, self._limits, self._now)
             self._sink.paused = True  # nothing goes before the answer
             guard = self._switch.plugged(self)
             if guard is not None:
@@ -209,29 +210,21 @@ class LeanLine(HotGate):
     # -- what goes
 
     @property
-    def backlog(self) -> int:
-        """Packets that wait; an event with its binary parts is one."""
-        return len(self._sink.waiting)
-
-    @property
     def unsent(self) -> int:
         """Bytes that wait to be sent."""
         return 0 if self._transport is None else self._sink.unsent
 
-    def post(self, encoded: Encoded, *, lossy: bool) -> None:
-        """Queue a packet; one too many ends the connection, or is left out if it is `lossy`."""
-        if self._closing_since is not None:
-            return
-        data = encoded.frames(self.guard.packed is True)
-        if not self._sink.offer(data) and self._switch.overflow(self.sid, lossy):
-            self._sink.put(data)
+    @property
+    def way(self) -> Sink:
+        """The way to the client, as far as it has shown by now what it understands.
 
-    def _soon(self) -> None:
-        self._switch.soon(self)
+        Who has it sends through it alone: each object more that is touched for a packet costs.
+        """
+        self._sink.packed = self.guard.packed is True
+        return self._sink
 
-    def flush(self) -> None:
-        """Write what waits, as far as the transport takes it."""
-        self._sink.flush()
+    def _overflow(self, lossy: bool) -> bool:
+        return self._switch.overflow(self.sid, lossy)
 
     def pause_writing(self) -> None:
         """The transport is full."""
@@ -254,7 +247,8 @@ class LeanLine(HotGate):
         self.done = True
         self._closing_since = self._monotonic()
         self.release(ROOM)
-        self.flush()
+        self._sink.open = False
+        self._sink.flush()
 
     def _hang_up(self) -> None:
         if self._transport is not None:
@@ -270,6 +264,7 @@ class LeanLine(HotGate):
         self.done = True
         self._closing_since = self._closing_since or self._now
         self.shut()
+        self._sink.open = False
         self._sink.clear()
         if self._under is not None:
             self._under.connection_lost(exc if isinstance(exc, Exception) else None)
@@ -297,7 +292,7 @@ class LeanLine(HotGate):
             return
         if self.done:
             return
-        if self.backlog < self._limits.watcher_packets:
+        if self._sink.backlog < self._limits.watcher_packets:
             self.guard.clogged_since = None
         self.guard.check(joined, now)
         self._ping(now)

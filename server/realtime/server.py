@@ -29,9 +29,10 @@ from server.realtime.guard import SERVICE_RESTART, Ended, Guard, clogged_error
 from server.realtime.intake import Intake
 from server.realtime.lean import LeanLine
 from server.realtime.parser import fault
-from server.realtime.stock import Line, Outbox
+from server.realtime.sink import Sink
+from server.realtime.stock import Line, Mailbox, Outbox
 from server.realtime.turns import Turns
-from server.realtime.wire import Encoded
+from server.realtime.wire import Enclosed, Encoded, Outgoing
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         self.soon, self.keep, self.give = self._turns.soon, self._turns.keep, self._turns.give
         self.read_kept = self._turns.read_kept
         self.took, self.timed = self._turns.took, self._turns.timed
+        self.enclose = Enclosed
+        """Does the same as `encode` for arguments that are msgpack already."""
         self._rooms: dict[str, LiveNamespace[Any]] = {}
         self._intake = Intake(self, self._rooms, limits, clock)
         self.receive = self._intake.receive
@@ -140,33 +143,20 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         """Return an event ready to be sent to any number of clients, whatever parser they have."""
         return Encoded(sio_packet.EVENT, namespace, [event, *args])
 
+    def line(self, eio_sid: str) -> Sink | Mailbox:
+        """Return the way to a client that has sent something."""
+        lean = self._lean.get(eio_sid)
+        if lean is not None:
+            return lean.way
+        return Mailbox(self, self.eio.sockets, self._guards, self._limits, eio_sid)
+
     def answer(self, sid: str, namespace: str, number: int, *answers: Any) -> None:
         """Send an ack."""
         self.post(sid, Encoded(sio_packet.ACK, namespace, list(answers), number))
 
-    def post(self, eio_sid: str, encoded: Encoded, *, lossy: bool = False) -> None:
-        """Queue a packet for a client.
-
-        Args:
-            lossy: whether it may be left out when too much waits; otherwise that ends the
-                connection.
-        """
-        line = self._lean.get(eio_sid)
-        if line is not None:
-            line.post(encoded, lossy=lossy)
-            return
-        socket = self.eio.sockets.get(eio_sid)
-        guard = self._guards.get(eio_sid)
-        if socket is None or guard is None or socket.closed or socket.closing:
-            return
-        outbox: Outbox = socket.queue
-        limits = self._limits
-        if (
-            outbox.packets >= limits.queue_packets or outbox.size >= limits.queue_bytes
-        ) and not self.overflow(eio_sid, lossy):
-            return
-        for pkt in encoded.packets(guard.packed is True):
-            outbox.put_nowait(pkt)
+    def post(self, eio_sid: str, encoded: Outgoing) -> None:
+        """Queue a packet for a client that may not be let in yet."""
+        self.line(eio_sid).post(encoded)
 
     def overflow(self, sid: str, lossy: bool) -> bool:
         """Too much waits for a client; tell whether what is sent has to be queued all the same."""
@@ -193,14 +183,6 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         """Return who is counted for a connection; None from this machine, or gone."""
         guard = self._guards.get(eio_sid)
         return None if guard is None else guard.address
-
-    def backlog(self, eio_sid: str) -> int:
-        """Return how many packets wait for a client."""
-        line = self._lean.get(eio_sid)
-        if line is not None:
-            return line.backlog
-        socket = self.eio.sockets.get(eio_sid)
-        return 0 if socket is None else int(socket.queue.packets)
 
     async def seat(self, eio_sid: str, account: str) -> None:
         """Give a connection of an account its place.

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 from config.settings import SocketSettings
+from server.realtime.wire import Outgoing
 
 BURST_BYTES = 65_536
 """Bytes written at a time before it is asked whether the transport still takes more."""
@@ -14,7 +15,9 @@ class Sink:
     """The packets that wait for one client, bounded by whoever puts them in.
 
     Args:
-        soon: calls `flush` at the end of this turn of the loop.
+        soon: calls its `flush` at the end of this turn of the loop.
+        overflow: told that there is no room for one that may be left out, or may not; returns
+            whether it has to be queued all the same.
         now: monotonic seconds.
     """
 
@@ -23,11 +26,14 @@ class Sink:
         "_most_bytes",
         "_most_packets",
         "_moved_at",
+        "_overflow",
         "_queued",
         "_size",
         "_soon",
         "_transport",
         "_written",
+        "open",
+        "packed",
         "paused",
         "waiting",
     )
@@ -35,20 +41,38 @@ class Sink:
     def __init__(
         self,
         transport: asyncio.Transport,
-        soon: Callable[[], None],
+        soon: Callable[["Sink"], None],
+        overflow: Callable[[bool], bool],
         limits: SocketSettings,
         now: float,
     ) -> None:
         self._transport = transport
         self._soon = soon
+        self._overflow = overflow
         self._most_packets = limits.queue_packets
         self._most_bytes = limits.queue_bytes
         self._moved_at = now
         self._best = self._written = self._size = 0
         self._queued = False
+        self.open = True
+        """Whether anything is still said to the client."""
+        self.packed = False
+        """Whether it has the msgpack parser."""
         self.paused = False
         """Whether the transport takes nothing more."""
         self.waiting: deque[bytes] = deque()
+
+    @property
+    def backlog(self) -> int:
+        """Packets that wait; an event with its binary parts is one."""
+        return len(self.waiting)
+
+    def post(self, encoded: Outgoing, *, lossy: bool = False) -> None:
+        """Queue a packet; one too many ends the connection, or is left out if it is `lossy`."""
+        if self.open:
+            data = encoded.frames(self.packed)
+            if not self.offer(data) and self._overflow(lossy):
+                self.put(data)
 
     def put(self, data: bytes) -> None:
         """Add a packet."""
@@ -56,15 +80,21 @@ class Sink:
         self._size += len(data)
         if not self._queued:
             self._queued = True
-            self._soon()
+            self._soon(self)
 
     def offer(self, data: bytes) -> bool:
         """Add a packet if there is room; what came in this very turn is written first."""
-        if len(self.waiting) >= self._most_packets or self._size >= self._most_bytes:
+        waiting = self.waiting
+        if len(waiting) >= self._most_packets or self._size >= self._most_bytes:
             self.flush()
-            if len(self.waiting) >= self._most_packets or self._size >= self._most_bytes:
+            if len(waiting) >= self._most_packets or self._size >= self._most_bytes:
                 return False
-        self.put(data)
+        # As `put` does: a call less, for every packet.
+        waiting.append(data)
+        self._size += len(data)
+        if not self._queued:
+            self._queued = True
+            self._soon(self)
         return True
 
     def flush(self) -> None:

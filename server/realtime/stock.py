@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -14,6 +14,7 @@ from config.clock import Clock
 from config.settings import SocketSettings
 from server.realtime.guard import Ended, Guard, invalid
 from server.realtime.switch import Switch
+from server.realtime.wire import Outgoing
 
 _MESSAGE_KINDS = frozenset("0123456")
 _TOO_BIG = 1009
@@ -53,6 +54,49 @@ class Outbox(asyncio.Queue[Any]):
         self.packets -= 1
         self.size -= size
         self.written += size
+
+
+class Mailbox:
+    """The way to a client of this transport: through the library's queue, while there is one.
+
+    Args:
+        sockets: the library's, by their sid.
+    """
+
+    __slots__ = ("_guards", "_limits", "_sid", "_sockets", "_switch")
+
+    def __init__(
+        self,
+        switch: Switch,
+        sockets: Mapping[str, Any],
+        guards: Mapping[str, Guard],
+        limits: SocketSettings,
+        sid: str,
+    ) -> None:
+        self._switch = switch
+        self._sockets = sockets
+        self._guards = guards
+        self._limits = limits
+        self._sid = sid
+
+    @property
+    def backlog(self) -> int:
+        """Packets that wait."""
+        socket = self._sockets.get(self._sid)
+        return 0 if socket is None else int(socket.queue.packets)
+
+    def post(self, encoded: Outgoing, *, lossy: bool = False) -> None:
+        """Queue a packet; one too many ends the connection, or is left out if it is `lossy`."""
+        socket, guard = self._sockets.get(self._sid), self._guards.get(self._sid)
+        if socket is None or guard is None or socket.closed or socket.closing:
+            return
+        outbox: Outbox = socket.queue
+        limits = self._limits
+        full = outbox.packets >= limits.queue_packets or outbox.size >= limits.queue_bytes
+        if full and not self._switch.overflow(self._sid, lossy):
+            return
+        for pkt in encoded.packets(guard.packed is True):
+            outbox.put_nowait(pkt)
 
 
 class Line:

@@ -37,8 +37,8 @@ class Switch(Protocol):
         """Give back the frame that is kept of a line."""
         ...
 
-    def soon(self, line: Written) -> None:
-        """Call the line's `flush` at the end of this turn of the loop."""
+    def soon(self, sink: Written) -> None:
+        """Call its `flush` at the end of this turn of the loop."""
         ...
 
     def receive(

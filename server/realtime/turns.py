@@ -91,10 +91,11 @@ class Turns:
         self._lane.read()
         self._reading += self._monotonic() - began
 
-    def soon(self, line: Written) -> None:
-        """Call the line's `flush` at the end of this turn."""
-        self._dirty.append(line)
-        self._end_soon()
+    def soon(self, sink: Written) -> None:
+        """Call its `flush` at the end of this turn."""
+        self._dirty.append(sink)
+        if not self._ending:  # a call less, for every packet
+            self._end_soon()
 
     def _end_soon(self) -> None:
         if not self._ending:
@@ -107,8 +108,8 @@ class Turns:
         self._ending = False
         dirty, self._dirty = self._dirty, []
         began = self._monotonic()
-        for line in dirty:
-            line.flush()
+        for sink in dirty:
+            sink.flush()
         self._reads += self._lane.count()
         took, self._reads_before = self._reads - self._reads_before, self._reads
         self._in_window += took

@@ -1,6 +1,8 @@
 """Packets as they go out: encoded once for each parser, shared by all who speak it."""
 
 import json
+import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -12,6 +14,14 @@ from socketio import packet as sio_packet
 TEXT, BINARY, CLOSE, PONG = 0x1, 0x2, 0x8, 0xA
 """Opcodes of WebSocket frames (RFC 6455, 5.2)."""
 
+_SHORT = {
+    opcode: [bytes((0x80 | opcode, size)) for size in range(126)]
+    for opcode in (TEXT, BINARY, CLOSE, PONG)
+}
+"""How frames of so few bytes begin."""
+_LONG, _LONGER = struct.Struct(">BBH"), struct.Struct(">BBQ")
+"""How those of more bytes begin."""
+
 EVENT = sio_packet.EVENT
 _OF_BINARY = {EVENT: sio_packet.BINARY_EVENT, sio_packet.ACK: sio_packet.BINARY_ACK}
 
@@ -20,10 +30,10 @@ def frame(opcode: int, data: bytes) -> bytes:
     """Return a whole WebSocket frame, not masked, as a server sends it (RFC 6455, 5.2)."""
     size = len(data)
     if size < 126:
-        return bytes((0x80 | opcode, size)) + data
+        return _SHORT[opcode][size] + data
     if size < 65536:
-        return bytes((0x80 | opcode, 126)) + size.to_bytes(2, "big") + data
-    return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big") + data
+        return _LONG.pack(0x80 | opcode, 126, size) + data
+    return _LONGER.pack(0x80 | opcode, 127, size) + data
 
 
 ENGINE_PING = frame(TEXT, b"2")
@@ -40,37 +50,31 @@ def _head_of(kind: int, namespace: str) -> bytes:
     return bytes(head[:-1])  # without the null
 
 
-class Encoded:
-    """A Socket.IO packet on its way to any number of clients.
+@cache
+def _start_of(namespace: str, event: str, count: int) -> bytes:
+    """Return how an event with so many arguments begins in the msgpack parser, up to the first."""
+    return _head_of(EVENT, namespace) + bytes((0x90 | count + 1,)) + _pack(event)
 
-    Args:
-        kind: EVENT, ACK, CONNECT, CONNECT_ERROR or DISCONNECT.
-        data: what it carries; None for nothing. Bytes in it are binary.
-        number: of an ack.
-    """
 
-    __slots__ = (
-        "_data",
-        "_framed",
-        "_kind",
-        "_namespace",
-        "_number",
-        "_packed",
-        "_spelled",
-        "_text",
-    )
+class Outgoing(ABC):
+    """A Socket.IO packet on its way to any number of clients; each form is made once."""
 
-    def __init__(self, kind: int, namespace: str, data: Any = None, number: int | None = None):
-        self._kind = kind
-        self._namespace = namespace
-        self._data = data
-        self._number = number
-        self._packed: bytes | None = None
-        """The packet of the msgpack parser, and as WebSocket frames:"""
-        self._framed: bytes | None = None
-        self._spelled: Sequence[str | bytes] | None = None
-        """The same of the default parser."""
-        self._text: bytes | None = None
+    __slots__ = ("_framed", "_packed", "_spelled", "_text")
+
+    _packed: bytes | None
+    """The packet of the msgpack parser, and as WebSocket frames:"""
+    _framed: bytes | None
+    _spelled: Sequence[str | bytes] | None
+    """The same of the default parser."""
+    _text: bytes | None
+
+    @abstractmethod
+    def _pack(self) -> bytes:
+        """Return the packet of the msgpack parser."""
+
+    @abstractmethod
+    def _spell(self) -> Sequence[str | bytes]:
+        """Return the packet of the default parser, and its binary parts."""
 
     def parts(self, packed: bool) -> Sequence[str | bytes]:
         """Return the packet, and its binary parts if the parser sends them apart.
@@ -105,6 +109,25 @@ class Encoded:
         """Return fresh Engine.IO packets, for the library's queue."""
         return [eio_packet.Packet(eio_packet.MESSAGE, data=part) for part in self.parts(packed)]
 
+
+class Encoded(Outgoing):
+    """A packet of Python's values.
+
+    Args:
+        kind: EVENT, ACK, CONNECT, CONNECT_ERROR or DISCONNECT.
+        data: what it carries; None for nothing. Bytes in it are binary.
+        number: of an ack.
+    """
+
+    __slots__ = ("_data", "_kind", "_namespace", "_number")
+
+    def __init__(self, kind: int, namespace: str, data: Any = None, number: int | None = None):
+        self._kind = kind
+        self._namespace = namespace
+        self._data = data
+        self._number = number
+        self._packed = self._framed = self._spelled = self._text = None
+
     def _pack(self) -> bytes:
         if self._kind == EVENT and self._data is not None and self._number is None:
             # Its namespace is one of ours, not what a client wrote.
@@ -123,6 +146,29 @@ class Encoded:
         namespace = "" if self._namespace == "/" else f"{self._namespace},"
         number = "" if self._number is None else str(self._number)
         return f"{kind}{namespace}{number}{text}", *parts
+
+
+class Enclosed(Outgoing):
+    """An event whose arguments are msgpack already.
+
+    Args:
+        namespace: one of ours.
+        count: how many arguments there are, at most 14.
+        args: one behind the other.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, namespace: str, event: str, count: int, args: bytes):
+        self._packed = _start_of(namespace, event, count) + args
+        self._framed = self._spelled = self._text = None
+
+    def _pack(self) -> bytes:
+        return self._packed or b""
+
+    def _spell(self) -> Sequence[str | bytes]:
+        packet = msgpack.unpackb(self._pack())
+        return Encoded(EVENT, packet["nsp"], packet["data"]).parts(packed=False)
 
 
 class _Json:

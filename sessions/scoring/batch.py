@@ -11,7 +11,7 @@ from sessions.frames import FrameMessage
 from sessions.scoring.book import Closing, finish
 from sessions.scoring.intake import Columns, columns_of, columns_of_plain, in_rounds
 from sessions.scoring.library import Library, check_motion
-from sessions.scoring.looks import advices, lives
+from sessions.scoring.looks import Look, Looks
 from sessions.scoring.marks import Advice, Live, Mark, Peak, Rep
 from sessions.scoring.plan import Motion, SetPlan
 from sessions.scoring.result import set_result
@@ -34,6 +34,7 @@ class Batch:
     def __init__(self, capacity: int = 64) -> None:
         self._state = State(max(capacity, 1))
         self._books: list[AnyBook | None] = [None] * self._state.capacity
+        self._looks = Looks(self._state)
         self._free = list(range(self._state.capacity - 1, -1, -1))
         self._open: set[int] = set()
         self._motions: list[Motion] = []
@@ -63,6 +64,7 @@ class Batch:
         self._state.assign(slot, plan, number)
         self._state.anchors[:, slot] = plan.rest, plan.target - plan.rest
         self._books[slot] = book_of(plan, slot)
+        self._looks.begin(slot, plan)
         self._open.add(slot)
         return slot
 
@@ -154,9 +156,15 @@ class Batch:
         marks.sort(key=lambda pair: pair[0])
         return [mark for _, mark in marks]
 
+    def look(self, slots: Sequence[int]) -> Look:
+        """How some sets stand now, as columns."""
+        if not self._open.issuperset(slots):
+            raise ValueError(f"slot {min(set(slots) - self._open)} has no open set")
+        return self._looks.at(np.array(slots, np.intp))
+
     def lives(self, slots: Sequence[int]) -> list[Live | None]:
         """Some sets at their latest accepted frame; None before there is one."""
-        return lives(self._state, [self._book(slot) for slot in slots]) if slots else []
+        return self.look(slots).lives([self._book(slot) for slot in slots])
 
     def live(self, slot: int) -> Live | None:
         """One set at its latest accepted frame; None before there is one."""
@@ -164,7 +172,7 @@ class Batch:
 
     def advices(self, slots: Sequence[int]) -> list[Advice]:
         """How well some hands are tracked now, as far as records tell; silence is not seen here."""
-        return advices(self._state, [self._book(slot) for slot in slots]) if slots else []
+        return self.look(slots).advices()
 
     def trace(self, slot: int) -> list[tuple[int, float]]:
         """Capture time and z of the frames of the last 10 s, oldest first."""

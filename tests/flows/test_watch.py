@@ -9,6 +9,8 @@ import pytest
 
 from config.settings import Settings
 from server.lifespan import PARTS
+from server.realtime.sink import Sink
+from server.realtime.wire import Outgoing
 from tests.flows.client import Client, connected
 from tests.flows.test_play import fist, play, start_of
 from tests.serving import Served, serving
@@ -288,19 +290,18 @@ async def test_only_pictures_may_be_left_out(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A list, a start or an end that a slow reader missed would be wrong for good."""
-    wire = served.app[PARTS].watch.wire
     posted: list[tuple[bool, str]] = []
+    real = Sink.post
 
-    def post(sid: str, encoded: Any, *, lossy: bool = False) -> None:
+    def post(sink: Sink, encoded: Outgoing, *, lossy: bool = False) -> None:
         posted.append((lossy, str(encoded.frames(False))))
-        real(sid, encoded, lossy=lossy)
+        real(sink, encoded, lossy=lossy)
 
     async with (
         connected(served.url, "/watch", served.token("therapist", "child-1")) as watcher,
         connected(served.url, "/game", served.token("guardian", "child-1")) as player,
     ):
-        real = wire.post
-        monkeypatch.setattr(wire, "post", post)
+        monkeypatch.setattr(Sink, "post", post)
         await watcher.ok("live:list", {})
         session_id = (await player.open())["session_id"]
         await watcher.ok("watch:join", {"session_id": session_id, "max_fps": 120})

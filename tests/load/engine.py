@@ -76,6 +76,9 @@ class _Ear:
     def send(self, event: str, *_: object) -> None:
         self.told[event] += 1
 
+    def tell(self, event: str, _: bytes) -> None:
+        self.told[event] += 1
+
     def end(self, event: str, error: AppError) -> None:
         raise AssertionError(f"{event}: {error}")
 

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, cast
 
+import msgpack
 import pytest
 
 from config.clock import SystemClock
@@ -42,6 +43,9 @@ class Ear:
 
     def send(self, event: str, *args: object) -> None:
         self.heard.append((event, *args))  # type: ignore[arg-type]  # one argument each
+
+    def tell(self, event: str, body: bytes) -> None:
+        self.send(event, msgpack.unpackb(body))
 
     def end(self, event: str, error: AppError) -> None:
         self.heard.append((event, error.code))

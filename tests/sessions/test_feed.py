@@ -8,64 +8,61 @@ from hypothesis import strategies as st
 from sessions.feed import FeedHub, FeedItem, Joined, Thinner
 
 FRAME = b"\0" * 4 + b"\1\0" + b"\0" * 18
+REP = b"\x80"
 
 
-class Reader:
+class Reader(Thinner):
     """A reader whose backlog a test sets."""
 
     def __init__(self, max_fps: float = 1e6) -> None:
+        super().__init__(self, 4, max_fps, lambda: self.now)
         self.got: list[FeedItem] = []
         self.backlog = 0
         self.renewed = 0
         self.now = 0.0
-        self.thinner = Thinner(
-            self.got.append,
-            lambda: self.backlog,
-            4,
-            max_fps,
-            self._renew,
-            lambda: self.now,
-        )
         self._pulsed = False
 
-    def offer(self, item: FeedItem) -> None:
+    def take(self, item: FeedItem) -> None:
         """Offer an item; who was not sent it as it is, is pulsed from then on."""
-        self._pulsed = not self.thinner.offer(item) or self._pulsed
+        self._pulsed = not self.offer(item) or self._pulsed
 
-    def pulse(self, now: float) -> None:
+    def pulsed_at(self, now: float) -> None:
         self.now = now
         if self._pulsed:
-            self._pulsed = not self.thinner.pulse()
+            self._pulsed = not self.pulse()
 
-    def _renew(self) -> None:
+    def send(self, item: FeedItem) -> None:
+        self.got.append(item)
+
+    def renew(self) -> None:
         self.renewed += 1
-        self.thinner.restart()  # as a sink does when the snapshot comes
+        self.restart()  # as a sink does when the snapshot comes
 
 
-def item(offset: int, **extra: Any) -> FeedItem:
+def item(offset: int, **extra: bytes) -> FeedItem:
     return FeedItem("s", offset, FRAME, extra)
 
 
 def test_a_fast_reader_gets_everything() -> None:
     reader = Reader()
     for n in range(10):
-        reader.offer(item(n))
-        reader.pulse(n / 50)
+        reader.take(item(n))
+        reader.pulsed_at(n / 50)
     assert [i.offset for i in reader.got] == list(range(10))
 
 
 def test_a_slow_reader_gets_the_newest_and_every_repetition() -> None:
     reader = Reader()
     reader.backlog = 4
-    reader.pulse(0.0)
+    reader.pulsed_at(0.0)
     for n in range(5):
-        reader.offer(item(n))
-    reader.offer(item(5, rep={"rep_no": 1}))
-    reader.offer(item(6))
-    reader.offer(item(7))
+        reader.take(item(n))
+    reader.take(item(5, rep=REP))
+    reader.take(item(6))
+    reader.take(item(7))
     assert [(i.offset, i.frames) for i in reader.got] == [(5, b"")], "without its picture"
     reader.backlog = 0
-    reader.pulse(0.5)
+    reader.pulsed_at(0.5)
     assert [i.offset for i in reader.got] == [5, 7]
     assert reader.renewed == 0
 
@@ -73,46 +70,46 @@ def test_a_slow_reader_gets_the_newest_and_every_repetition() -> None:
 def test_who_was_slow_for_long_starts_afresh() -> None:
     reader = Reader()
     reader.backlog = 4
-    reader.pulse(1.0)
-    reader.offer(item(0))
-    reader.pulse(1.02)
-    reader.offer(item(1))
-    reader.pulse(2.5)
+    reader.pulsed_at(1.0)
+    reader.take(item(0))
+    reader.pulsed_at(1.02)
+    reader.take(item(1))
+    reader.pulsed_at(2.5)
     reader.backlog = 0
-    reader.pulse(2.6)
+    reader.pulsed_at(2.6)
     assert reader.renewed == 1
     assert not reader.got, "it is in the snapshot already"
-    reader.pulse(9.0)
+    reader.pulsed_at(9.0)
     assert reader.renewed == 1
 
 
 def test_a_rate_is_kept_to() -> None:
     reader = Reader(max_fps=10)
     for n in range(300):
-        reader.pulse(n / 100)
-        reader.offer(item(n))
+        reader.pulsed_at(n / 100)
+        reader.take(item(n))
     assert 28 <= len(reader.got) <= 33
 
 
 def test_what_is_told_keeps_its_picture_whatever_the_rate() -> None:
     reader = Reader(max_fps=1)
     for n in range(3):
-        reader.offer(item(n))
-    reader.offer(item(3, peak={}))
-    reader.offer(FeedItem("s", 4, b"", {"rep": {}}))
+        reader.take(item(n))
+    reader.take(item(3, peak=REP))
+    reader.take(FeedItem("s", 4, b"", {"rep": REP}))
     assert [(i.offset, i.frames) for i in reader.got] == [(0, FRAME), (3, FRAME), (4, b"")]
-    reader.pulse(1.9)
-    reader.offer(item(5))
-    reader.pulse(2.0)
+    reader.pulsed_at(1.9)
+    reader.take(item(5))
+    reader.pulsed_at(2.0)
     assert reader.got[-1].offset == 5, "two pictures have had their second each"
 
 
 def test_the_last_that_was_held_back_is_sent_at_the_end() -> None:
     reader = Reader(max_fps=1)
     for n in range(3):
-        reader.offer(item(n))
-    reader.thinner.flush()
-    reader.thinner.flush()
+        reader.take(item(n))
+    reader.flush()
+    reader.flush()
     assert [i.offset for i in reader.got] == [0, 2]
 
 
@@ -131,8 +128,8 @@ def test_offsets_never_go_back_and_no_repetition_is_dropped(
         reader.now = now
         reader.backlog = backlog
         if pulse:
-            reader.pulse(now)
-        reader.offer(item(n, **({"rep": {}} if rep else {})))
+            reader.pulsed_at(now)
+        reader.take(item(n, **({"rep": REP} if rep else {})))
         telling += [n] if rep else []
     offsets = [i.offset for i in reader.got]
     assert offsets == sorted(set(offsets))
@@ -159,10 +156,10 @@ class Sink:
 
 def test_a_hub_makes_a_feed_only_while_somebody_reads() -> None:
     hub, sink = FeedHub(), Sink()
-    hub.publish("s", FRAME, [], None)
+    hub.publish("s", FRAME)
     assert hub.join("s", sink) == 0
     assert hub.join("s", sink) == 0, "joining twice"
-    hub.publish("s", FRAME, [{"peak": {}}, {"rep": {}}], {"z": 1.0})
+    hub.publish("s", FRAME, [{"peak": b"\x80"}, {"rep": b"\x80"}], b"\x80")
     assert [(i.offset, i.frames != b"", sorted(i.extra)) for i in sink.items] == [
         (1, True, ["peak", "score"]),
         (2, False, ["rep"]),

@@ -58,7 +58,7 @@ class Worker:
 
     def show(self) -> None:
         """Publish a frame message of it."""
-        self.hub.publish("s", FRAMES[0], [], None)
+        self.hub.publish("s", FRAMES[0])
 
     async def heard(self) -> None:
         """Return when this worker has heard all that the bus was told so far."""

@@ -11,7 +11,7 @@ from socketio import packet as library
 
 from server.realtime.packets import HOT_TAIL, Bounds, PacketError, Reader, seq_of
 from server.realtime.parser import fault, parser
-from server.realtime.wire import BINARY, TEXT, Encoded, _head_of, frame
+from server.realtime.wire import BINARY, TEXT, Enclosed, Encoded, _head_of, frame
 
 EVENTS: list[list[Any]] = [
     ["score", {"z": 0.5, "name": "주먹", "none": None}],
@@ -44,6 +44,17 @@ def test_a_packet_is_encoded_once_for_each_parser() -> None:
     assert encoded.frames(False) is encoded.frames(False)
     assert encoded.frames(True) is encoded.frames(True)
     assert encoded.frames(True) != encoded.frames(False)
+
+
+@pytest.mark.parametrize("data", EVENTS)
+def test_arguments_that_are_msgpack_already_are_sent_as_any_others(data: list[Any]) -> None:
+    event, *args = data
+    enclosed = Enclosed("/game", event, len(args), b"".join(map(msgpack.packb, args)))
+    encoded = Encoded(library.EVENT, "/game", data)
+    for packed in (True, False):
+        assert enclosed.frames(packed) == encoded.frames(packed)
+        assert enclosed.parts(packed) == encoded.parts(packed)
+        assert enclosed.frames(packed) is enclosed.frames(packed)
 
 
 def test_nothing_is_kept_of_namespaces_that_clients_ask_for() -> None:
