@@ -26,9 +26,9 @@ PLACES: Final = 32
 """How many patterns, and lengths of each, are remembered: some 10 MB at the very most."""
 
 
-Place = tuple[bytes, int, int, bytes, int, int]
-"""Of messages of one length: how they begin, where the number begins and ends, what follows it,
-where the binary part begins and ends."""
+Place = tuple[bytes, int, int, int, bytes, int, int]
+"""Of messages of one length: how they begin, where the number begins and ends and what it is less
+than, what follows it, where the binary part begins and ends."""
 
 
 class Groove:
@@ -53,13 +53,15 @@ class Groove:
         """Return number and binary part of a message, None if it is not like the pattern."""
         place = self._places.get(len(data))
         if place is not None:
-            opening, at, behind, middle, begin, end = place
+            opening, at, behind, below, middle, begin, end = place
             if (
                 data.startswith(opening)
                 and data.startswith(middle, behind)
                 and data.endswith(self._tail)
             ):
-                return _number_of(data[at:behind], "big"), data[begin:end]
+                seq = _number_of(data[at:behind], "big")
+                if seq < below:
+                    return seq, data[begin:end]
         return self._examined(data)
 
     def _examined(self, data: bytes) -> tuple[int, bytes] | None:
@@ -73,14 +75,16 @@ class Groove:
             return None
         if len(data) - end != len(self._tail) or not data.endswith(self._tail):
             return None
-        if FIXINT_END <= data[start] <= UINT32:  # a small number is its own type byte
+        if data[start] <= UINT32:
             if len(self._places) >= PLACES:
                 self._places.clear()
                 self.sheets.clear()
-            middle = data[at:begin]
-            self._places[len(data)] = data[: start + 1], start + 1, at, middle, begin, end
+            # A small number is its own type byte, of which the first bit is 0.
+            first = start if data[start] < FIXINT_END else start + 1
+            below = FIXINT_END if first == start else 1 << 8 * (at - first)
+            self._places[len(data)] = data[:first], first, at, below, data[at:begin], begin, end
             if fits(data) and end > begin:
-                sheet = Sheet(data, range(start + 1, at), range(begin, end))
+                sheet = Sheet(data, range(first, at), below, range(begin, end))
                 self.sheets[sheet.size] = sheet
         return (seq, data[begin:end]) if seq < MAX_SEQ else None
 

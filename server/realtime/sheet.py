@@ -23,13 +23,14 @@ class Sheet:
     Args:
         message: one of them.
         number: places of the bytes of its number, big-endian, at most four.
+        below: what numbers there are less than.
         part: places of the bytes of its binary part.
     """
 
-    __slots__ = ("_columns", "_fixed", "_like", "_number", "_part", "head", "size")
+    __slots__ = ("_below", "_columns", "_fixed", "_like", "_number", "_part", "head", "size")
 
-    def __init__(self, message: bytes, number: range, part: range) -> None:
-        self._number, self._part = number, part
+    def __init__(self, message: bytes, number: range, below: int, part: range) -> None:
+        self._number, self._below, self._part = number, below, part
         self.size = FRAME_HEAD + len(message)
         """Bytes of the whole frame."""
         self.head = MASKED + len(message).to_bytes(2, "big")
@@ -59,7 +60,7 @@ class Sheet:
         for at in self._number:
             seqs = seqs << 8 | body[:, at]
         unlike = (words.take(self._columns, axis=1) & self._fixed) != self._like
-        seqs[unlike.any(axis=1)] = -1
+        seqs[unlike.any(axis=1) | (seqs >= self._below)] = -1
         first, stop = self._part.start, self._part.stop
         parts = body[:, first:stop].tobytes()
         length = stop - first

@@ -84,7 +84,7 @@ def test_what_is_changed_on_the_way_is_no_hot_event(at: int, byte: int, which: i
         assert (seq, part) == (groove.read(one) or (-1, part))
 
 
-@pytest.mark.parametrize("seq", [128, 255, 256, 65_535, 65_536, 2**32 - 1])
+@pytest.mark.parametrize("seq", [0, 127, 128, 255, 256, 65_535, 65_536, 2**32 - 1])
 def test_numbers_of_every_width_are_read(seq: int) -> None:
     message = packed(seq, bytes(200))
     assert sheet_of(message).read([wire(message)] * 2) == ([seq] * 2, [bytes(200)] * 2)

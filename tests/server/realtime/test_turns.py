@@ -169,7 +169,7 @@ class Keeper:
         self.read.append(data)
 
 
-SHEET = Sheet(bytes(200), range(1, 3), range(10, 190))
+SHEET = Sheet(bytes(200), range(1, 3), 2**16, range(10, 190))
 
 
 async def test_what_is_kept_is_read_at_the_end_of_the_turn() -> None:
