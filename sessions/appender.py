@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import msgpack
 from redis.exceptions import RedisError
@@ -46,6 +47,8 @@ class Appender:
         self._idle = asyncio.Event()
         self._idle.set()
         self._held: list[tuple[Session, Append]] = []
+        self.on_sealed: list[Callable[[Session], None]] = []
+        """Called with each session whose seal is in Redis."""
 
     def is_appending(self) -> bool:
         """Tell whether an append is under way."""
@@ -114,6 +117,9 @@ class Appender:
         )
         if done:
             session.landed()
+            if append.seal:
+                for told in self.on_sealed:
+                    told(session)
             return True
         log.warning("session %s: append refused as %s", session.id, answer.taken)
         if session.player is not None:

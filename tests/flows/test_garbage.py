@@ -20,6 +20,7 @@ from tests.flows.client import OPEN
 from tests.flows.raw import raw
 from tests.serving import Served, serving, settings_of
 
+FRAME = '451-/game,["frames",%d,{"_placeholder":true,"num":0}]'
 OURS = (LeanLine, Sink, Guard, Player, Watcher, Session, Answers)
 
 
@@ -46,7 +47,7 @@ async def play(served: Served) -> None:
         asked = {**OPEN, "child_id": "child-1", "client_key": str(uuid4())}
         assert "ok" in await player.ask("session:open", asked)
         for seq in range(3):
-            await player.say('451-/game,["frames",%d,{"_placeholder":true,"num":0}]' % seq, b"x")
+            await player.say(FRAME % seq, b"x")
         await player.say('42/game,8["session:close",3,{"reason":"finished"}]')
         assert "ok" in await player.answer(8)
         assert living().keys() == {kind.__name__ for kind in OURS}
