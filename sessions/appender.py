@@ -21,8 +21,9 @@ log = logging.getLogger(__name__)
 
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 SNAPSHOTS_S = 0.05
-REFRESH_S = 5.0
-"""How often the stored marks are read from Redis: what was said while it was away is lost."""
+REFRESH_S = 2.5
+"""How often it is looked whose stored mark stands still, to read it from Redis: what was said while
+that was away is lost."""
 
 
 class Appender:
@@ -143,15 +144,20 @@ class Appender:
             if session is not None and stored > session.stored:
                 session.reached(stored)
                 moved.append(session)
-        self._engine.marks_moved(moved)
+        self._engine.stored_moved(moved)
         watch.lap("ack")
 
     async def run_refresh(self) -> None:
-        """Read the stored marks of the sessions that lag, now and then."""
+        """Read the stored marks of the sessions that lag and heard nothing, now and then."""
+        before: dict[str, int] = {}
         while True:
             await asyncio.sleep(REFRESH_S)
-            lagging = [s.id for s in self._engine.sessions.values() if s.stored < s.buffered]
-            self._store(await self._buffer.read_stored(lagging))
+            sessions = self._engine.sessions.values()
+            lagging = {s.id: s.stored for s in sessions if s.stored < s.buffered}
+            silent = [i for i, stored in lagging.items() if before.get(i) == stored]
+            before = lagging
+            if silent:
+                self._store(await self._buffer.read_stored(silent))
 
     async def run_snapshots(self) -> None:
         """Keep the scoring state of open sets for whoever takes them over, for ever."""

@@ -233,6 +233,10 @@ class Engine:
                 late = self._marked if session.buffered != session.told[0] else self._stored
                 late[session] = None
 
+    def stored_moved(self, sessions: Iterable[Session]) -> None:
+        """Tell `stored` with the next `buffered`, or by itself when none comes: there is time."""
+        self._stored.update(dict.fromkeys(sessions))
+
     # -- what is told
 
     def watch(self, session_id: str, sink: Sink) -> Joined:

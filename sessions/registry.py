@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import hmac
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import msgpack
@@ -301,6 +301,11 @@ class Registry:
             if error.code is not ErrorCode.BUSY:
                 raise
             log.warning("who may play is not looked up: a session goes on by its resume token")
+
+    @property
+    def held(self) -> Container[str]:
+        """The sessions that this worker has."""
+        return self._engine.sessions
 
     async def seal_lost(self, session_id: str) -> None:
         """Seal a session nobody has: its worker is gone and nobody came back.

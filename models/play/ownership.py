@@ -1,6 +1,6 @@
 """Who owns a session: opening it, taking it over, and the place of its child."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -129,9 +129,16 @@ class Ownership:
         kept = await self._redis.hget(self._keys.session(session_id), "snapshot")
         return kept if isinstance(kept, bytes) else None
 
-    async def list_idle(self, shard: int, older_ms: int) -> list[tuple[str, str]]:
-        """Return (session, child) of the open sessions without a message for so long."""
-        ids = [_text(i) for i in await self._redis.smembers(self._keys.open_sessions(shard))]
+    async def list_idle(
+        self, shard: int, older_ms: int, but: Container[str] = ()
+    ) -> list[tuple[str, str]]:
+        """Return (session, child) of the open sessions without a message for so long.
+
+        Args:
+            but: sessions that are not asked about.
+        """
+        known = map(_text, await self._redis.smembers(self._keys.open_sessions(shard)))
+        ids = [session_id for session_id in known if session_id not in but]
         pipe = self._redis.pipeline(transaction=False)
         for session_id in ids:
             pipe.hmget(self._keys.session(session_id), "child", "at")
