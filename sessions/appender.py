@@ -48,6 +48,8 @@ class Appender:
         self._idle = asyncio.Event()
         self._idle.set()
         self._held: list[tuple[Session, Append]] = []
+        self._lagging: dict[str, int] = {}
+        """The stored marks of those that lagged when it was looked last."""
         self.on_sealed: list[Callable[[Session], None]] = []
         """Called with each session whose seal is in Redis."""
 
@@ -148,16 +150,18 @@ class Appender:
         watch.lap("ack")
 
     async def run_refresh(self) -> None:
-        """Read the stored marks of the sessions that lag and heard nothing, now and then."""
-        before: dict[str, int] = {}
+        """Read the stored marks that were missed, for ever."""
         while True:
             await asyncio.sleep(REFRESH_S)
-            sessions = self._engine.sessions.values()
-            lagging = {s.id: s.stored for s in sessions if s.stored < s.buffered}
-            silent = [i for i, stored in lagging.items() if before.get(i) == stored]
-            before = lagging
-            if silent:
-                self._store(await self._buffer.read_stored(silent))
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Read the stored marks of the sessions that lag and heard nothing since the last time."""
+        sessions, before = self._engine.sessions.values(), self._lagging
+        self._lagging = {s.id: s.stored for s in sessions if s.stored < s.buffered}
+        silent = [i for i, stored in self._lagging.items() if before.get(i) == stored]
+        if silent:
+            self._store(await self._buffer.read_stored(silent))
 
     async def run_snapshots(self) -> None:
         """Keep the scoring state of open sets for whoever takes them over, for ever."""
