@@ -14,9 +14,9 @@ from typing import Any
 
 from config.clock import Clock
 
-THRESHOLDS = (2_000, 4, 1)
+THRESHOLDS = (2_000, 3, 1)
 """Objects made and not freed until a look at them; such looks until one at what they left, and
-such until one at all that is not set aside: never more than some 30 000 objects, whoever comes.
+such until one at all that is not set aside: never more than some 25 000 objects, whoever comes.
 CPython's 700 are less than the lists of one tick, and each look costs."""
 LOOK_S = 60.0
 """How often it is seen whether anybody is there."""

@@ -4,7 +4,7 @@ All of it lies in arrays with a slot axis (and a short list of finished repetiti
 slot can be cleared, copied or stored without knowing what its numbers mean.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
