@@ -24,13 +24,13 @@ class ChildPlaces:
         self._clock = clock
         self._held: dict[str, tuple[Session, float]] = {}
         """When each is to be renewed, monotonic seconds, the next one first."""
-        self._left: dict[str, Session] = {}
-        """Those to be given back."""
+        self._left: dict[str, tuple[Session]] = {}
+        """Those to be given back; each leaving is a tuple of its own."""
 
     def find(self, session_id: str) -> Session | None:
         """Return the session if its child's place is held here, or not given back yet."""
-        held = self._held.get(session_id)
-        return self._left.get(session_id) if held is None else held[0]
+        known = self._held.get(session_id) or self._left.get(session_id)
+        return None if known is None else known[0]
 
     def keep(self, session: Session) -> None:
         """Renew the place of a session's child, which it has, from now on."""
@@ -41,7 +41,7 @@ class ChildPlaces:
     def leave(self, session: Session) -> None:
         """Give the place back soon, if it is held."""
         if self._held.pop(session.id, None) is not None:
-            self._left[session.id] = session
+            self._left[session.id] = (session,)
 
     def lose(self, session: Session) -> None:
         """Hold the place no more: the session's next owner does."""
@@ -55,7 +55,8 @@ class ChildPlaces:
             redis.exceptions.RedisError, OSError, TimeoutError: all of it stays due.
         """
         now = self._clock.monotonic()
-        left = list(self._left.values())
+        leaving = dict(self._left)
+        left = [session for (session,) in leaving.values()]
         late = takewhile(lambda held: held[1] <= now, self._held.values())
         due = [session for (session, _), _ in zip(late, range(AT_ONCE), strict=False)]
         if not left and not due:
@@ -64,8 +65,9 @@ class ChildPlaces:
         for session in due:
             if session.id in self._held:
                 self.keep(session)
-        for session in left:
-            self._left.pop(session.id, None)
+        for session_id, one in leaving.items():
+            if self._left.get(session_id) is one:  # else they came back, and left again
+                del self._left[session_id]
         # Who came back while their place was given back may have been told before it was.
         if back := [session for session in left if session.id in self._held]:
             await self._tell(back, [])

@@ -115,3 +115,17 @@ async def test_who_comes_back_while_the_place_is_given_back_has_it_again(here: H
     here.places.keep(session)
     await settling
     assert await here.holder("a") == "a"
+
+
+async def test_who_leaves_again_while_the_place_is_given_back_has_none(here: Here) -> None:
+    session = await here.play("a")
+    here.places.leave(session)
+    settling = asyncio.create_task(here.places.settle())
+    await asyncio.sleep(0)
+    here.places.keep(session)
+    here.places.leave(session)
+    await settling
+    assert here.places.find("a") is session
+    assert await here.ownership.hold_child("kid-a", "a", CHILD_LEASE_MS)
+    await here.places.settle()
+    assert await here.holder("a") == ""
