@@ -122,7 +122,7 @@ class Sink:
         """Forget what waits: nobody is there any more."""
         self.waiting.clear()
         self._size = 0
-        self._soon = _nothing  # it was our connection's: a ring, as long as it is known here
+        self._overflow = _nobody  # it knew our connection: a ring, as long as it is known here
 
     def stuck(self, now: float) -> float:
         """Return for how many seconds something has waited without anything being taken."""
@@ -134,5 +134,6 @@ class Sink:
         return now - self._moved_at
 
 
-def _nothing() -> None:
-    """There is nobody to write to."""
+def _nobody(_: bool) -> bool:
+    """There is nobody to write to: nothing has to be queued."""
+    return False
