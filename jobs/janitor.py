@@ -41,7 +41,9 @@ class Janitor:
         """Seal what is idle and unheld; return how many that were."""
         sealed = 0
         for shard in range(self._ownership.shards):
-            for session_id, child_id in await self._ownership.list_idle(shard, self._older_ms):
+            # This worker's own are looked after here already, and are nearly all there are.
+            idle = await self._ownership.list_idle(shard, self._older_ms, self._registry.held)
+            for session_id, child_id in idle:
                 if await self._ownership.child_holder(child_id) == session_id:
                     continue  # its player is connected and rests
                 log.info("session %s: nobody came back; it is sealed", session_id)

@@ -122,6 +122,7 @@ def build_app(
         day_start_hour=settings.care.day_start_hour,
         therapies=TherapyRepo(mongo.database),
     )
+    appender.on_sealed.append(registry.sealed)
 
     admin = build_administration(
         mongo,

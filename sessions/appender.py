@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import msgpack
 from redis.exceptions import RedisError
@@ -20,8 +21,9 @@ log = logging.getLogger(__name__)
 
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 SNAPSHOTS_S = 0.05
-REFRESH_S = 5.0
-"""How often the stored marks are read from Redis: what was said while it was away is lost."""
+REFRESH_S = 2.5
+"""How often it is looked whose stored mark stands still, to read it from Redis: what was said while
+that was away is lost."""
 
 
 class Appender:
@@ -46,6 +48,10 @@ class Appender:
         self._idle = asyncio.Event()
         self._idle.set()
         self._held: list[tuple[Session, Append]] = []
+        self._lagging: dict[str, int] = {}
+        """The stored marks of those that lagged when it was looked last."""
+        self.on_sealed: list[Callable[[Session], None]] = []
+        """Called with each session whose seal is in Redis."""
 
     def is_appending(self) -> bool:
         """Tell whether an append is under way."""
@@ -114,6 +120,9 @@ class Appender:
         )
         if done:
             session.landed()
+            if append.seal:
+                for told in self.on_sealed:
+                    told(session)
             return True
         log.warning("session %s: append refused as %s", session.id, answer.taken)
         if session.player is not None:
@@ -137,15 +146,22 @@ class Appender:
             if session is not None and stored > session.stored:
                 session.reached(stored)
                 moved.append(session)
-        self._engine.marks_moved(moved)
+        self._engine.stored_moved(moved)
         watch.lap("ack")
 
     async def run_refresh(self) -> None:
-        """Read the stored marks of the sessions that lag, now and then."""
+        """Read the stored marks that were missed, for ever."""
         while True:
             await asyncio.sleep(REFRESH_S)
-            lagging = [s.id for s in self._engine.sessions.values() if s.stored < s.buffered]
-            self._store(await self._buffer.read_stored(lagging))
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Read the stored marks of the sessions that lag and heard nothing since the last time."""
+        sessions, before = self._engine.sessions.values(), self._lagging
+        self._lagging = {s.id: s.stored for s in sessions if s.stored < s.buffered}
+        silent = [i for i, stored in self._lagging.items() if before.get(i) == stored]
+        if silent:
+            self._store(await self._buffer.read_stored(silent))
 
     async def run_snapshots(self) -> None:
         """Keep the scoring state of open sets for whoever takes them over, for ever."""

@@ -1,6 +1,7 @@
 """What is live on every worker: each publishes its own list, with a short life."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import msgpack
@@ -52,13 +53,16 @@ class Directory:
         pipe.set(self._keys.live(self._node), msgpack.packb(mine), ex=NODE_LEASE_S)
         await pipe.execute()
 
-    async def read(self) -> dict[str, dict[str, Any]]:
+    async def read(self, of: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
         """Return the summaries of all live sessions by id, each with its `node`.
 
         This worker's own are read from memory, so a session is found as soon as it is open.
+
+        Args:
+            of: those of this worker that matter; all when None.
         """
         live = await self._read_others()
-        for summary in self._engine.summaries():
+        for summary in self._engine.summaries(of):
             live[summary["session_id"]] = {**summary, "node": self._node}
         return live
 

@@ -4,7 +4,7 @@ from sessions.session import Session
 
 AT_ONCE = 250
 """Sessions in one append. After an outage all have much to give, and the loop goes on between."""
-TURN_TICKS = 2
+TURN_TICKS = 3
 """Ticks between two turns: each round trip costs, however little it carries."""
 _GOLDEN = 0.6180339887498949
 """Multiples of it, modulo 1, lie evenly however many there are."""

@@ -102,18 +102,20 @@ class Engine:
     def take_snapshots(self) -> list[tuple[Session, bytes]]:
         """Return the scoring state of the open sets that are due to be kept, a few at a time."""
         now = self._clock.monotonic()
-        taken: list[tuple[Session, bytes]] = []
+        due: list[tuple[Session, OpenSet]] = []
         rounds = self._snapshots
-        while rounds and rounds[0][0] <= now and len(taken) < SNAPSHOTS_AT_ONCE:
+        while rounds and rounds[0][0] <= now and len(due) < SNAPSHOTS_AT_ONCE:
             _, session = rounds.popleft()
             if self.sessions.get(session.id) is not session:
                 continue
             rounds.append((now + self._limits.snapshot_seconds, session))
             if session.set is not None:
-                saved = self._batch.save(session.set.slot)
-                seq, open_set = session.cursor - 1, session.set
-                taken.append((session, pack_snapshot(seq, open_set.set_no, open_set.reps, saved)))
-        return taken
+                due.append((session, session.set))
+        saved = self._batch.saves([open_set.slot for _, open_set in due])
+        return [
+            (session, pack_snapshot(session.cursor - 1, open_set.set_no, open_set.reps, one))
+            for (session, open_set), one in zip(due, saved, strict=True)
+        ]
 
     def remove(self, session: Session) -> None:
         """Forget a session that is sealed, or lost to another owner."""
@@ -230,6 +232,10 @@ class Engine:
             if not session.tell_marks(now):
                 late = self._marked if session.buffered != session.told[0] else self._stored
                 late[session] = None
+
+    def stored_moved(self, sessions: Iterable[Session]) -> None:
+        """Tell `stored` with the next `buffered`, or by itself when none comes: there is time."""
+        self._stored.update(dict.fromkeys(sessions))
 
     # -- what is told
 

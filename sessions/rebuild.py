@@ -169,8 +169,7 @@ def _scored(job: Job, after: int) -> list[FrameMessage]:
 
 def pack_snapshot(seq: int, set_no: int, reps: list[dict[str, Any]], saved: bytes) -> bytes:
     """Return what `rebuild_all` can start from: the set's state after message `seq`."""
-    told = [{k: v for k, v in rep.items() if k != "set_no"} for rep in reps]
-    kept = {"code": dict(code_version()), "seq": seq, "set_no": set_no, "reps": told}
+    kept = {"code": dict(code_version()), "seq": seq, "set_no": set_no, "reps": reps}
     packed: bytes = msgpack.packb({**kept, "saved": saved})
     return packed
 

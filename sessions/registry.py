@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import hmac
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import msgpack
@@ -28,6 +28,7 @@ from models.therapy.repo import TherapyRepo
 from models.therapy.rules import Therapy
 from sessions.answers import busy_error
 from sessions.engine import Engine
+from sessions.places import CHILD_LEASE_MS, ChildPlaces
 from sessions.session import (
     Opened,
     Player,
@@ -40,8 +41,6 @@ from sessions.takeover import Takeover
 
 log = logging.getLogger(__name__)
 
-CHILD_LEASE_MS = 20_000
-RENEW_S = 5.0
 RELEASE_S = 0.2
 LEAVING_TRIES = 20
 """Looks, half a `RELEASE_S` apart, at the place of a session that is being sealed."""
@@ -83,8 +82,9 @@ class Registry:
         self._day_start_hour = day_start_hour
         self._new_id = new_id
         self._opening: dict[str, asyncio.Lock] = {}
-        self._held: dict[str, Session] = {}
-        """Sessions whose child's place is held; until it is given back, also when they are over."""
+        self._places = ChildPlaces(ownership, clock)
+        self._away: dict[str, Session] = {}
+        """Sessions whose player left."""
         self._left = asyncio.Event()
         """Somebody left: the place of a child is free."""
 
@@ -150,7 +150,7 @@ class Registry:
         session = Session(opened, self._limits, token)
         session.player = player
         self._engine.add(session)
-        self._held[session_id] = session
+        self._places.keep(session)
         return session
 
     async def _open_again(
@@ -183,7 +183,7 @@ class Registry:
         for _ in range(LEAVING_TRIES):
             if await self._ownership.hold_child(child_id, session_id, CHILD_LEASE_MS):
                 return
-            holder = self._held.get(await self._ownership.child_holder(child_id))
+            holder = self._places.find(await self._ownership.child_holder(child_id))
             if holder is None or (holder.player is not None and holder.state is not State.SEALED):
                 break
             await asyncio.sleep(RELEASE_S / 2)  # it is being sealed: its place is free at once
@@ -268,6 +268,7 @@ class Registry:
             outcome = "resumed" if session.player is None else "taken_over"
             await self._hold_child(session.opened.child_id, session_id)
             self._attach(session, player)
+            self._places.keep(session)
             return session, outcome, {}
         if session is not None:
             session.player = player
@@ -281,6 +282,7 @@ class Registry:
             await self._hold_child(document["child_id"], session_id)
         taken.session.player = player
         self._engine.adopt(taken.session, taken.rebuilt)
+        self._places.keep(taken.session)
         if taken.lost:
             return taken.session, "restarted", {}
         return taken.session, "taken_over" if connected else "resumed", {}
@@ -299,6 +301,11 @@ class Registry:
             if error.code is not ErrorCode.BUSY:
                 raise
             log.warning("who may play is not looked up: a session goes on by its resume token")
+
+    @property
+    def held(self) -> Container[str]:
+        """The sessions that this worker has."""
+        return self._engine.sessions
 
     async def seal_lost(self, session_id: str) -> None:
         """Seal a session nobody has: its worker is gone and nobody came back.
@@ -328,6 +335,7 @@ class Registry:
             if session.player is not None:
                 session.player.end("superseded", _superseded())
             self._engine.remove(session)
+            self._places.lose(session)
         if token == 0:  # the child opens another session: what it left elsewhere ends now
             for other in self._engine.open_sessions():
                 mine = other.opened.child_id == child_id and other.id != session_id
@@ -339,34 +347,32 @@ class Registry:
         if session.player is player:
             session.player = None
             session.detached_at = self._clock.monotonic()
+            self._away[session.id] = session
+            self._places.leave(session)
             self._left.set()
+
+    def sealed(self, session: Session) -> None:
+        """A session is over, whoever is still connected: its child may play another."""
+        self._places.leave(session)
 
     async def run(self) -> None:
         """Hold the places of those who play, give back the others, seal who stays away."""
-        held = self._held
-        renew_at = 0.0
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._left.wait(), RELEASE_S)
             self._left.clear()
-            now = self._clock.monotonic()
-            renewing = now >= renew_at
-            if renewing:
-                renew_at = now + RENEW_S
-            for session in list(self._engine.sessions.values()):
-                left = session.detached_at
-                if left is not None and now - left > self._limits.grace_seconds:
-                    session.detached_at = None
-                    session.abandon()
-            held.update((s.id, s) for s in self._engine.sessions.values() if s.player is not None)
-            for session in list(held.values()):
-                child_id = session.opened.child_id
-                over = session.state is State.SEALED and session.buffered == session.cursor - 1
-                if over or session.player is None or session.id not in self._engine.sessions:
-                    await self._ownership.release_child(child_id, session.id)
-                    held.pop(session.id, None)
-                elif renewing:
-                    await self._ownership.hold_child(child_id, session.id, CHILD_LEASE_MS)
+            self._abandon_away()
+            await self._places.settle()
+
+    def _abandon_away(self) -> None:
+        now = self._clock.monotonic()
+        for session in list(self._away.values()):
+            left = session.detached_at
+            if left is None or self._engine.sessions.get(session.id) is not session:
+                del self._away[session.id]  # somebody came back, here or elsewhere
+            elif now - left > self._limits.grace_seconds:
+                session.detached_at = None
+                session.abandon()
 
 
 def _digest(token: str) -> str:

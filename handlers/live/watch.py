@@ -273,9 +273,13 @@ class WatchNamespace(LiveNamespace[Watcher]):
         """Tell what changed in the live lists and follow sessions that moved, for ever."""
         while True:
             await asyncio.sleep(LIST_SECONDS)
-            if not any(w.listed is not None or w.sinks for w in self.connections.values()):
+            watchers = self.connections.values()
+            watched = {session_id for watcher in watchers for session_id in watcher.sinks}
+            listed = any(watcher.listed is not None for watcher in watchers)
+            if not listed and not watched:
                 continue
-            live = await self.deps.directory.read()
+            # All of this worker's sessions are gone through for nobody but who sees the list.
+            live = await self.deps.directory.read(None if listed else watched)
             for watcher in list(self.connections.values()):
                 await self._tell_list(watcher, live)
                 for session_id, sink in list(watcher.sinks.items()):

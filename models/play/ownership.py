@@ -1,6 +1,6 @@
 """Who owns a session: opening it, taking it over, and the place of its child."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -129,9 +129,16 @@ class Ownership:
         kept = await self._redis.hget(self._keys.session(session_id), "snapshot")
         return kept if isinstance(kept, bytes) else None
 
-    async def list_idle(self, shard: int, older_ms: int) -> list[tuple[str, str]]:
-        """Return (session, child) of the open sessions without a message for so long."""
-        ids = [_text(i) for i in await self._redis.smembers(self._keys.open_sessions(shard))]
+    async def list_idle(
+        self, shard: int, older_ms: int, but: Container[str] = ()
+    ) -> list[tuple[str, str]]:
+        """Return (session, child) of the open sessions without a message for so long.
+
+        Args:
+            but: sessions that are not asked about.
+        """
+        known = map(_text, await self._redis.smembers(self._keys.open_sessions(shard)))
+        ids = [session_id for session_id in known if session_id not in but]
         pipe = self._redis.pipeline(transaction=False)
         for session_id in ids:
             pipe.hmget(self._keys.session(session_id), "child", "at")
@@ -151,9 +158,34 @@ class Ownership:
         """Return the session that has the child's place, or an empty string."""
         return _text(await self._redis.get(self._keys.child(child_id)) or "")
 
-    async def release_child(self, child_id: str, session_id: str) -> None:
-        """Give the child's place back."""
-        await self._release(keys=[self._keys.child(child_id)], args=[session_id])
+    async def settle_children(
+        self, held: Sequence[tuple[str, str]], left: Sequence[tuple[str, str]], lease_ms: int
+    ) -> None:
+        """Renew some children's places and give others back, all in one round trip.
+
+        Args:
+            held: children with the session that has the place; one that another has stays its own.
+            left: the same of places to be given back.
+        """
+        try:
+            await self._settle_children(held, left, lease_ms)
+        except NoScriptError:
+            # The scripts were flushed. Doing it twice changes nothing.
+            for script in (scripts.HOLD, scripts.RELEASE):
+                await self._redis.script_load(script)
+            await self._settle_children(held, left, lease_ms)
+
+    async def _settle_children(
+        self, held: Sequence[tuple[str, str]], left: Sequence[tuple[str, str]], lease_ms: int
+    ) -> None:
+        pipe = self._redis.pipeline(transaction=False)
+        for child_id, session_id in left:
+            key = self._keys.child(child_id)
+            pipe.execute_command("EVALSHA", self._release.sha, 1, key, session_id)
+        for child_id, session_id in held:
+            key = self._keys.child(child_id)
+            pipe.execute_command("EVALSHA", self._hold.sha, 1, key, session_id, lease_ms)
+        await pipe.execute()
 
     def _now_ms(self) -> int:
         return self._clock.time_us() // 1000

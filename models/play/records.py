@@ -1,5 +1,6 @@
 """What is kept of play: the items of a stream entry, which are the documents of MongoDB."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -22,6 +23,8 @@ class Kind(StrEnum):
     CALIBRATION = "c"
 
 
+_pack: Callable[[Any], bytes] = msgpack.Packer(datetime=True).pack
+"""One packer for all: making one costs a third of packing a chunk."""
 _HEADS = {kind: f"{SCHEMA}|{kind.value}|" for kind in Kind}
 
 COLLECTIONS: dict[Kind, str] = {
@@ -52,8 +55,7 @@ class Item(NamedTuple):
 
     def blob(self) -> bytes:
         """The document as it lies in the stream; settled here, identical at every delivery."""
-        packed: bytes = msgpack.packb(self.document, datetime=True)
-        return packed
+        return _pack(self.document)
 
 
 class UnknownSchemaError(Exception):

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import gc
 import logging
 import shlex
 import signal
@@ -20,6 +19,8 @@ from config.settings import Settings, load_settings
 from server.app import ROOT, build_app
 from server.embedded import EmbeddedError
 from server.embedded.home import DATA, embed
+from server.garbage import Garbage
+from server.lifespan import PARTS
 from server.listener import site_runner
 from server.loop import run_loop
 from server.supervisor import Lifeline, Supervisor, SupervisorError, hold_port
@@ -83,7 +84,8 @@ async def _serve(args: argparse.Namespace, settings: Settings) -> int:
         if args.embedded:
             data = None if args.fresh else args.data
             settings = await stack.enter_async_context(embed(settings, data))
-        runner = site_runner(build_app(settings), settings.http)
+        app = build_app(settings)
+        runner = site_runner(app, settings.http)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         http = settings.http
@@ -97,9 +99,11 @@ async def _serve(args: argparse.Namespace, settings: Settings) -> int:
             await _report(runner)
         elif args.embedded:
             _export(settings, f"http://{host}:{port}")
-        # What is there by now stays. Looking through it again and again held the loop for 60 ms.
-        gc.collect()
-        gc.freeze()
+        parts = app[PARTS]
+        garbage = Garbage(
+            SystemClock(), lambda: not (parts.game.connections or parts.watch.connections)
+        )
+        await parts.runner.start("garbage", garbage.run)
         await stopping.wait()
         log.info("stopping")
         _stop_at_once_next_time()

@@ -148,3 +148,4 @@ class Gate(asyncio.Protocol, ABC):
             self._timer.cancel()
         self._stash = b""
         self._held.clear()
+        self._reader = None  # it calls us: a ring, which the garbage collector would have to find

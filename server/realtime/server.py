@@ -37,7 +37,7 @@ from server.realtime.wire import Enclosed, Encoded, Outgoing
 log = logging.getLogger(__name__)
 
 PATH = "/socket.io/"
-SWEEP_SECONDS = 0.5
+SWEEP_SECONDS = 1.0
 """How often the deadlines of all connections are looked at."""
 
 
@@ -124,18 +124,21 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         period = min(SWEEP_SECONDS, limits.ping_interval / 8, limits.ping_timeout / 8)
         while True:
             await asyncio.sleep(period)
-            now = self._clock.monotonic()
-            total = largest = 0
-            for sid, line in list(self._lines.items()):
-                unsent = line.unsent
-                total += unsent
-                largest = max(largest, unsent)
-                try:
-                    line.sweep(self._joined(sid), now)
-                except Ended as ended:
-                    self.end(sid, ended)
-            metrics.SEND_BACKLOG.labels("all").set(total)
-            metrics.SEND_BACKLOG.labels("largest").set(largest)
+            self._sweep(self._clock.monotonic())
+
+    def _sweep(self, now: float) -> None:
+        total = largest = 0
+        for sid, line in list(self._lines.items()):
+            unsent = line.unsent
+            total += unsent
+            if unsent > largest:
+                largest = unsent
+            try:
+                line.sweep(self._joined(sid), now)
+            except Ended as ended:
+                self.end(sid, ended)
+        metrics.SEND_BACKLOG.labels("all").set(total)
+        metrics.SEND_BACKLOG.labels("largest").set(largest)
 
     # -- what namespaces send through
 

@@ -122,6 +122,7 @@ class Sink:
         """Forget what waits: nobody is there any more."""
         self.waiting.clear()
         self._size = 0
+        self._overflow = _nobody  # it knew our connection: a ring, as long as it is known here
 
     def stuck(self, now: float) -> float:
         """Return for how many seconds something has waited without anything being taken."""
@@ -131,3 +132,8 @@ class Sink:
             self._best = flushed
             self._moved_at = now
         return now - self._moved_at
+
+
+def _nobody(_: bool) -> bool:
+    """There is nobody to write to: nothing has to be queued."""
+    return False

@@ -16,7 +16,7 @@ from sessions.scoring.marks import Advice, Live, Mark, Peak, Rep
 from sessions.scoring.plan import Motion, SetPlan
 from sessions.scoring.result import set_result
 from sessions.scoring.rounds import AnyBook, Round, book_of, cut_off
-from sessions.scoring.snapshot import SnapshotError, packed, unpacked
+from sessions.scoring.snapshot import SnapshotError, packed, restore, unpacked
 from sessions.scoring.stage import accumulate, admit, examine, signals
 from sessions.scoring.state import EXT, State
 from sessions.scoring.verdicts import OTHER_HAND
@@ -70,7 +70,11 @@ class Batch:
 
     def save(self, slot: int) -> bytes:
         """A snapshot of an open set, from which `load` goes on as if nothing had been between."""
-        return packed(self._state, slot, self._book(slot))
+        return self.saves((slot,))[0]
+
+    def saves(self, slots: Sequence[int]) -> list[bytes]:
+        """Some sets, as `save` returns each."""
+        return packed(self._state, [self._book(slot) for slot in slots]) if slots else []
 
     def load(self, plan: SetPlan, data: bytes) -> int:
         """Take up a set where `save` left it, in any batch.
@@ -89,7 +93,7 @@ class Batch:
         rest, target = held["anchors"]
         slot = self.open(replace(plan, rest=rest, target=target))
         try:
-            self._state.restore(slot, held["state"])
+            restore(self._state, slot, held["state"])
             self._book(slot).restore(held["book"])
         except (KeyError, TypeError, ValueError) as error:
             self._leave(slot)

@@ -4,7 +4,7 @@ All of it lies in arrays with a slot axis (and a short list of finished repetiti
 slot can be cleared, copied or stored without knowing what its numbers mean.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -197,37 +197,6 @@ class State:
         for name, (_, before, _) in FIELDS.items():
             getattr(self, name)[(slice(None),) * len(before) + (slot,)] = 0
         self.channels[slot] = 0
-
-    def dump(self, slot: int) -> dict[str, bytes]:
-        """Bytes of everything a slot holds; of the rings what is written."""
-        return {name: part.tobytes() for name, part in self._parts(slot).items()}
-
-    def restore(self, slot: int, held: dict[str, bytes]) -> None:
-        """Take up what `dump` gave, in a slot `assign`ed to the same set.
-
-        Raises:
-            ValueError: the bytes are not as many as the slot has.
-            KeyError: something is missing.
-        """
-        # How many frames the rings hold must be known before they can be filled.
-        for names in (FIELDS, RINGS):
-            for name, part in self._parts(slot).items():
-                if name in names:
-                    part[...] = np.frombuffer(held[name], part.dtype).reshape(part.shape)
-
-    def _parts(self, slot: int) -> dict[str, NDArray[Any]]:
-        """Views of what a slot holds, but for the motion's number: that is the batch's own."""
-        parts: dict[str, NDArray[Any]] = {
-            name: getattr(self, name)[(slice(None),) * len(before) + (slot, ...)]
-            for name, (_, before, _) in FIELDS.items()
-            if name != "motion"
-        }
-        length, width = int(self.ring_len[slot]), int(self.ring_width[slot])
-        written = min(int(self.frames[slot]), length)
-        for name, (_, _, after) in RINGS.items():
-            ring = getattr(self, name)[slot, :written]
-            parts[name] = ring[:, :width] if after else ring
-        return parts
 
     def assign(self, slot: int, plan: SetPlan, number: int) -> None:
         """Prepare a slot for a set; `number` is the motion's place in the library."""

@@ -325,7 +325,7 @@ async def test_nothing_is_asked_of_a_session_that_was_given_up(
         update={"live": settings.live.model_copy(update={"grace_seconds": 1})}
     )
 
-    async def nothing() -> dict[str, Any]:
+    async def nothing(_: object) -> dict[str, Any]:
         return {}
 
     async with (

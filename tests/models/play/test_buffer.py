@@ -127,9 +127,9 @@ async def test_a_child_has_one_place(owners: Ownership) -> None:
     assert await owners.hold_child("kid", "a", 5000)
     assert await owners.hold_child("kid", "a", 5000), "renewing one's own"
     assert not await owners.hold_child("kid", "b", 5000)
-    await owners.release_child("kid", "b")
+    await owners.settle_children([], [("kid", "b")], 5000)
     assert await owners.child_holder("kid") == "a", "released by somebody else"
-    await owners.release_child("kid", "a")
+    await owners.settle_children([], [("kid", "a")], 5000)
     assert await owners.hold_child("kid", "b", 5000)
 
 
