@@ -77,16 +77,15 @@ class Lane:
         """Read what is kept."""
         by_sheet, self._by_sheet = self._by_sheet, {}
         self.size = 0
-        for lines, _ in by_sheet.values():
-            for line in lines:
-                line.kept = None
         for sheet, (lines, frames) in by_sheet.items():
             if len(lines) <= FEW:
                 for line, data in zip(lines, frames, strict=True):
+                    line.kept = None
                     line.receive(data)
                 continue
             seqs, parts = sheet.read(frames)
             for line, seq, part, data in zip(lines, seqs, parts, frames, strict=True):
+                line.kept = None
                 if seq >= 0:
                     line.came(seq, part, data)
                 else:

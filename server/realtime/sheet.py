@@ -27,7 +27,17 @@ class Sheet:
         part: places of the bytes of its binary part.
     """
 
-    __slots__ = ("_below", "_columns", "_fixed", "_like", "_number", "_part", "head", "size")
+    __slots__ = (
+        "_below",
+        "_columns",
+        "_fixed",
+        "_like",
+        "_number",
+        "_pad",
+        "_part",
+        "head",
+        "size",
+    )
 
     def __init__(self, message: bytes, number: range, below: int, part: range) -> None:
         self._number, self._below, self._part = number, below, part
@@ -35,14 +45,15 @@ class Sheet:
         """Bytes of the whole frame."""
         self.head = MASKED + len(message).to_bytes(2, "big")
         """How it begins."""
-        fixed = np.zeros(-(-len(message) // 8) * 8, np.uint8)
+        self._pad = bytes(-self.size % 8)
+        """Between two frames it makes each begin with a word."""
+        fixed = np.zeros(len(message) + len(self._pad), np.uint8)
         fixed[: len(message)] = 0xFF
         fixed[number.start : number.stop] = fixed[part.start : part.stop] = 0
-        like = np.zeros_like(fixed)
-        like[: len(message)] = np.frombuffer(message, np.uint8)
+        like = np.frombuffer(message + self._pad, np.uint8) & fixed
         self._columns = np.flatnonzero(fixed.view(np.uint64))
         self._fixed = fixed.view(np.uint64)[self._columns]
-        self._like = like.view(np.uint64)[self._columns] & self._fixed
+        self._like = like.view(np.uint64)[self._columns]
 
     def read(self, frames: Sequence[bytes]) -> tuple[list[int], list[bytes]]:
         """Read frames that are as long as `size` and begin with `head`.
@@ -50,18 +61,18 @@ class Sheet:
         Returns:
             The numbers, -1 where a message is not like the pattern; and the binary parts.
         """
-        whole = np.frombuffer(b"".join(frames), np.uint8).reshape(-1, self.size)
-        words = np.zeros((len(whole), -(-self.size // 8) - 1), np.uint64)
-        body = words.view(np.uint8)
-        body[:, : self.size - FRAME_HEAD] = whole[:, FRAME_HEAD:]
-        halves = words.view(np.uint32)
-        halves ^= whole[:, FRAME_HEAD - 4 : FRAME_HEAD].copy().view(np.uint32)
-        seqs = np.zeros(len(whole), np.int64)
+        padded = np.frombuffer(self._pad.join((*frames, b"")), np.uint32)
+        halves = padded.reshape(len(frames), -1)
+        # The last four bytes of the head are the key.
+        body = halves[:, FRAME_HEAD // 4 :] ^ halves[:, FRAME_HEAD // 4 - 1, None]
+        unlike = body.view(np.uint64).take(self._columns, axis=1)
+        unlike &= self._fixed
+        seqs = np.zeros(len(frames), np.int64)
         for at in self._number:
-            seqs = seqs << 8 | body[:, at]
-        unlike = (words.take(self._columns, axis=1) & self._fixed) != self._like
-        seqs[unlike.any(axis=1) | (seqs >= self._below)] = -1
+            seqs <<= 8
+            seqs |= body.view(np.uint8)[:, at]
+        seqs[(unlike != self._like).any(axis=1) | (seqs >= self._below)] = -1
+        whole = body.tobytes()
         first, stop = self._part.start, self._part.stop
-        parts = body[:, first:stop].tobytes()
-        length = stop - first
-        return seqs.tolist(), [parts[at : at + length] for at in range(0, len(parts), length)]
+        starts = range(0, len(whole), len(whole) // len(frames))
+        return seqs.tolist(), [whole[at + first : at + stop] for at in starts]
