@@ -33,12 +33,17 @@ def round_of(t_us: int, frames: int = 1) -> int:
 class Motion:
     """Several children making the same fists, each in its own way, again and again.
 
+    Nobody plays in step with everybody else: each child is there several times, and all began at
+    different places of a repetition. In step, all hands would close theirs in the same ticks.
+
     Args:
         frames: of a message.
+        starts: how often each child is there.
     """
 
-    def __init__(self, children: int = 8, reps: int = 12, frames: int = 1) -> None:
+    def __init__(self, children: int = 8, reps: int = 12, frames: int = 1, starts: int = 6) -> None:
         self.frames = frames
+        self._starts = starts
         motion = motion_library().get("fist")
         self._children = []
         for seed in range(children):
@@ -50,11 +55,12 @@ class Motion:
             self._children.append([payload for _, payload in messages])
 
     def __len__(self) -> int:
-        return len(self._children)
+        return len(self._children) * self._starts
 
     def payload(self, child: int, number: int) -> bytes:
         """Return the frame message of a child in a round, one hand in each frame."""
-        messages = self._children[child]
-        made = messages[number % len(messages)]
+        messages = self._children[child % len(self._children)]
+        ahead = child * len(messages) // len(self)
+        made = messages[(number + ahead) % len(messages)]
         head = _HEAD.pack(t_us_of(number, self.frames), number * self.frames)
         return made[:_HEAD_AT] + head + made[_HEAD_AT + _HEAD.size :]
