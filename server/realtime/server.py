@@ -37,7 +37,7 @@ from server.realtime.wire import Enclosed, Encoded, Outgoing
 log = logging.getLogger(__name__)
 
 PATH = "/socket.io/"
-SWEEP_SECONDS = 1.0
+SWEEP_SECONDS = 0.5
 """How often the deadlines of all connections are looked at."""
 
 
