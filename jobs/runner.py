@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiojobs
 
@@ -31,6 +32,17 @@ class Job:
     run: Callable[[], Awaitable[None]]
     failures: deque[float] = field(default_factory=lambda: deque(maxlen=len(BACKOFF_S)))
     away: bool = False
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait until it has ended, whatever swallows a cancellation.
+
+    `asyncio.wait_for` of Python 3.11 loses one that meets its result, and the Redis client sends
+    every command through it.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)
 
 
 class Runner:

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from config.clock import Clock, SystemClock
 from config.settings import Settings, load_settings
+from jobs.runner import end
 from models.accounts.records import User
 from models.db import DatabaseError
 from models.errors import AppError
@@ -129,7 +130,7 @@ async def _erased(tools: _Tools, user: User) -> dict[str, Any]:
         begun = await leaving.withdrawals.hasten(user, f"w_{secrets.token_urlsafe(15)}")
         found = await _ended(leaving, begun)
     finally:
-        flushing.cancel()
+        await end(flushing)
         with contextlib.suppress(asyncio.CancelledError, DatabaseError, RedisError, OSError):
             await flushing
         await flusher.drain(LOOK_S)

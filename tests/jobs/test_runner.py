@@ -54,3 +54,24 @@ async def test_an_outage_is_no_failure_of_the_job() -> None:
     await asyncio.wait_for(enough.wait(), 2)
     assert runner.unhealthy() == []
     await runner.close()
+
+
+async def test_a_task_ends_though_it_loses_cancellations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_module, "CANCEL_AGAIN_S", 0.01)
+    lost = 0
+
+    async def deaf() -> None:
+        nonlocal lost
+        while lost < 3:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                lost += 1
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await runner_module.end(task)
+    assert lost == 3
+    assert task.cancelled()
