@@ -76,9 +76,8 @@ class Scorer:
             playing = session.set is not None and not session.paused
             watched = self._hub.watched(session.id)
             shape, shape_size = session.shape, session.shape_size
-            while inbox and type(message := inbox[0]) is bytes:
+            while inbox and type(payload := inbox[0]) is bytes:
                 inbox.popleft()
-                payload = message
                 plain: bytes | memoryview = payload
                 if len(payload) != shape_size or not payload.startswith(shape):
                     examined = self._examined(session, payload)
