@@ -1,6 +1,6 @@
 """What is kept of play: the items of a stream entry, which are the documents of MongoDB."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -23,8 +23,9 @@ class Kind(StrEnum):
     CALIBRATION = "c"
 
 
-_pack: Callable[[Any], bytes] = msgpack.Packer(datetime=True).pack
+_packer = msgpack.Packer(datetime=True)
 """One packer for all: making one costs a third of packing a chunk."""
+_pack: Callable[[Any], bytes] = _packer.pack
 _HEADS = {kind: f"{SCHEMA}|{kind.value}|" for kind in Kind}
 
 COLLECTIONS: dict[Kind, str] = {
@@ -47,7 +48,15 @@ class Item(NamedTuple):
     kind: Kind
     session_id: str
     last: int
-    document: dict[str, Any]
+    content: dict[str, Any] | bytes
+    """The document; bytes are its msgpack, joined of what came: nobody here reads a chunk."""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document, read anew each time if it was joined."""
+        if isinstance(self.content, bytes):
+            return _unpack(self.content)
+        return self.content
 
     def field(self) -> str:
         """Name of the item's field in the stream entry: its kind, session and mark."""
@@ -55,7 +64,7 @@ class Item(NamedTuple):
 
     def blob(self) -> bytes:
         """The document as it lies in the stream; settled here, identical at every delivery."""
-        return _pack(self.document)
+        return self.content if isinstance(self.content, bytes) else _pack(self.content)
 
 
 class UnknownSchemaError(Exception):
@@ -80,10 +89,14 @@ def read_item(field: bytes, blob: bytes) -> Item:
         kind = Kind(parts[1])
     except ValueError:  # a kind that a newer version added
         raise UnknownSchemaError(f"kind {parts[1]}") from None
+    return Item(kind, parts[2], int(parts[3]), _unpack(blob))
+
+
+def _unpack(blob: bytes) -> dict[str, Any]:
     document = msgpack.unpackb(blob, timestamp=3)
     if not isinstance(document, dict):
         raise ValueError("the stored document is no map")
-    return Item(kind, parts[2], int(parts[3]), document)
+    return document
 
 
 def session_named(field: bytes) -> str:
@@ -92,7 +105,6 @@ def session_named(field: bytes) -> str:
     return parts[2].decode("utf-8", "replace") if len(parts) == 4 else ""
 
 
-@lru_cache(maxsize=1)  # all chunks of an append have the same
 def utc(time_us: int) -> datetime:
     """Return the aware datetime of a Unix time in microseconds, to the millisecond of BSON."""
     return datetime.fromtimestamp(time_us // 1000 / 1000, UTC)
@@ -103,18 +115,29 @@ def session_item(session_id: str, document: dict[str, Any]) -> Item:
     return Item(Kind.SESSION, session_id, -1, {"_id": session_id, **document})
 
 
-def chunk_item(session_id: str, seq0: int, messages: list[bytes], time_us: int) -> Item:
+def chunk_item(session_id: str, seq0: int, messages: Sequence[bytes], time_us: int) -> Item:
     """Consecutive `frames` messages exactly as they came, keyed by the first's number."""
-    last = seq0 + len(messages) - 1
-    document = {
-        "_id": f"{session_id}:{seq0}",
-        "session_id": session_id,
-        "seq0": seq0,
-        "n": len(messages),
-        "messages": messages,
-        "at": utc(time_us),
-    }
-    return Item(Kind.CHUNK, session_id, last, document)
+    packed = b"".join(map(_pack, messages))
+    return packed_chunk(session_id, seq0, len(messages), packed, time_us)
+
+
+def packed_chunk(session_id: str, seq0: int, count: int, packed: bytes, time_us: int) -> Item:
+    """The same of messages that lie one behind the other already.
+
+    Args:
+        packed: `count` elements `bin` of msgpack.
+    """
+    key = f"{session_id}:{seq0}"
+    head = _pack({"_id": key, "session_id": session_id, "seq0": seq0, "n": count})
+    messages = _packer.pack_array_header(count)
+    # One map of six entries, joined of two smaller ones without their heads and of the messages.
+    blob = (b"\x86", head[1:], b"\xa8messages", messages, packed, _packed_at(time_us)[1:])
+    return Item(Kind.CHUNK, session_id, seq0 + count - 1, b"".join(blob))
+
+
+@lru_cache(maxsize=1)  # all chunks of an append have the same
+def _packed_at(time_us: int) -> bytes:
+    return _pack({"at": utc(time_us)})
 
 
 def event_item(
