@@ -1,10 +1,11 @@
 """The play-record stream, writing end: append what sessions hold, whole or not at all."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+import msgpack
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
@@ -18,6 +19,10 @@ MAX_ITEMS = 500
 """Items in one call of the append script; Lua's `unpack` takes about 8000 values."""
 
 
+_pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=False).pack
+"""As the Lua of Redis reads it: it knows the older msgpack, whose bytes are strings."""
+
+
 class Taken(StrEnum):
     """What became of an append."""
 
@@ -26,9 +31,6 @@ class Taken(StrEnum):
     MOVED = "moved"
     SEALED = "sealed"
     UNKNOWN = "unknown"
-
-
-_TAKEN = {taken.value.encode(): taken for taken in Taken}
 
 
 class Append(NamedTuple):
@@ -85,11 +87,11 @@ class PlayBuffer:
             # groups then answer `moved` with `last` at their end, which the caller knows to read.
             await self._redis.script_load(scripts.APPEND)
             replies = await self._run(calls)
-        answers: list[Answer | None] = [None] * len(appends)
-        for (places, _, _), reply in zip(calls, replies, strict=True):
-            for n, place in enumerate(places):
-                answers[place] = Answer(_TAKEN[reply[2 * n]], int(reply[2 * n + 1]))
-        return [answer for answer in answers if answer is not None]
+        answers = [Answer(Taken.TAKEN, append.last) for append in appends]
+        for (places, _, _), refused in zip(calls, replies, strict=True):
+            for group, status, last in zip(*[iter(refused)] * 3, strict=True):
+                answers[places[group - 1]] = Answer(Taken(status.decode()), int(last))
+        return answers
 
     async def read_stored(self, session_ids: Sequence[str]) -> dict[str, int]:
         """Return the `stored` mark of the sessions Redis knows."""
@@ -131,16 +133,17 @@ class PlayBuffer:
 
     def _call(self, shard: int, places: list[int], appends: Sequence[Append]) -> "_Call":
         keys = [self._keys.stream(shard), self._keys.open_sessions(shard)]
-        args: list[str | int | bytes] = [self._ttl, self._clock.time_us() // 1000]
+        groups = []
         for place in places:
-            append = appends[place]
-            session_id, token, first, last, seal, items, stored = append
+            session_id, token, first, last, seal, items, stored = appends[place]
             keys.append(self._keys.session_in(shard, session_id))
-            args += (session_id, token, first, last, stored, int(seal), len(items))
+            group: list[Any] = [session_id, token, first, last, stored, seal]
             for item in items:
-                args += (item.field(), item.blob())
-        return places, keys, args
+                group += (item.field(), item.blob())
+            groups.append(group)
+        # One argument: each would be looked at alone by the driver, by Redis and by its Lua.
+        return places, keys, [self._ttl, self._clock.time_us() // 1000, _pack(groups)]
 
 
-_Call = tuple[list[int], list[str], list[str | int | bytes]]
+_Call = tuple[list[int], list[str], list[int | bytes]]
 """One call of the append script: places in the caller's list, keys, arguments."""

@@ -46,40 +46,37 @@ return 1
 """
 
 APPEND = """
--- KEYS: stream, open sessions, then one session key a group.
--- ARGV: ttl s, Unix ms, then for each group: session id, token, first, last, what is known to be
--- stored, 1 to seal, number of items, items (field, blob each). A group is taken whole or not at
--- all: only from the holder of the token, only at last + 1, only while open. Answers a status and
--- the `last` of each group.
+-- KEYS: stream, open sessions, then one session key a group. ARGV: ttl s, Unix ms, groups as
+-- msgpack: session id, token, first, last, what is known to be stored, whether to seal, items
+-- (field, blob each). A group is taken whole or not at all: only from the holder of the token,
+-- only at last + 1, only while open. Answers group, status and `last` of those not taken.
 -- All writes come after all checks and the stream first, so that a refused write changes nothing.
 local out, entry, marks = {}, {}, {}
-local at = 3
-for group = 3, #KEYS do
-  local id, token, first = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
-  local last, stored, seal = ARGV[at + 3], tonumber(ARGV[at + 4]), ARGV[at + 5]
-  local fields = 2 * tonumber(ARGV[at + 6])
-  at = at + 7
-  local known = redis.call('HMGET', KEYS[group], 'token', 'last', 'state')
-  local status = 'taken'
+for n, group in ipairs(cmsgpack.unpack(ARGV[3])) do
+  local id, token, first, last, stored, seal = unpack(group, 1, 6)
+  local key = KEYS[n + 2]
+  local known = redis.call('HMGET', key, 'token', 'last', 'state')
+  local status
   if not known[1] then status = 'unknown'
-  elseif known[1] ~= token then status = 'fenced'
+  elseif tonumber(known[1]) ~= token then status = 'fenced'
   elseif math.max(tonumber(known[2]), stored) + 1 ~= first then status = 'moved'
   elseif known[3] ~= 'open' then status = 'sealed'
-  else
-    for i = at, at + fields - 1 do entry[#entry + 1] = ARGV[i] end
-    marks[#marks + 1] = {KEYS[group], last, seal == '1' and 'sealed' or 'open', id}
   end
-  out[#out + 1] = status
-  out[#out + 1] = status == 'taken' and last or (known[2] or '-1')
-  at = at + fields
+  if status then
+    for _, told in ipairs({n, status, known[2] or '-1'}) do out[#out + 1] = told end
+  else
+    for i = 7, #group do entry[#entry + 1] = group[i] end
+    marks[#marks + 1] = {key, last, seal, id}
+  end
 end
 if #entry > 0 then redis.call('XADD', KEYS[1], '*', unpack(entry)) end
 for _, mark in ipairs(marks) do
-  redis.call('HSET', mark[1], 'last', mark[2], 'state', mark[3], 'at', ARGV[2])
-  redis.call('EXPIRE', mark[1], ARGV[1])
-  if mark[3] == 'sealed' then
-    redis.call('HDEL', mark[1], 'snapshot')
-    redis.call('SREM', KEYS[2], mark[4])
+  local key, last, seal, id = unpack(mark)
+  redis.call('HSET', key, 'last', last, 'state', seal and 'sealed' or 'open', 'at', ARGV[2])
+  redis.call('EXPIRE', key, ARGV[1])
+  if seal then
+    redis.call('HDEL', key, 'snapshot')
+    redis.call('SREM', KEYS[2], id)
   end
 end
 return out
