@@ -1,7 +1,6 @@
 """What waits to be written to a connection, and how it goes: once a turn of the loop."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 from config.settings import SocketSettings
@@ -14,6 +13,8 @@ BURST_BYTES = 65_536
 class Sink:
     """The packets that wait for one client, bounded by whoever puts them in.
 
+    Mostly one waits, or none: it lies in the sink itself, so that no other memory is touched.
+
     Args:
         soon: calls its `flush` at the end of this turn of the loop.
         overflow: told that there is no room for one that may be left out, or may not; returns
@@ -23,19 +24,20 @@ class Sink:
 
     __slots__ = (
         "_best",
+        "_first",
+        "_more",
         "_most_bytes",
         "_most_packets",
         "_moved_at",
         "_overflow",
-        "_queued",
         "_size",
         "_soon",
         "_transport",
         "_written",
+        "backlog",
         "open",
         "packed",
         "paused",
-        "waiting",
     )
 
     def __init__(
@@ -53,63 +55,59 @@ class Sink:
         self._most_bytes = limits.queue_bytes
         self._moved_at = now
         self._best = self._written = self._size = 0
-        self._queued = False
+        self._first = b""
+        self._more: list[bytes] = []
+        """What waits behind the first."""
+        self.backlog = 0
+        """Packets that wait; an event with its binary parts is one."""
         self.open = True
         """Whether anything is still said to the client."""
         self.packed = False
         """Whether it has the msgpack parser."""
         self.paused = False
         """Whether the transport takes nothing more."""
-        self.waiting: deque[bytes] = deque()
-
-    @property
-    def backlog(self) -> int:
-        """Packets that wait; an event with its binary parts is one."""
-        return len(self.waiting)
 
     def post(self, encoded: Outgoing, *, lossy: bool = False) -> None:
         """Queue a packet; one too many ends the connection, or is left out if it is `lossy`."""
         if self.open:
-            data = encoded.frames(self.packed)
-            if not self.offer(data) and self._overflow(lossy):
+            data = (encoded.framed if self.packed else None) or encoded.frames(self.packed)
+            if not self.backlog:
+                # As `put` does: a call less, for nearly every packet.
+                self._first = data
+                self._size = len(data)
+                self.backlog = 1
+                self._soon(self)
+            elif not self.offer(data) and self._overflow(lossy):
                 self.put(data)
 
     def put(self, data: bytes) -> None:
         """Add a packet."""
-        self.waiting.append(data)
+        if self.backlog:
+            self._more.append(data)
+        else:
+            self._first = data
+            self._soon(self)  # what else comes until it is written goes along with it
+        self.backlog += 1
         self._size += len(data)
-        if not self._queued:
-            self._queued = True
-            self._soon(self)
 
     def offer(self, data: bytes) -> bool:
         """Add a packet if there is room; what came in this very turn is written first."""
-        waiting = self.waiting
-        if len(waiting) >= self._most_packets or self._size >= self._most_bytes:
+        if self._full:
             self.flush()
-            if len(waiting) >= self._most_packets or self._size >= self._most_bytes:
+            if self._full:
                 return False
-        # As `put` does: a call less, for every packet.
-        waiting.append(data)
-        self._size += len(data)
-        if not self._queued:
-            self._queued = True
-            self._soon(self)
+        self.put(data)
         return True
 
     def flush(self) -> None:
         """Give what waits to the transport, as far as that takes it."""
-        self._queued = False
-        transport, waiting = self._transport, self.waiting
-        while waiting and not self.paused and not transport.is_closing():
-            data = waiting.popleft()
-            if waiting:
-                burst, size = [data], len(data)
-                while waiting and size + len(waiting[0]) <= BURST_BYTES:
-                    burst.append(waiting.popleft())
-                    size += len(burst[-1])
-                data = b"".join(burst)
-            self._size -= len(data)
+        transport = self._transport
+        while self.backlog and not self.paused and not transport.is_closing():
+            if self.backlog == 1:
+                data, self._first = self._first, b""
+                self.backlog = self._size = 0
+            else:
+                data = self._burst()
             self._written += len(data)
             transport.write(data)
 
@@ -120,18 +118,38 @@ class Sink:
 
     def clear(self) -> None:
         """Forget what waits: nobody is there any more."""
-        self.waiting.clear()
-        self._size = 0
+        self._first = b""
+        self._more.clear()
+        self.backlog = self._size = 0
         self._overflow = _nobody  # it knew our connection: a ring, as long as it is known here
 
     def stuck(self, now: float) -> float:
         """Return for how many seconds something has waited without anything being taken."""
         held = self._transport.get_write_buffer_size()
         flushed = self._written - held
-        if (not held and not self.waiting) or flushed > self._best:
+        if not (held or self.backlog) or flushed > self._best:
             self._best = flushed
             self._moved_at = now
         return now - self._moved_at
+
+    @property
+    def _full(self) -> bool:
+        return self.backlog >= self._most_packets or self._size >= self._most_bytes
+
+    def _burst(self) -> bytes:
+        """Take as much as is written at a time."""
+        burst, size = [self._first], len(self._first)
+        for data in self._more:
+            size += len(data)
+            if size > BURST_BYTES:
+                break
+            burst.append(data)
+        left = self._more[len(burst) - 1 :]
+        self._first, self._more = (left[0], left[1:]) if left else (b"", [])
+        self.backlog -= len(burst)
+        written = b"".join(burst)
+        self._size -= len(written)
+        return written
 
 
 def _nobody(_: bool) -> bool:

@@ -28,12 +28,22 @@ _OF_BINARY = {EVENT: sio_packet.BINARY_EVENT, sio_packet.ACK: sio_packet.BINARY_
 
 def frame(opcode: int, data: bytes) -> bytes:
     """Return a whole WebSocket frame, not masked, as a server sends it (RFC 6455, 5.2)."""
-    size = len(data)
+    return _begin(opcode, len(data)) + data
+
+
+def _begin(opcode: int, size: int) -> bytes:
+    """Return the head of a frame of so many bytes."""
     if size < 126:
-        return _SHORT[opcode][size] + data
+        return _SHORT[opcode][size]
     if size < 65536:
-        return _LONG.pack(0x80 | opcode, 126, size) + data
-    return _LONGER.pack(0x80 | opcode, 127, size) + data
+        return _LONG.pack(0x80 | opcode, 126, size)
+    return _LONGER.pack(0x80 | opcode, 127, size)
+
+
+def _content(framed: bytes) -> bytes:
+    """Return what a frame of ours carries."""
+    head = {126: _LONG.size, 127: _LONGER.size}.get(framed[1], 2)
+    return framed[head:]
 
 
 ENGINE_PING = frame(TEXT, b"2")
@@ -59,13 +69,12 @@ def _start_of(namespace: str, event: str, count: int) -> bytes:
 class Outgoing(ABC):
     """A Socket.IO packet on its way to any number of clients; each form is made once."""
 
-    __slots__ = ("_framed", "_packed", "_spelled", "_text")
+    __slots__ = ("_spelled", "_text", "framed")
 
-    _packed: bytes | None
-    """The packet of the msgpack parser, and as WebSocket frames:"""
-    _framed: bytes | None
+    framed: bytes | None
+    """The WebSocket frame of the msgpack parser, once it was asked for."""
     _spelled: Sequence[str | bytes] | None
-    """The same of the default parser."""
+    """The packet of the default parser, and as WebSocket frames:"""
     _text: bytes | None
 
     @abstractmethod
@@ -83,9 +92,7 @@ class Outgoing(ABC):
             packed: for the msgpack parser.
         """
         if packed:
-            if self._packed is None:
-                self._packed = self._pack()
-            return (self._packed,)
+            return (_content(self.frames(packed)),)
         if self._spelled is None:
             self._spelled = self._spell()
         return self._spelled
@@ -93,11 +100,9 @@ class Outgoing(ABC):
     def frames(self, packed: bool) -> bytes:
         """Return the WebSocket frames that carry it."""
         if packed:
-            if self._framed is None:
-                if self._packed is None:
-                    self._packed = self._pack()
-                self._framed = frame(BINARY, self._packed)
-            return self._framed
+            if self.framed is None:
+                self.framed = frame(BINARY, self._pack())
+            return self.framed
         if self._text is None:
             self._text = b"".join(
                 frame(TEXT, b"4" + part.encode()) if isinstance(part, str) else frame(BINARY, part)
@@ -126,7 +131,7 @@ class Encoded(Outgoing):
         self._namespace = namespace
         self._data = data
         self._number = number
-        self._packed = self._framed = self._spelled = self._text = None
+        self._spelled = self._text = self.framed = None
 
     def _pack(self) -> bytes:
         if self._kind == EVENT and self._data is not None and self._number is None:
@@ -149,7 +154,7 @@ class Encoded(Outgoing):
 
 
 class Enclosed(Outgoing):
-    """An event whose arguments are msgpack already.
+    """An event whose arguments are msgpack already; framed at once, as nearly all take it.
 
     Args:
         namespace: one of ours.
@@ -159,12 +164,15 @@ class Enclosed(Outgoing):
 
     __slots__ = ()
 
+    framed: bytes
+
     def __init__(self, namespace: str, event: str, count: int, args: bytes):
-        self._packed = _start_of(namespace, event, count) + args
-        self._framed = self._spelled = self._text = None
+        start = _start_of(namespace, event, count)
+        self.framed = b"".join((_begin(BINARY, len(start) + len(args)), start, args))
+        self._spelled = self._text = None
 
     def _pack(self) -> bytes:
-        return self._packed or b""
+        return _content(self.framed)
 
     def _spell(self) -> Sequence[str | bytes]:
         packet = msgpack.unpackb(self._pack())
