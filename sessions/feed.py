@@ -11,6 +11,9 @@ RESNAPSHOT_S = 1.0
 """A reader that was thinned for longer than this gets a fresh snapshot when it is back."""
 
 
+_NOTHING: Mapping[str, bytes] = {}
+
+
 class FeedItem:
     """One step of a feed.
 
@@ -28,7 +31,7 @@ class FeedItem:
         self.offset = offset
         self.frames = frames
         self.extra = extra
-        self.telling = "rep" in extra or "peak" in extra
+        self.telling = bool(extra) and ("rep" in extra or "peak" in extra)
         """Whether it tells a peak or a repetition, which are never thinned."""
         self.wire: Any = None
         """The item as the edge encoded it, shared by all its readers."""
@@ -118,7 +121,7 @@ class FeedHub:
         feed = self._feeds.get(session_id)
         if feed is None:
             return
-        extra: Mapping[str, bytes] = {"score": score} if score else {}
+        extra: Mapping[str, bytes] = {"score": score} if score else _NOTHING
         if told:
             extra = {**extra, **told[0]}
         feed.offset += 1
@@ -159,6 +162,10 @@ class Line(Protocol):
         """How many packets wait for it now."""
         ...
 
+    def post(self, encoded: Any, *, lossy: bool = False) -> None:
+        """Queue an encoded event, or leave it out if it is `lossy` and too much waits."""
+        ...
+
 
 class Thinner(ABC):
     """Keeps one reader's feed to what it can take: the newest frame, and every repetition.
@@ -188,27 +195,35 @@ class Thinner(ABC):
         """Pass an item on."""
 
     @abstractmethod
+    def late(self) -> None:
+        """Call `pulse` from now on, until it says True: an item was not sent as it is."""
+
+    @abstractmethod
     def renew(self) -> None:
         """Ask for a fresh snapshot."""
 
-    def offer(self, item: FeedItem) -> bool:
+    def feed(self, item: FeedItem) -> None:
         """Send the item, hold it back in place of an older one, or strip its frames.
 
         Of an item that tells something only a reader that is behind misses the frames.
-
-        False when it was not sent as it is: then `pulse` is to be called until it says True.
         """
         if self._held is not None:
             self.restart()
         now, telling = self._monotonic(), item.telling
         if (telling or now >= self._next_at) and self._line.backlog < self._limit:
-            self._pass(item, now)
-            return True
+            if item.frames:
+                # The next slot is counted from this one, so that a rate of 30 is not halved by
+                # jitter.
+                records = item.frames[4] | item.frames[5] << 8  # where the message counts them
+                next_at = self._next_at + self._gap * (records or 1)
+                self._next_at = next_at if next_at > now else now
+            self.send(item)
+            return
         if telling:
             self.send(FeedItem(item.session_id, item.offset, b"", item.extra))
         else:
             self._held = item
-        return False
+        self.late()
 
     def pulse(self) -> bool:
         """Send what was held back when the reader is free again; True when all is sent."""
@@ -221,7 +236,7 @@ class Thinner(ABC):
         self._choked_since = None
         if self._held is not None and now >= self._next_at:
             held, self._held = self._held, None
-            self._pass(held, now)
+            self.feed(held)
         return self._held is None
 
     def restart(self) -> None:
@@ -235,11 +250,3 @@ class Thinner(ABC):
         held, self._held = self._held, None
         if held is not None:
             self.send(held)
-
-    def _pass(self, item: FeedItem, now: float) -> None:
-        if item.frames:
-            # The next slot is counted from this one, so that a rate of 30 is not halved by jitter.
-            records = item.frames[4] | item.frames[5] << 8  # where the message counts them
-            next_at = self._next_at + self._gap * (records or 1)
-            self._next_at = next_at if next_at > now else now
-        self.send(item)

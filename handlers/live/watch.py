@@ -77,10 +77,9 @@ class WatchSink(Thinner):
         self.over = False
         """Whether the session is sealed."""
 
-    def feed(self, item: FeedItem) -> None:
-        """Send an item, thinned to what the reader can take."""
-        if not self.offer(item):
-            self._namespace.pulsed[self] = None
+    def late(self) -> None:
+        """Look again whether the reader can take what was not sent."""
+        self._namespace.pulsed[self] = None
 
     def snapshot(self, joined: Joined) -> None:
         """Send a fresh start."""
@@ -116,12 +115,15 @@ class WatchSink(Thinner):
 
     def send(self, item: FeedItem) -> None:
         """Send an item as it is."""
-        if item.wire is None:
+        wire = item.wire
+        if wire is None:
             # Encoded once for all readers of this worker.
-            sent_us = self._namespace.deps.clock.time_us()
+            namespace = self._namespace
+            sent_us = namespace.deps.clock.time_us()
             args = packed_feed(self._name, item.offset, item.frames, item.extra, sent_us)
-            item.wire = self._namespace.wire.enclose(self._namespace.name, "feed", 4, args)
-        self._watcher.post(item.wire, lossy=not item.telling)
+            wire = item.wire = namespace.wire.enclose(namespace.name, "feed", 4, args)
+        if self._watcher.open:
+            self._line.post(wire, lossy=not item.telling)
 
 
 def _too_many() -> AppError:

@@ -22,10 +22,6 @@ class Reader(Thinner):
         self.now = 0.0
         self._pulsed = False
 
-    def take(self, item: FeedItem) -> None:
-        """Offer an item; who was not sent it as it is, is pulsed from then on."""
-        self._pulsed = not self.offer(item) or self._pulsed
-
     def pulsed_at(self, now: float) -> None:
         self.now = now
         if self._pulsed:
@@ -33,6 +29,12 @@ class Reader(Thinner):
 
     def send(self, item: FeedItem) -> None:
         self.got.append(item)
+
+    def post(self, encoded: Any, *, lossy: bool = False) -> None:
+        raise AssertionError(f"{encoded}, {lossy}: what is sent is kept in `got`")
+
+    def late(self) -> None:
+        self._pulsed = True
 
     def renew(self) -> None:
         self.renewed += 1
@@ -46,7 +48,7 @@ def item(offset: int, **extra: bytes) -> FeedItem:
 def test_a_fast_reader_gets_everything() -> None:
     reader = Reader()
     for n in range(10):
-        reader.take(item(n))
+        reader.feed(item(n))
         reader.pulsed_at(n / 50)
     assert [i.offset for i in reader.got] == list(range(10))
 
@@ -56,10 +58,10 @@ def test_a_slow_reader_gets_the_newest_and_every_repetition() -> None:
     reader.backlog = 4
     reader.pulsed_at(0.0)
     for n in range(5):
-        reader.take(item(n))
-    reader.take(item(5, rep=REP))
-    reader.take(item(6))
-    reader.take(item(7))
+        reader.feed(item(n))
+    reader.feed(item(5, rep=REP))
+    reader.feed(item(6))
+    reader.feed(item(7))
     assert [(i.offset, i.frames) for i in reader.got] == [(5, b"")], "without its picture"
     reader.backlog = 0
     reader.pulsed_at(0.5)
@@ -71,9 +73,9 @@ def test_who_was_slow_for_long_starts_afresh() -> None:
     reader = Reader()
     reader.backlog = 4
     reader.pulsed_at(1.0)
-    reader.take(item(0))
+    reader.feed(item(0))
     reader.pulsed_at(1.02)
-    reader.take(item(1))
+    reader.feed(item(1))
     reader.pulsed_at(2.5)
     reader.backlog = 0
     reader.pulsed_at(2.6)
@@ -87,19 +89,19 @@ def test_a_rate_is_kept_to() -> None:
     reader = Reader(max_fps=10)
     for n in range(300):
         reader.pulsed_at(n / 100)
-        reader.take(item(n))
+        reader.feed(item(n))
     assert 28 <= len(reader.got) <= 33
 
 
 def test_what_is_told_keeps_its_picture_whatever_the_rate() -> None:
     reader = Reader(max_fps=1)
     for n in range(3):
-        reader.take(item(n))
-    reader.take(item(3, peak=REP))
-    reader.take(FeedItem("s", 4, b"", {"rep": REP}))
+        reader.feed(item(n))
+    reader.feed(item(3, peak=REP))
+    reader.feed(FeedItem("s", 4, b"", {"rep": REP}))
     assert [(i.offset, i.frames) for i in reader.got] == [(0, FRAME), (3, FRAME), (4, b"")]
     reader.pulsed_at(1.9)
-    reader.take(item(5))
+    reader.feed(item(5))
     reader.pulsed_at(2.0)
     assert reader.got[-1].offset == 5, "two pictures have had their second each"
 
@@ -107,7 +109,7 @@ def test_what_is_told_keeps_its_picture_whatever_the_rate() -> None:
 def test_the_last_that_was_held_back_is_sent_at_the_end() -> None:
     reader = Reader(max_fps=1)
     for n in range(3):
-        reader.take(item(n))
+        reader.feed(item(n))
     reader.flush()
     reader.flush()
     assert [i.offset for i in reader.got] == [0, 2]
@@ -129,7 +131,7 @@ def test_offsets_never_go_back_and_no_repetition_is_dropped(
         reader.backlog = backlog
         if pulse:
             reader.pulsed_at(now)
-        reader.take(item(n, **({"rep": REP} if rep else {})))
+        reader.feed(item(n, **({"rep": REP} if rep else {})))
         telling += [n] if rep else []
     offsets = [i.offset for i in reader.got]
     assert offsets == sorted(set(offsets))
