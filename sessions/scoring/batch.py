@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sessions.frames import FrameMessage
 from sessions.scoring.book import Closing, finish
@@ -36,7 +37,8 @@ class Batch:
         self._books: list[AnyBook | None] = [None] * self._state.capacity
         self._looks = Looks(self._state)
         self._free = list(range(self._state.capacity - 1, -1, -1))
-        self._open: set[int] = set()
+        self._taken = np.zeros(self._state.capacity, np.bool_)
+        """Which slots have an open set."""
         self._motions: list[Motion] = []
         self._library: Library
         self._users: dict[Motion, list[int]] = {}
@@ -59,13 +61,14 @@ class Batch:
             kept = self._state.capacity
             self._state.grow(2 * kept, 0, 0)
             self._books += [None] * kept
+            self._taken = np.append(self._taken, np.zeros(kept, np.bool_))
             self._free = list(range(2 * kept - 1, kept - 1, -1))
         slot = self._free.pop()
         self._state.assign(slot, plan, number)
         self._state.anchors[:, slot] = plan.rest, plan.target - plan.rest
         self._books[slot] = book_of(plan, slot)
         self._looks.begin(slot, plan)
-        self._open.add(slot)
+        self._taken[slot] = True
         return slot
 
     def save(self, slot: int) -> bytes:
@@ -129,10 +132,9 @@ class Batch:
         state = self._state
         if not len(columns):
             return []
-        slots = set(columns.slot.tolist())
-        if not slots <= self._open:
-            raise ValueError(f"slot {min(slots - self._open)} has no open set")
-        self._note_seen(columns)
+        self._check(columns.slot)
+        often = bool(np.count_nonzero(np.bincount(columns.slot)) < len(columns))
+        self._note_seen(columns, often)
         own = columns.side == state.side[columns.slot]
         arrival = np.flatnonzero(own)
         if arrival.size < len(columns):
@@ -140,9 +142,8 @@ class Batch:
             if not arrival.size:
                 return []
             columns = columns.take(arrival)
-            slots = set(columns.slot.tolist())
         bounds = [0, len(columns)]
-        if len(slots) < len(columns):
+        if often:
             order, bounds = in_rounds(columns.slot)
             arrival, columns = arrival[order], columns.take(order)
         tick = examine(state, columns, bounds)
@@ -162,9 +163,9 @@ class Batch:
 
     def look(self, slots: Sequence[int]) -> Look:
         """How some sets stand now, as columns."""
-        if not self._open.issuperset(slots):
-            raise ValueError(f"slot {min(set(slots) - self._open)} has no open set")
-        return self._looks.at(np.array(slots, np.intp))
+        asked = np.array(slots, np.intp)
+        self._check(asked)
+        return self._looks.at(asked)
 
     def lives(self, slots: Sequence[int]) -> list[Live | None]:
         """Some sets at their latest accepted frame; None before there is one."""
@@ -233,7 +234,7 @@ class Batch:
     def _leave(self, slot: int) -> None:
         motion = self._book(slot).plan.motion
         self._books[slot] = None
-        self._open.remove(slot)
+        self._taken[slot] = False
         self._free.append(slot)
         users = self._users[motion]
         users[1] -= 1
@@ -253,16 +254,27 @@ class Batch:
         self._library = Library.of(self._motions)
         return number
 
-    def _note_seen(self, columns: Columns) -> None:
+    def _check(self, slots: NDArray[np.intp]) -> None:
+        """Raise ValueError unless all these slots have open sets."""
+        # As numbers without a sign negative ones are too large as well.
+        held = not len(slots) or np.maximum.reduce(slots.view(np.uintp)) < len(self._taken)
+        if not (held and np.count_nonzero(self._taken.take(slots)) == len(slots)):
+            free = set(slots.tolist()) - set(np.flatnonzero(self._taken).tolist())
+            raise ValueError(f"slot {min(free)} has no open set")
+
+    def _note_seen(self, columns: Columns, often: bool) -> None:
         """Keep the time span of each set's records, whatever becomes of them."""
         state, slot = self._state, columns.slot
-        new = ~state.seen[slot]
-        if new.any():
+        seen = state.seen.take(slot)
+        if np.count_nonzero(seen) < len(seen):
             # Of several first records of a slot the one assigned last stays: go backwards.
-            first = np.flatnonzero(new)[::-1]
+            first = np.flatnonzero(~seen)[::-1]
             state.first_seen[slot[first]] = columns.t_us[first]
             state.seen[slot] = True
-        np.maximum.at(state.last_seen, slot, columns.t_us)
+        if often:
+            np.maximum.at(state.last_seen, slot, columns.t_us)
+        else:
+            state.last_seen[slot] = np.maximum(state.last_seen.take(slot), columns.t_us)
 
 
 def _check_anchors(rest: float, target: float) -> None:

@@ -103,7 +103,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *("motion", "kind", "image", "uses_roll"),
     ),
     "past": (
-        *("last_us", "counter", "run", "frozen", "untimed", "first_us", "gap_us", "counts"),
+        *("last_us", "counter", "run", "frozen", "untimed", "first_us", "gap_us"),
         *("scale", "fingerprint", "jumps", "begun"),
     ),
     "totals": ("sums", "tally", "x_min", "x_max"),
@@ -118,10 +118,15 @@ ROW_TYPES: Final = {
 }
 
 
-def put_rows(
-    rows: NDArray[np.void], slot: NDArray[np.intp] | slice, values: NDArray[np.void]
-) -> None:
-    """Store `values`, which `rows.take(slot)` gave, back."""
-    # As plain bytes: numpy copies structured arrays field by field, ten times as slow.
-    plain = f"V{rows.itemsize}"
-    rows.view(plain)[slot] = values.view(plain)
+def put_rows(rows: NDArray[Any], slot: NDArray[np.intp], values: NDArray[Any]) -> None:
+    """Store `values`, which `rows.take(slot, axis=0)` gave, back.
+
+    Args:
+        rows: (slots,) of structures or (slots, n) of numbers.
+        slot: (B,) different slots.
+        values: (B,) or (B, n), without gaps between them.
+    """
+    # As plain bytes, a row in one go: numpy copies structured arrays field by field, ten times as
+    # slow, and numbers one by one.
+    plain = f"V{rows.strides[0]}"
+    rows.view(plain).reshape(-1)[slot] = values.view(plain).reshape(-1)

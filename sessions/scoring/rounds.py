@@ -54,9 +54,11 @@ class Round:
         """Advance the hands of the records `at`; what happened, hand by hand in order."""
         state, seen, columns = self._state, self._seen, self._tick.columns
         self._found = []
-        for i in at[self._tick.code[at] == ACCEPTED_GAP].tolist():
-            self._interrupt(i)
-        if not seen.known.all():
+        gaps = self._tick.code == ACCEPTED_GAP
+        if np.count_nonzero(gaps):
+            for i in at[gaps[at]].tolist():
+                self._interrupt(i)
+        if np.count_nonzero(seen.known) < len(columns):
             at = at[seen.known[at]]
         # Most ticks are one round in which all is known: then views save every copy.
         where: NDArray[np.intp] | slice = slice(0, len(at)) if len(at) == len(columns) else at
@@ -64,7 +66,7 @@ class Round:
         x, z = seen.x[where], seen.z[where]
         frames, kind = state.frames[slots], state.kind[slots]
         moving = at, slots, z, x, t_us
-        if kind.any():
+        if np.count_nonzero(kind):
             # A hold is over before the frame that left the target is written.
             self._hold(at[kind == HOLD])
             self._sequence(at[kind == SEQUENCE])

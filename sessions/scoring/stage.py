@@ -133,9 +133,10 @@ def _admit_round(state: State, tick: Tick, a: int, b: int) -> NDArray[np.intp]:
     growth -= _ONE
     fresh: NDArray[np.bool_] | None = None
     if unremarkable(code, since, same, growth, begun):
-        past["counts"][:, ACCEPTED] += 1
+        state.counts[ACCEPTED][slot] += 1
     else:
         code[...] = judge_after(code, since, same, growth, past["jumps"], begun)
+        state.counts[code, slot] += 1
         kept = np.flatnonzero(_count(past, code, columns.counter[where]))
         if kept.size < b - a:
             put_rows(state.past, slot, past)
@@ -163,8 +164,7 @@ def _admit_round(state: State, tick: Tick, a: int, b: int) -> NDArray[np.intp]:
 
 
 def _count(past: NDArray[np.void], code: Verdict, counter: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Note the verdicts in the rows of their hands; (N,) whether the record is kept."""
-    past["counts"][np.arange(len(past)), code] += 1
+    """Note in the rows of their hands what is dropped; (N,) whether the record is kept."""
     late = (code == OUT_OF_ORDER) | (code == DUPLICATE)
     past["untimed"] += late & (counter > past["counter"])
     past["jumps"] += code == JUMP
@@ -203,7 +203,8 @@ def _smooth(
         restart(q, last, speed, fresh)
     f_min, beta, f_d, _ = tick.terms["tuning"][where].T[..., None]
     one_euro(q, last, speed, h[:, None], f_min, beta, f_d)
-    state.filtered[slot], state.speeds[slot] = last, speed
+    put_rows(state.filtered, slot, last)
+    put_rows(state.speeds, slot, speed)
     # Rows of a power of two in bytes share few lines of the cache when they are read across.
     apart = np.empty((len(q), COORDINATES + 4), np.float32)[:, :COORDINATES]
     apart[...] = last

@@ -62,7 +62,7 @@ class State:
     """What a set is scored by; this and the next two are the `ROWS`, of which the fields are
     views."""
     past: NDArray[np.void]
-    """What a frame is judged by, and what is counted of each."""
+    """What a frame is judged by."""
     totals: NDArray[np.void]
     """What accepted frames are added to."""
     tuning: NDArray[np.float32]
@@ -137,7 +137,7 @@ class State:
     first_us: NDArray[np.int64]
     gap_us: NDArray[np.int64]
     counts: NDArray[np.int64]
-    """(verdicts, slots)"""
+    """(verdicts, slots): most frames are counted in one row of it."""
     tally: NDArray[np.int64]
     """(slots, 3) sums over accepted frames of the score, of curled and of palmar hands."""
     x_min: NDArray[np.float32]

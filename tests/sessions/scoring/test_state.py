@@ -39,7 +39,7 @@ def test_a_field_lies_in_one_row_at_most() -> None:
 
 def test_rows_fetched_and_stored_carry_the_fields_and_touch_no_other_slot() -> None:
     state = filled(5)
-    before = told(state)
+    before, frozen = told(state), state.frozen.copy()
     slot = np.array([3, 1])
     for name in ROWS:
         rows = getattr(state, name)
@@ -47,12 +47,21 @@ def test_rows_fetched_and_stored_carry_the_fields_and_touch_no_other_slot() -> N
     assert told(state) == before
     past = state.past.take(slot)
     past["last_us"] = 1_000, 2_000
-    past["counts"][:, 4] += 1
+    past["frozen"] += 1
     put_rows(state.past, slot, past)
     assert state.last_us[[1, 3]].tolist() == [2_000, 1_000]
-    assert (state.counts[4, [1, 3]] - state.counts[3, [1, 3]]).tolist() == [1, 1]
+    assert (state.frozen - frozen).tolist() == [0, 1, 0, 1, 0]
     after = told(state)
     assert [after[k] == before[k] for k in range(5)] == [True, False, True, False, True]
+
+
+def test_rows_of_numbers_are_stored_whole() -> None:
+    state = filled(5)
+    slot = np.array([4, 0])
+    put_rows(state.speeds, slot, np.arange(128, dtype=np.float32).reshape(2, 64))
+    assert state.speeds[0].tolist() == list(range(64, 128))
+    assert state.speeds[4].tolist() == list(range(64))
+    assert (state.speeds[1:4] == filled(5).speeds[1:4]).all()
 
 
 def test_growing_keeps_every_field() -> None:
