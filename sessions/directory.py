@@ -12,6 +12,8 @@ from models.play.keys import PlayKeys
 from sessions.engine import Engine
 
 NODE_LEASE_S = 5
+UNREAD_S = NODE_LEASE_S / 2
+"""How old a list may grow that no other worker is there to read. One that comes finds that."""
 
 
 class Directory:
@@ -33,11 +35,15 @@ class Directory:
         self._keys = keys
         self._clock = clock
         self._every = every_ms / 1000
+        self._alone = False
+        """Whether no other worker was there the last time."""
+        self._listed_at = float("-inf")
+        """When the list was published, monotonic seconds."""
 
     async def run(self) -> None:
-        """Publish this worker's list for ever."""
+        """Publish this worker's list for ever, less often while no other worker is there."""
         while True:
-            await self._publish()
+            await self.publish()
             await asyncio.sleep(self._every)
 
     async def withdraw(self) -> None:
@@ -45,13 +51,19 @@ class Directory:
         await self._redis.zrem(self._keys.nodes(), self._node)
         await self._redis.delete(self._keys.live(self._node))
 
-    async def _publish(self) -> None:
-        mine = self._engine.summaries()
+    async def publish(self) -> None:
+        """Tell that this worker is there, and what is live on it if that may be read."""
+        now, at = self._clock.time_us() / 1e6, self._clock.monotonic()
         pipe = self._redis.pipeline(transaction=False)
-        until = self._clock.time_us() / 1e6 + NODE_LEASE_S
-        pipe.zadd(self._keys.nodes(), {self._node: until})
-        pipe.set(self._keys.live(self._node), msgpack.packb(mine), ex=NODE_LEASE_S)
-        await pipe.execute()
+        pipe.zadd(self._keys.nodes(), {self._node: now + NODE_LEASE_S})
+        pipe.zrangebyscore(self._keys.nodes(), now, "+inf")
+        alone, self._alone = self._alone, False
+        if not alone or at - self._listed_at >= UNREAD_S:
+            mine = msgpack.packb(self._engine.summaries())
+            pipe.set(self._keys.live(self._node), mine, ex=NODE_LEASE_S)
+            self._listed_at = at
+        _, nodes, *_ = await pipe.execute()
+        self._alone = nodes == [self._node.encode()]
 
     async def read(self, of: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
         """Return the summaries of all live sessions by id, each with its `node`.
