@@ -1,6 +1,8 @@
 """What waits to be written to a connection, and how it goes: once a turn of the loop."""
 
 import asyncio
+import os
+import sys
 from collections.abc import Callable
 
 from config.settings import SocketSettings
@@ -24,6 +26,8 @@ class Sink:
 
     __slots__ = (
         "_best",
+        "_descriptor",
+        "_direct",
         "_first",
         "_more",
         "_most_bytes",
@@ -49,6 +53,13 @@ class Sink:
         now: float,
     ) -> None:
         self._transport = transport
+        self._descriptor = _descriptor_of(transport)
+        self._direct = False
+        """Whether nothing is in the transport: then what waits is written past it.
+
+        To go through it took 0.7 us more of 10 for a packet, on memory that nothing else touches.
+        Its socket is not closed before `connection_lost` was called, and so not before `clear`.
+        """
         self._soon = soon
         self._overflow = overflow
         self._most_packets = limits.queue_packets
@@ -100,16 +111,24 @@ class Sink:
         return True
 
     def flush(self) -> None:
-        """Give what waits to the transport, as far as that takes it."""
-        transport = self._transport
-        while self.backlog and not self.paused and not transport.is_closing():
+        """Write what waits, as far as the client takes it."""
+        while self.backlog and not self.paused and (self._direct or self._may_write()):
             if self.backlog == 1:
                 data, self._first = self._first, b""
                 self.backlog = self._size = 0
             else:
                 data = self._burst()
             self._written += len(data)
-            transport.write(data)
+            if self._direct:
+                try:
+                    sent = os.write(self._descriptor, data)
+                except OSError:  # full, or lost: the transport will find out
+                    sent = 0
+                if sent == len(data):
+                    continue
+                data = data[sent:]
+                self._direct = False
+            self._transport.write(data)
 
     @property
     def unsent(self) -> int:
@@ -121,6 +140,7 @@ class Sink:
         self._first = b""
         self._more.clear()
         self.backlog = self._size = 0
+        self._descriptor, self._direct = -1, False
         self._overflow = _nobody  # it knew our connection: a ring, as long as it is known here
 
     def stuck(self, now: float) -> float:
@@ -136,6 +156,14 @@ class Sink:
     def _full(self) -> bool:
         return self.backlog >= self._most_packets or self._size >= self._most_bytes
 
+    def _may_write(self) -> bool:
+        """Tell whether the transport takes something; look whether nothing in it goes before."""
+        transport = self._transport
+        if transport.is_closing():
+            return False
+        self._direct = self._descriptor >= 0 and not transport.get_write_buffer_size()
+        return True
+
     def _burst(self) -> bytes:
         """Take as much as is written at a time."""
         burst, size = [self._first], len(self._first)
@@ -150,6 +178,16 @@ class Sink:
         written = b"".join(burst)
         self._size -= len(written)
         return written
+
+
+def _descriptor_of(transport: asyncio.Transport) -> int:
+    """Return what is written to past a transport; -1 where that is not possible."""
+    socket = transport.get_extra_info("socket")
+    encrypted = transport.get_extra_info("sslcontext") is not None
+    if socket is None or encrypted or sys.platform == "win32":  # where a socket is no file
+        return -1
+    descriptor: int = socket.fileno()
+    return descriptor
 
 
 def _nobody(_: bool) -> bool:
