@@ -133,7 +133,7 @@ class Sink:
     @property
     def unsent(self) -> int:
         """Bytes that wait, here and in the transport."""
-        return self._size + self._transport.get_write_buffer_size()
+        return self._size + self._held
 
     def clear(self) -> None:
         """Forget what waits: nobody is there any more."""
@@ -145,12 +145,16 @@ class Sink:
 
     def stuck(self, now: float) -> float:
         """Return for how many seconds something has waited without anything being taken."""
-        held = self._transport.get_write_buffer_size()
+        held = self._held
         flushed = self._written - held
         if not (held or self.backlog) or flushed > self._best:
             self._best = flushed
             self._moved_at = now
         return now - self._moved_at
+
+    @property
+    def _held(self) -> int:
+        return 0 if self._direct else self._transport.get_write_buffer_size()
 
     @property
     def _full(self) -> bool:

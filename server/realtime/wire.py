@@ -4,7 +4,7 @@ import json
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import msgpack
@@ -60,10 +60,16 @@ def _head_of(kind: int, namespace: str) -> bytes:
     return bytes(head[:-1])  # without the null
 
 
-@cache
-def _start_of(namespace: str, event: str, count: int) -> bytes:
-    """Return how an event with so many arguments begins in the msgpack parser, up to the first."""
-    return _head_of(EVENT, namespace) + bytes((0x90 | count + 1,)) + _pack(event)
+@lru_cache(maxsize=1024)
+def _start_of(namespace: str, event: str, count: int, size: int) -> bytes:
+    """Return how the frame of an event begins in the msgpack parser, up to the first argument.
+
+    Args:
+        count: how many arguments there are.
+        size: bytes of them all. What is told often has the same few sizes again and again.
+    """
+    start = _head_of(EVENT, namespace) + bytes((0x90 | count + 1,)) + _pack(event)
+    return _begin(BINARY, len(start) + size) + start
 
 
 class Outgoing(ABC):
@@ -167,8 +173,7 @@ class Enclosed(Outgoing):
     framed: bytes
 
     def __init__(self, namespace: str, event: str, count: int, args: bytes):
-        start = _start_of(namespace, event, count)
-        self.framed = b"".join((_begin(BINARY, len(start) + len(args)), start, args))
+        self.framed = _start_of(namespace, event, count, len(args)) + args
         self._spelled = self._text = None
 
     def _pack(self) -> bytes:
