@@ -6,7 +6,7 @@ refused for its sake: each worker's own count, taken before anything comes here,
 
 import asyncio
 import contextlib
-from itertools import islice
+from itertools import islice, takewhile
 
 from config import metrics
 from config.clock import Clock
@@ -14,6 +14,8 @@ from models.accounts.presence import ANY, Place, Presence
 
 RENEWALS = 3
 """Times a place is renewed within its lease, so that one lost round lets none lapse."""
+TOGETHER = 4
+"""Rounds of renewals in that time at most: what is due until the next goes along."""
 SLICE = 500
 """Places of each kind in one round: building the call must not hold the loop up."""
 LEFT = 10_000
@@ -103,7 +105,9 @@ class Places:
         left = set(islice(self._left, SLICE))
         self._left -= left
         now = self._clock.monotonic()
-        due = [place for place, at in islice(self._held.items(), SLICE) if at <= now]
+        soon = now + self._every_s / TOGETHER
+        late = takewhile(lambda held: held[1] <= soon, self._held.items())
+        due = [place for place, _ in islice(late, SLICE)]
         try:
             room = await self._presence.take(
                 [

@@ -1,13 +1,17 @@
 """The places of the children who play here: held while they do, given back when they leave."""
 
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from config.clock import Clock
 from models.play.ownership import Ownership
 from sessions.session import Session
 
 CHILD_LEASE_MS = 20_000
-RENEW_S = 5.0
+RENEW_S = 6.0
+"""A third of the lease at most, so that one lost round lets none lapse."""
+SOON_S = 1.0
+"""What is due so soon is renewed with what is due now: each round trip costs, however little it
+carries."""
 AT_ONCE = 100
 """Places renewed in one round trip: after a silence all are due."""
 
@@ -57,8 +61,7 @@ class ChildPlaces:
         now = self._clock.monotonic()
         leaving = dict(self._left)
         left = [session for (session,) in leaving.values()]
-        late = takewhile(lambda held: held[1] <= now, self._held.values())
-        due = [session for (session, _), _ in zip(late, range(AT_ONCE), strict=False)]
+        due = self._due(now)
         if not left and not due:
             return
         await self._tell(due, left)
@@ -71,6 +74,13 @@ class ChildPlaces:
         # Who came back while their place was given back may have been told before it was.
         if back := [session for session in left if session.id in self._held]:
             await self._tell(back, [])
+
+    def _due(self, now: float) -> list[Session]:
+        first = next(iter(self._held.values()), None)
+        if first is None or first[1] > now:
+            return []
+        soon = takewhile(lambda held: held[1] <= now + SOON_S, self._held.values())
+        return [session for session, _ in islice(soon, AT_ONCE)]
 
     async def _tell(self, held: list[Session], left: list[Session]) -> None:
         await self._ownership.settle_children(

@@ -126,6 +126,19 @@ async def test_places_are_renewed_within_their_lease() -> None:
     assert store.rounds[1:][0][0] == [(kept, ANY)]
 
 
+async def test_places_due_one_after_the_other_are_renewed_together() -> None:
+    store = Store()
+    places = places_of(store, lease_s=3.0)
+    async with running(places):
+        for n in range(5):
+            _, answer = places.ask("account:a", str(n), 5)
+            assert await places.has_room(answer)
+        taken = len(store.rounds)
+        store.places.clear()
+        await until(lambda: len(store.places) == 5)
+        assert len(store.rounds) == taken + 1
+
+
 async def test_nobody_is_refused_for_the_sake_of_a_redis_that_is_away() -> None:
     store = Store()
     store.broken = True

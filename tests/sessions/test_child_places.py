@@ -10,7 +10,7 @@ from config.settings import load_settings
 from models.play.keys import PlayKeys
 from models.play.ownership import Ownership
 from models.therapy.rules import Therapy
-from sessions.places import AT_ONCE, CHILD_LEASE_MS, RENEW_S, ChildPlaces
+from sessions.places import AT_ONCE, CHILD_LEASE_MS, RENEW_S, SOON_S, ChildPlaces
 from sessions.session import Session, opened_of
 from tests.factories import ManualClock, redis_of
 
@@ -62,6 +62,21 @@ async def test_a_place_is_renewed_when_it_is_due_and_not_before(here: Here, redi
     assert await here.holder("a") == "a", "also one that Redis had lost"
     assert 0 < await redis.pttl(key) <= CHILD_LEASE_MS
     assert here.places.find("a") is session
+
+
+async def test_what_is_due_soon_is_renewed_with_what_is_due(here: Here, redis: Redis) -> None:
+    for name in ("a", "b", "c"):
+        await here.play(name)
+        here.clock.move(SOON_S * 0.6)
+    names = [here.keys.child(f"kid-{name}") for name in ("a", "b", "c")]
+    await redis.delete(*names)
+    here.clock.move(RENEW_S - SOON_S * 1.8 - 0.1)
+    await here.places.settle()
+    assert await redis.exists(*names) == 0, "soon is not now"
+    here.clock.move(0.1)
+    await here.places.settle()
+    assert [await here.holder(name) for name in ("a", "b", "c")] == ["a", "b", ""]
+    assert RENEW_S * 3000 <= CHILD_LEASE_MS
 
 
 async def test_many_places_are_renewed_a_part_at_a_time(here: Here, redis: Redis) -> None:
