@@ -1,4 +1,4 @@
-"""Names of the play keys in Redis. The keys of one session share the hash tag of its shard."""
+"""Names of the play keys in Redis. Those of a shard share its hash tag: a script may touch many."""
 
 import zlib
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class PlayKeys:
     shards: int
 
     def shard_of(self, session_id: str) -> int:
-        """Return the shard of a session; every process computes the same."""
+        """Return the shard of a session, or of a child; every process computes the same."""
         return zlib.crc32(session_id.encode()) % self.shards
 
     def stream(self, shard: int) -> str:
@@ -48,7 +48,7 @@ class PlayKeys:
 
     def child(self, child_id: str) -> str:
         """The session a child plays now, held by a lease of its worker."""
-        return f"{self.prefix}:child:{child_id}"
+        return f"{self.prefix}:{{{self.shard_of(child_id)}}}:child:{child_id}"
 
     def taken(self) -> str:
         """Channel on which a new owner of a session is told."""

@@ -1,5 +1,6 @@
 """Who owns a session: opening it, taking it over, and the place of its child."""
 
+from collections import defaultdict
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ class Ownership:
         self._snapshot = redis.register_script(scripts.SNAPSHOT)
         self._lower = redis.register_script(scripts.LOWER)
         self._hold = redis.register_script(scripts.HOLD)
-        self._release = redis.register_script(scripts.RELEASE)
+        self._settle = redis.register_script(scripts.SETTLE_PLACES)
 
     @property
     def shards(self) -> int:
@@ -167,24 +168,25 @@ class Ownership:
             held: children with the session that has the place; one that another has stays its own.
             left: the same of places to be given back.
         """
+        shards: dict[int, _Settled] = defaultdict(lambda: ([], []))
+        for n, places in enumerate((left, held)):
+            for place in places:
+                shards[self._keys.shard_of(place[0])][n].append(place)
+        calls = list(shards.values())
         try:
-            await self._settle_children(held, left, lease_ms)
+            await self._settle_children(calls, lease_ms)
         except NoScriptError:
             # The scripts were flushed. Doing it twice changes nothing.
-            for script in (scripts.HOLD, scripts.RELEASE):
-                await self._redis.script_load(script)
-            await self._settle_children(held, left, lease_ms)
+            await self._redis.script_load(scripts.SETTLE_PLACES)
+            await self._settle_children(calls, lease_ms)
 
-    async def _settle_children(
-        self, held: Sequence[tuple[str, str]], left: Sequence[tuple[str, str]], lease_ms: int
-    ) -> None:
+    async def _settle_children(self, calls: "Sequence[_Settled]", lease_ms: int) -> None:
         pipe = self._redis.pipeline(transaction=False)
-        for child_id, session_id in left:
-            key = self._keys.child(child_id)
-            pipe.execute_command("EVALSHA", self._release.sha, 1, key, session_id)
-        for child_id, session_id in held:
-            key = self._keys.child(child_id)
-            pipe.execute_command("EVALSHA", self._hold.sha, 1, key, session_id, lease_ms)
+        for left, held in calls:
+            places = [*left, *held]
+            keys = [self._keys.child(child_id) for child_id, _ in places]
+            args = [lease_ms, len(left), *(session_id for _, session_id in places)]
+            pipe.execute_command("EVALSHA", self._settle.sha, len(keys), *keys, *args)
         await pipe.execute()
 
     def _now_ms(self) -> int:
@@ -193,3 +195,7 @@ class Ownership:
 
 def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+_Settled = tuple[list[tuple[str, str]], list[tuple[str, str]]]
+"""Places of one shard, each a child and a session: those given back, those renewed."""

@@ -133,3 +133,18 @@ RELEASE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """
+
+SETTLE_PLACES = """
+-- KEYS: leases. ARGV: ms, how many are given back, then the holder of each. Gives the first ones
+-- back and takes or renews the others, each so far as no other holder has it.
+local given = tonumber(ARGV[2])
+for i, key in ipairs(KEYS) do
+  local holder, mine = redis.call('GET', key), ARGV[i + 2]
+  if i <= given then
+    if holder == mine then redis.call('DEL', key) end
+  elseif not holder or holder == mine then
+    redis.call('SET', key, mine, 'PX', ARGV[1])
+  end
+end
+return given
+"""
