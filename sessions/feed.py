@@ -9,8 +9,6 @@ from config import metrics
 
 RESNAPSHOT_S = 1.0
 """A reader that was thinned for longer than this gets a fresh snapshot when it is back."""
-
-
 _NOTHING: Mapping[str, bytes] = {}
 
 
