@@ -202,7 +202,8 @@ class Batch:
         book.plan = replace(book.plan, rest=rest, target=target)
         # The running extreme is compared with values on the new scale from now on.
         anchor, span = state.anchors[:, slot]
-        state.rev_z[EXT, slot] = (state.rev_x[EXT, slot] - anchor) / span
+        ext = state.reversals[slot, EXT]
+        ext["z"] = (ext["x"] - anchor) / span
 
     def close(self, slot: int, *, unfinished: bool = False) -> dict[str, Any]:
         """End a set.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,8 +38,7 @@ class _Settled:
         return Measured(self.values, (self.start, self.peak, levels(us, x, closed.cycle)[2]))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Closing:
+class Closing(NamedTuple):
     """A repetition that closed in this tick; measured and judged together with the others."""
 
     book: "Book"
@@ -170,11 +169,12 @@ class Book:
         first = max(first - self._ahead, frames - length, 0)
         begin = first % length
         stop = begin + frames - first
-        rings = state.ring_us[slot], state.ring_x[slot], state.ring_f[slot]
+        ring = state.rings[slot]
         if stop <= length:
-            return Past(first, *(ring[begin:stop].copy() for ring in rings))
-        parts = ((ring[begin:length], ring[: stop - length]) for ring in rings)
-        return Past(first, *map(np.concatenate, parts))
+            rows = ring[begin:stop].copy()
+        else:
+            rows = np.concatenate((ring[begin:length], ring[: stop - length]))
+        return Past(first, rows["ring_us"], rows["ring_x"], rows["ring_f"])
 
     def _closed(self, past: Past, cycle: Cycle) -> Closed:
         return Closed(past, cycle, self._sign, self._guide, self._scale)

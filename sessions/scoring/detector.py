@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sessions.scoring.layout import put_rows
 from sessions.scoring.state import EXT, FALLING, IDLE, NEVER, PEAK, RISING, VALLEY, State
 
 _BACK = np.array([np.nan, 1.0, -1.0], np.float32)
@@ -32,13 +33,8 @@ class Cycle(NamedTuple):
 
 
 def reversal(state: State, row: int, slot: int) -> Reversal:
-    """One row of a slot's reversals."""
-    return Reversal(
-        state.rev_us.item(row, slot),
-        state.rev_x.item(row, slot),
-        state.rev_z.item(row, slot),
-        state.rev_n.item(row, slot),
-    )
+    """One of a slot's reversals: `EXT`, `VALLEY` or `PEAK`."""
+    return Reversal(*state.reversals.item(slot, row))
 
 
 def advance(
@@ -47,6 +43,7 @@ def advance(
     z: NDArray[np.float32],
     x: NDArray[np.float32],
     t_us: NDArray[np.int64],
+    delta: NDArray[np.float32],
 ) -> tuple[list[int], list[Cycle]]:
     """One frame of each slot.
 
@@ -55,20 +52,24 @@ def advance(
         z: (B,) signal between the anchors.
         x: (B,) the same in native units.
         t_us: (B,) capture times.
+        delta: (B,) thresholds, in z.
 
     Returns:
         Positions in `slots` at which a peak was found, and the repetitions closed.
     """
     phase = state.phase[slots]
-    back = z - state.rev_z[EXT][slots]
+    place = slots * state.reversals.shape[1]
+    place += EXT
+    ext = state.reversals.reshape(-1).take(place)
+    back = z - ext["z"]
     back *= _BACK.take(phase)
-    turned = back >= state.tuning[3][slots]
+    turned = back >= delta
     # What goes on, or begins, has a new extreme; nothing compares with NaN.
     moved = ~(back >= 0.0)
     moved |= turned
     cycles: list[Cycle] = []
     peaks: list[int] = []
-    if turned.any():
+    if np.count_nonzero(turned):
         up, down = turned & (phase == FALLING), turned & (phase == RISING)
         for i in np.flatnonzero(up).tolist():
             slot = int(slots[i])
@@ -84,19 +85,17 @@ def advance(
             state.pending[slot] = True
             state.rep_no[slot] += 1
             # From here on the ring may overwrite the start of the movement; look before it does.
-            state.settle_at[slot] = state.rev_n[VALLEY, slot] + state.ring_len[slot]
+            held_from = reversal(state, VALLEY, slot).n
+            state.settle_at[slot] = held_from + state.ring_len[slot]
             peaks.append(i)
         phase[up] = RISING
         phase[down] = FALLING
     phase[phase == IDLE] = FALLING
     state.phase[slots] = phase
-    if not moved.all():
-        slots, z, x, t_us = slots[moved], z[moved], x[moved], t_us[moved]
-    # A row first: a third of the time that a pair of indices takes.
-    state.rev_z[EXT][slots] = z
-    state.rev_x[EXT][slots] = x
-    state.rev_us[EXT][slots] = t_us
-    state.rev_n[EXT][slots] = state.frames[slots]
+    now = np.empty(len(slots), ext.dtype)
+    now["us"], now["x"], now["z"], now["n"] = t_us, x, z, state.frames.take(slots)
+    new = np.flatnonzero(moved)
+    put_rows(state.reversals.reshape(-1), place.take(new), now.take(new))
     return peaks, cycles
 
 
@@ -122,5 +121,4 @@ def forget(state: State, slot: int) -> None:
 
 def _keep(state: State, row: int, slot: int) -> None:
     """Note the running extreme as a valley or a peak."""
-    for values in (state.rev_z, state.rev_x, state.rev_us, state.rev_n):
-        values[row, slot] = values[EXT, slot]
+    state.reversals[slot, row] = state.reversals[slot, EXT]

@@ -24,6 +24,8 @@ ANGLE_BINS: Final = 240
 
 _I8, _I32, _I64 = np.int8, np.int32, np.int64
 _F32, _F64 = np.float32, np.float64
+REVERSAL: Final = np.dtype([("us", _I64), ("x", _F32), ("z", _F32), ("n", _I64)])
+"""A `detector.Reversal`, its values in that order."""
 FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "tuning": (_F32, (4,), ()),
     "anchors": (_F32, (2,), ()),
@@ -57,10 +59,7 @@ FIELDS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
     "pending": (np.bool_, (), ()),
     "rep_no": (_I64, (), ()),
     "settle_at": (_I64, (), ()),
-    "rev_z": (_F32, (3,), ()),
-    "rev_x": (_F32, (3,), ()),
-    "rev_us": (_I64, (3,), ()),
-    "rev_n": (_I64, (3,), ()),
+    "reversals": (REVERSAL, (), (3,)),
     "inside": (np.bool_, (), ()),
     "held_us": (_I64, (), ()),
     "held_n": (_I64, (), ()),
@@ -95,6 +94,12 @@ RINGS: Final[dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]]] = {
 }
 """The same for what is kept of each frame, with an axis of frames after the slot; a last axis has
 as many channels as the motion with the most."""
+
+
+def ring_type(width: int) -> np.dtype[np.void]:
+    """What is kept of a frame, as a row of so many channels."""
+    kept = [(name, kind, (width,) * len(after)) for name, (kind, _, after) in RINGS.items()]
+    return np.dtype(kept, align=True)
 
 
 ROWS: Final[dict[str, tuple[str, ...]]] = {

@@ -1,13 +1,11 @@
 """What the scoring tells while a set runs."""
 
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 RepClass = Literal["full", "partial", "rejected", "interrupted"]
 
 
-@dataclass(frozen=True, slots=True)
-class Peak:
+class Peak(NamedTuple):
     """A peak of the signal was passed, a hold begun, a step made: the instant feedback."""
 
     slot: int
@@ -24,8 +22,7 @@ class Peak:
     """Whether it was the step asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rep:
+class Rep(NamedTuple):
     """A repetition, hold or sequence closed, or was interrupted by a gap."""
 
     slot: int

@@ -10,6 +10,7 @@ from sessions.scoring import holds, sequences
 from sessions.scoring.book import Book, Closing
 from sessions.scoring.detector import Cycle, advance, forget, last_cycle, reversal
 from sessions.scoring.holds import HoldBook
+from sessions.scoring.layout import put_rows
 from sessions.scoring.marks import Mark, Peak, Rep
 from sessions.scoring.plan import SetPlan
 from sessions.scoring.sequences import SequenceBook
@@ -64,24 +65,25 @@ class Round:
         where: NDArray[np.intp] | slice = slice(0, len(at)) if len(at) == len(columns) else at
         slots, t_us = columns.slot[where], columns.t_us[where]
         x, z = seen.x[where], seen.z[where]
-        frames, kind = state.frames[slots], state.kind[slots]
-        moving = at, slots, z, x, t_us
+        frames, kind = state.frames[slots], self._tick.terms["kind"][where]
+        delta = self._tick.terms["tuning"][where, 3]
+        moving = at, slots, z, x, t_us, delta
         if np.count_nonzero(kind):
             # A hold is over before the frame that left the target is written.
             self._hold(at[kind == HOLD])
             self._sequence(at[kind == SEQUENCE])
             others = kind != SEQUENCE
-            moving = at[others], slots[others], z[others], x[others], t_us[others]
-        here = frames % state.ring_len[slots]
-        # By places in a flat array: half the time that a pair of indices takes, or less.
-        place = slots * state.ring_us.shape[1] + here
-        state.ring_us.reshape(-1)[place] = t_us
-        state.ring_x.reshape(-1)[place] = x
-        state.ring_z.reshape(-1)[place] = z
+            moving = at[others], slots[others], z[others], x[others], t_us[others], delta[others]
         kept = state.channels.take(slots, axis=0)
         kept *= seen.kept.shape[1]
         kept += at[:, None]
-        state.ring_f[slots, here] = seen.kept.take(kept)
+        # All that is kept of a frame lies together: one place is written for each hand.
+        row = np.empty(len(at), state.rings.dtype)
+        row["ring_us"], row["ring_x"], row["ring_z"] = t_us, x, z
+        row["ring_f"] = seen.kept.take(kept)
+        place = slots * state.rings.shape[1]
+        place += frames % state.ring_len[slots]
+        put_rows(state.rings.reshape(-1), place, row)
         state.signal_us[slots] = t_us
         state.z[slots] = z
         state.sim[slots] = seen.sim[where]

@@ -29,7 +29,7 @@ class SnapshotError(ValueError):
 def _layout() -> str:
     """Name of what `packed` writes, the same for the same fields."""
     shapes = [
-        (name, np.dtype(kind).str, before, after)
+        (name, np.dtype(kind).descr, before, after)
         for name, (kind, before, after) in sorted((FIELDS | RINGS).items())
     ]
     told = repr((VERSION, SCHEMA, shapes)).encode()

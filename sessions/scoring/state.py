@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sessions.scoring.features import ROLL, TAM
-from sessions.scoring.layout import FIELDS, RINGS, ROW_TYPES, ROWS
+from sessions.scoring.layout import FIELDS, RINGS, ROW_TYPES, ROWS, ring_type
 from sessions.scoring.plan import FEATURES, Motion, SetPlan
 from sessions.scoring.signals import FORMS
 
@@ -112,11 +112,8 @@ class State:
     rep_no: NDArray[np.int64]
     settle_at: NDArray[np.int64]
     """The count of frames at which the ring would lose the pending repetition."""
-    rev_z: NDArray[np.float32]
-    """(3, slots), as the next three."""
-    rev_x: NDArray[np.float32]
-    rev_us: NDArray[np.int64]
-    rev_n: NDArray[np.int64]
+    reversals: NDArray[np.void]
+    """(slots, 3) by the rows `EXT`, `VALLEY` and `PEAK`."""
     inside: NDArray[np.bool_]
     """In the target: the next two tell since when."""
     held_us: NDArray[np.int64]
@@ -147,8 +144,9 @@ class State:
     guide_at: NDArray[np.int64]
     """The next guide peak that no repetition was matched with."""
     hist: NDArray[np.uint32]
+    rings: NDArray[np.void]
+    """(slots, length) the last frames with a signal; the next four are its fields."""
     ring_us: NDArray[np.int64]
-    """(slots, length), as the next two: the last frames with a signal."""
     ring_x: NDArray[np.float32]
     ring_z: NDArray[np.float32]
     ring_f: NDArray[np.float32]
@@ -172,10 +170,10 @@ class State:
             setattr(self, name, np.zeros((*before, capacity, *after), dtype))
 
     def _rings(self, length: int, width: int) -> None:
-        n = self.capacity
-        for name, (dtype, _, after) in RINGS.items():
-            setattr(self, name, np.zeros((n, length, *(width for _ in after)), dtype))
-        self.channels = np.zeros((n, width), np.intp)
+        self.rings = np.zeros((self.capacity, length), ring_type(width))
+        for name in RINGS:
+            setattr(self, name, self.rings[name])
+        self.channels = np.zeros((self.capacity, width), np.intp)
 
     def grow(self, capacity: int, length: int, width: int) -> None:
         """Make room for more slots, longer rings or more channels; nothing shrinks."""

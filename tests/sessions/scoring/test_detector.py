@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions.scoring.detector import advance, last_cycle
-from sessions.scoring.state import State
+from sessions.scoring.detector import advance, last_cycle, reversal
+from sessions.scoring.state import PEAK, State
 
 DELTA = 0.25
 
@@ -16,13 +16,12 @@ DELTA = 0.25
 def detected(signal: Sequence[float], delta: float = DELTA) -> tuple[list[int], list[list[int]]]:
     """Peaks, and the frames of the closed cycles, of one hand among idle ones."""
     state = State(3)
-    state.tuning[3] = delta
-    slots = np.array([1])
+    slots, threshold = np.array([1]), np.array([delta], np.float32)
     peaks, cycles = [], []
     for i, value in enumerate(np.asarray(signal, np.float32)):
         z = np.array([value])
-        found, closed = advance(state, slots, z, z, np.array([1000 * i]))
-        peaks += [int(state.rev_n[2, 1]) for _ in found]
+        found, closed = advance(state, slots, z, z, np.array([1000 * i]), threshold)
+        peaks += [reversal(state, PEAK, 1).n for _ in found]
         cycles += [[c.start.n, c.peak.n, c.end.n] for c in closed]
         state.frames[1] += 1
     return peaks, cycles
@@ -81,7 +80,7 @@ def test_the_end_of_a_set_closes_a_peak_that_was_left() -> None:
         state.tuning[3] = DELTA
         for value in signal:
             z = np.array([value], np.float32)
-            advance(state, np.array([0]), z, z, np.array([0]))
+            advance(state, np.array([0]), z, z, np.array([0]), state.tuning[3])
             state.frames[0] += 1
         return last_cycle(state, 0) is not None
 

@@ -13,11 +13,11 @@ from OneEuroFilter import OneEuroFilter
 from scipy import signal
 
 from sessions.kinematics import minimum_jerk
-from sessions.scoring.detector import advance
+from sessions.scoring.detector import advance, reversal
 from sessions.scoring.filter import one_euro
 from sessions.scoring.shape import BAND, SAMPLES, banded, local_costs, warped_distances
 from sessions.scoring.smoothness import RATE, log_jerks, sparc, speed
-from sessions.scoring.state import State
+from sessions.scoring.state import PEAK, State
 from tests.sessions.scoring.made import plan
 
 TOLERANCE = 1e-6
@@ -98,14 +98,14 @@ def test_reversals_are_peaks_of_that_prominence(seed: int, delta: float) -> None
     z = z.astype(np.float32)
     state = State(1)
     state.assign(0, plan(), 0)
-    state.tuning[3, 0] = delta
+    threshold = np.array([delta], np.float32)
     slot, found = np.zeros(1, np.intp), []
     for k, value in enumerate(z):
         one = np.array([value], np.float32)
-        peaks, _ = advance(state, slot, one, one, np.array([k], np.int64))
+        peaks, _ = advance(state, slot, one, one, np.array([k], np.int64), threshold)
         state.frames[0] += 1
         if peaks:
-            found.append(int(state.rev_n[2, 0]))
+            found.append(reversal(state, PEAK, 0).n)
     # Comparisons are made in float32 as the batch makes them: keep off the very edge.
     wanted, about = signal.find_peaks(z.astype(np.float64), prominence=0.5 * delta)
     edge = np.abs(about["prominences"] - delta) < 1e-5

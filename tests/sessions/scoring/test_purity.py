@@ -217,6 +217,8 @@ def test_slots_are_freed_and_used_anew_without_memory() -> None:
         batch.step([(again, message(still(1)))])
     with pytest.raises(ValueError, match="no open set"):
         batch.live(-1)
+    with pytest.raises(ValueError, match="slot 64 has no open set"):
+        batch.lives((second, 64))
 
 
 def test_a_quicker_camera_gets_a_longer_ring_and_disturbs_no_other() -> None:

@@ -73,6 +73,19 @@ def test_growing_keeps_every_field() -> None:
     assert state.past["last_us"].tolist()[7] == 12
 
 
+def test_growing_keeps_the_frames_of_the_rings() -> None:
+    state = State(2)
+    state.grow(2, 3, 2)
+    state.ring_us[1] = 5, 6, 7
+    state.ring_f[1] = 0.5
+    state.grow(4, 5, 3)
+    assert state.ring_us[1].tolist() == [5, 6, 7, 0, 0]
+    assert state.ring_f[1, :3].tolist() == [[0.5, 0.5, 0.0]] * 3
+    # The fields are the rows, not copies of them.
+    state.ring_x[3, 4] = 2.5
+    assert state.rings[3, 4]["ring_x"] == 2.5
+
+
 def test_memory_is_told_once_for_a_row_and_its_fields() -> None:
     fields = sum(
         np.dtype(kind).itemsize * int(np.prod(before + after))
