@@ -7,7 +7,6 @@ reduced over its own samples.
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil, floor, fsum, inf, nextafter
 from typing import Any, Final, NamedTuple
@@ -38,12 +37,13 @@ MARGIN_S: Final = 4.0 / RATE
 _HOLE_US: Final = 200_000
 """A longer pause inside makes interpolated speeds an invention."""
 _HALF_MIN: Final = 5
+_INSTANTS: Final = np.arange(600) / RATE - MARGIN_S
+"""Of the first samples: few repetitions are longer."""
 REACH_S: Final = 0.1
 _REACH_SHARE: Final = 0.05
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Past:
+class Past(NamedTuple):
     """Frames of a hand still held, oldest first."""
 
     first: int
@@ -147,7 +147,7 @@ class Course:
     def broken(self) -> bool:
         """Whether there is a hole in the frames."""
         us = self.closed.past.us[self.near :]
-        return bool((us[1:] - us[:-1]).max(initial=0) > _HOLE_US)
+        return bool(np.count_nonzero(us[1:] - us[:-1] > _HOLE_US))
 
 
 def _time_above(t: Sequence[float], u: Sequence[float], level: float) -> float:
@@ -216,10 +216,17 @@ def _speeds(courses: Sequence[Course]) -> tuple[Series, list[tuple[int, int, int
         rise, fall, top, rest = (place + min(max(n - begin - 4, 0), count) for n in wanted)
         cuts.append((rise, fall, top, rest))
         # Three samples to spare: places behind a part must be places.
-        at = np.arange(begin, begin + count + 11) / RATE - MARGIN_S
+        at = _instants(begin, begin + count + 11)
         parts.append(np.interp(at, t[one.near :], one.u[one.near :]))
         place += len(at)
     return speed(np.concatenate(parts)), cuts
+
+
+def _instants(begin: int, stop: int) -> Series:
+    """(stop - begin,) seconds since the start valley, of samples by their numbers."""
+    if stop <= len(_INSTANTS):
+        return _INSTANTS[begin:stop]
+    return np.arange(begin, stop) / RATE - MARGIN_S
 
 
 def _sample_from(t: float) -> int:

@@ -1,6 +1,5 @@
 """Repetition stage on movements whose measures can be worked out by hand."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,7 +62,7 @@ def test_a_movement_downwards_is_measured_alike() -> None:
     past, cycle = moved(trapeze())
     up = whole(past, cycle, 1.0)
     turned = [replace_x(one) for one in cycle[1:]]
-    down = whole(replace(past, x=-past.x), Cycle(0, *turned), -1.0)
+    down = whole(past._replace(x=-past.x), Cycle(0, *turned), -1.0)
     assert down == up
 
 
