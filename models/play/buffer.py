@@ -1,6 +1,5 @@
 """The play-record stream, writing end: append what sessions hold, whole or not at all."""
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -88,9 +87,9 @@ class PlayBuffer:
             await self._redis.script_load(scripts.APPEND)
             replies = await self._run(calls)
         answers = [Answer(Taken.TAKEN, append.last) for append in appends]
-        for (places, _, _), refused in zip(calls, replies, strict=True):
+        for call, refused in zip(calls, replies, strict=True):
             for group, status, last in zip(*[iter(refused)] * 3, strict=True):
-                answers[places[group - 1]] = Answer(Taken(status.decode()), int(last))
+                answers[call.places[group - 1]] = Answer(Taken(status.decode()), int(last))
         return answers
 
     async def read_stored(self, session_ids: Sequence[str]) -> dict[str, int]:
@@ -107,43 +106,48 @@ class PlayBuffer:
 
     async def _run(self, calls: "list[_Call]") -> list[Any]:
         pipe = self._redis.pipeline(transaction=False)
-        for _, keys, args in calls:
+        time_ms = self._clock.time_us() // 1000
+        for call in calls:
             # Not `evalsha`: a cluster's pipeline forbids the method, though not the command.
-            pipe.execute_command("EVALSHA", self._append.sha, len(keys), *keys, *args)
+            # One argument for all groups: each would be looked at alone by the driver, by Redis
+            # and by its Lua.
+            args = (self._ttl, time_ms, call.packed)
+            pipe.execute_command("EVALSHA", self._append.sha, len(call.keys), *call.keys, *args)
         replies: list[Any] = await pipe.execute()
         return replies
 
     def _calls(self, appends: Sequence[Append]) -> "list[_Call]":
-        shards: dict[int, list[int]] = defaultdict(list)
-        for place, append in enumerate(appends):
-            shards[self._keys.shard_of(append.session_id)].append(place)
         calls: list[_Call] = []
-        for shard, places in shards.items():
-            part: list[int] = []
-            items = 0
-            for place in places:
-                count = len(appends[place].items)
-                if part and items + count > MAX_ITEMS:
-                    calls.append(self._call(shard, part, appends))
-                    part, items = [], 0
-                part.append(place)
-                items += count
-            calls.append(self._call(shard, part, appends))
-        return calls
-
-    def _call(self, shard: int, places: list[int], appends: Sequence[Append]) -> "_Call":
-        keys = [self._keys.stream(shard), self._keys.open_sessions(shard)]
-        groups = []
-        for place in places:
-            session_id, token, first, last, seal, items, stored = appends[place]
-            keys.append(self._keys.session_in(shard, session_id))
+        filling: dict[int, _Call] = {}
+        shard_of, session_in = self._keys.shard_of, self._keys.session_in
+        for place, (session_id, token, first, last, seal, items, stored) in enumerate(appends):
+            shard = shard_of(session_id)
+            call = filling.get(shard)
+            if call is None or call.items + len(items) > MAX_ITEMS:
+                call = _Call([self._keys.stream(shard), self._keys.open_sessions(shard)])
+                filling[shard] = call
+                calls.append(call)
             group: list[Any] = [session_id, token, first, last, stored, seal]
             for item in items:
                 group += (item.field(), item.blob())
-            groups.append(group)
-        # One argument: each would be looked at alone by the driver, by Redis and by its Lua.
-        return places, keys, [self._ttl, self._clock.time_us() // 1000, _pack(groups)]
+            call.places.append(place)
+            call.keys.append(session_in(shard, session_id))
+            call.groups.append(group)
+            call.items += len(items)
+        for call in calls:
+            call.packed = _pack(call.groups)
+        return calls
 
 
-_Call = tuple[list[int], list[str], list[int | bytes]]
-"""One call of the append script: places in the caller's list, keys, arguments."""
+class _Call:
+    """One call of the append script."""
+
+    __slots__ = ("groups", "items", "keys", "packed", "places")
+
+    def __init__(self, keys: list[str]) -> None:
+        self.places: list[int] = []
+        """Where the groups' appends are in the caller's list."""
+        self.keys = keys
+        self.groups: list[list[Any]] = []
+        self.items = 0
+        self.packed = b""
