@@ -88,7 +88,7 @@ class PlayBuffer:
             replies = await self._run(calls)
         answers = [Answer(Taken.TAKEN, append.last) for append in appends]
         for call, refused in zip(calls, replies, strict=True):
-            for group, status, last in zip(*[iter(refused)] * 3, strict=True):
+            for group, status, last in refused:
                 answers[call.places[group - 1]] = Answer(Taken(status.decode()), int(last))
         return answers
 

@@ -63,7 +63,7 @@ for n, group in ipairs(cmsgpack.unpack(ARGV[3])) do
   elseif known[3] ~= 'open' then status = 'sealed'
   end
   if status then
-    for _, told in ipairs({n, status, known[2] or '-1'}) do out[#out + 1] = told end
+    out[#out + 1] = {n, status, known[2] or '-1'}
   else
     for i = 7, #group do entry[#entry + 1] = group[i] end
     marks[#marks + 1] = {key, last, seal, id}
@@ -137,14 +137,16 @@ return 0
 SETTLE_PLACES = """
 -- KEYS: leases. ARGV: ms, how many are given back, then the holder of each. Gives the first ones
 -- back and takes or renews the others, each so far as no other holder has it.
-local given = tonumber(ARGV[2])
+local given, answer = tonumber(ARGV[2]), 0
 for i, key in ipairs(KEYS) do
   local holder, mine = redis.call('GET', key), ARGV[i + 2]
-  if i <= given then
-    if holder == mine then redis.call('DEL', key) end
-  elseif not holder or holder == mine then
-    redis.call('SET', key, mine, 'PX', ARGV[1])
+  if holder == mine then
+    if i <= given then redis.call('DEL', key) else redis.call('PEXPIRE', key, ARGV[1]) end
+  elseif i > given and not holder then
+    -- A full Redis refuses what is new: that is told, and keeps none of the others.
+    local taken = redis.pcall('SET', key, mine, 'PX', ARGV[1])
+    if taken.err then answer = taken end
   end
 end
-return given
+return answer
 """

@@ -1,15 +1,17 @@
 """The places of children, with a real Redis: held, renewed, given back and lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from config.settings import load_settings
 from models.play.keys import PlayKeys
 from models.play.ownership import Ownership
 from models.therapy.rules import Therapy
+from server.embedded import EmbeddedServers
 from sessions.places import AT_ONCE, CHILD_LEASE_MS, RENEW_S, SOON_S, ChildPlaces
 from sessions.session import Session, opened_of
 from tests.factories import ManualClock, redis_of
@@ -19,6 +21,12 @@ from tests.factories import ManualClock, redis_of
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
     async with redis_of(redis_url) as client:
         yield client
+
+
+@pytest.fixture
+def own_redis_url(start_embedded: Callable[..., EmbeddedServers]) -> str:
+    """Return the URL of a Redis whose memory is no other test's."""
+    return start_embedded(mongo_url="none of this one").redis_url
 
 
 class Here:
@@ -77,6 +85,28 @@ async def test_what_is_due_soon_is_renewed_with_what_is_due(here: Here, redis: R
     await here.places.settle()
     assert [await here.holder(name) for name in ("a", "b", "c")] == ["a", "b", ""]
     assert RENEW_S * 3000 <= CHILD_LEASE_MS
+
+
+async def test_a_full_redis_renews_the_places_that_are_held(
+    own_redis_url: str, redis_prefix: str
+) -> None:
+    async with redis_of(own_redis_url) as redis:
+        here = Here(redis, redis_prefix)
+        for name in ("a", "b", "c", "d"):
+            await here.play(name)
+        gone = here.keys.child("kid-b")
+        held = [here.keys.child(f"kid-{name}") for name in ("a", "c", "d")]
+        await redis.delete(gone)
+        for key in held:
+            await redis.pexpire(key, 1000)
+        here.clock.move(RENEW_S)
+        await redis.config_set("maxmemory", 1)
+        with pytest.raises(RedisError):
+            await here.places.settle()
+        await redis.config_set("maxmemory", 0)
+        assert all([await redis.pttl(key) > 1000 for key in held])
+        await here.places.settle()
+        assert await here.holder("b") == "b", "it stayed due"
 
 
 async def test_many_places_are_renewed_a_part_at_a_time(here: Here, redis: Redis) -> None:
