@@ -90,7 +90,7 @@ async def test_a_withdrawal_that_is_cut_off_comes_to_the_same_end(
                 await asyncio.sleep(0.05)
         assert [one["step"] for one in receipt["steps"]] == [*Step]
         assert all(one["done"] for one in receipt["steps"])
-        assert here.vouchers.unlinked == ["4711"]
+        assert here.vouchers.unlinked == ["4711004711"]
 
         posted = mongo_admin[mongo_database]["outbox"]
         async with asyncio.timeout(15):
@@ -128,7 +128,7 @@ async def somebody_plays(here: Town) -> AsyncIterator[tuple[Person, list[str]]]:
     """Let the child of a guardian play until somebody ends it."""
     person = here.person()
     claims = {"email": "jiu@example.com", "email_verified": True, "nickname": "박지우"}
-    token = here.vouchers.token("kakao", "4711", **claims)
+    token = here.vouchers.token("kakao", "4711004711", **claims)
     signed = await person.social("kakao", idToken=token)
     person.keep(signed)
     answer = await person.call("POST", "/v1/me/password", {"password": GOOD})
@@ -138,4 +138,4 @@ async def somebody_plays(here: Town) -> AsyncIterator[tuple[Person, list[str]]]:
     async with connected(here.served.url, "/game", person.access) as game:
         session_id = (await game.open(child_id))["session_id"]
         await game.ok("set:start", 0, {**START, "set_no": 1})
-        yield person, [signed["userId"], child_id, session_id, "jiu@example.com", "4711"]
+        yield person, [signed["userId"], child_id, session_id, "jiu@example.com", "4711004711"]
