@@ -37,6 +37,7 @@ from server.background import build_background
 from server.lifespan import Parts, attach
 from server.middleware import middlewares
 from server.parts.administration import build_administration
+from server.realtime.harvest import Harvest
 from server.realtime.server import Realtime
 from server.stores import open_stores
 from server.telemetry import Health, add_telemetry
@@ -52,8 +53,6 @@ from sessions.relay import Relay
 from sessions.takeover import Takeover
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT_MOST = 512
-"""Frames that wait for the next tick at most; of more the reading itself would hold up others."""
 
 
 def build_app(
@@ -76,7 +75,7 @@ def build_app(
     ownership = Ownership(redis, keys, store.session_ttl_seconds, clock)
 
     hub = FeedHub()
-    engine = Engine(catalogue=catalogue(), hub=hub, clock=clock, limits=settings.live)
+    engine = Engine(catalogue=catalogue(), hub=hub, clock=clock, limits=settings.live, keys=keys)
     appender = Appender(
         engine=engine, buffer=buffer, ownership=ownership, bus=bus, keys=keys, clock=clock
     )
@@ -191,8 +190,9 @@ def build_app(
         middlewares=middlewares(clock, settings.http.origins),
         client_max_size=settings.http.body_bytes,
     )
-    realtime = Realtime(settings.http, limits, clock, places, appender.is_appending, KEPT_MOST)
-    engine.gather = realtime.read_kept
+    harvest = Harvest(engine.take_frames, clock.monotonic)
+    engine.gather = harvest.collect
+    realtime = Realtime(settings.http, limits, clock, places, appender.is_appending, harvest)
     game, watch = GameNamespace(deps, realtime), WatchNamespace(deps, realtime)
     check_live((game, watch))
     realtime.add(game)

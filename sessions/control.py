@@ -11,7 +11,7 @@ from models.play.records import Item, event_item, result_item
 from sessions.catalogue import Catalogue
 from sessions.feed import FeedHub
 from sessions.scoring.batch import Batch
-from sessions.session import TRANSITIONS, Message, Session, State
+from sessions.session import Session
 from sessions.sets import (
     OpenSet,
     kept_of,
@@ -22,6 +22,7 @@ from sessions.sets import (
     start_answer,
 )
 from sessions.telling import tell_rep
+from sessions.terms import TRANSITIONS, Message, State
 from sessions.views import joined_of
 
 log = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ class Control:
             context = self._start(session, payload, time_us)
             return _Done(start_answer(payload, context), context)
         if message.event == "set:end":
-            if session.set is None or session.set.set_no != payload["set_no"]:
+            if session.open_set is None or session.open_set.set_no != payload["set_no"]:
                 raise AppError(ErrorCode.CONFLICT, "set:end: this `set_no` is not the open set.")
             record = self._end(session, unfinished=False)
             return _Done(
@@ -137,15 +138,15 @@ class Control:
         space = session.opened.space
         context = settle_context(self._catalogue, start, space, time_us, session.opened.therapy)
         plan = plan_of(self._catalogue, start, context, space, session.opened.fps)
-        session.set = OpenSet(start, context, self._batch.open(plan))
+        session.open_set = OpenSet(start, context, self._batch.open(plan))
         session.last_set_no = start["set_no"]
         return context
 
     def _end(self, session: Session, *, unfinished: bool) -> dict[str, Any]:
-        open_set = session.set
+        open_set = session.open_set
         if open_set is None:
             raise AppError(ErrorCode.CONFLICT, "No set is open.")
-        session.set = None
+        session.open_set = None
         measures = self._batch.close(open_set.slot, unfinished=unfinished)
         # The end of a set may close its last repetition.
         told = {rep["rep_no"] for rep in open_set.reps}
@@ -174,7 +175,7 @@ class Control:
         time_us: int,
     ) -> dict[str, Any]:
         last = next_seq - 1
-        if session.set is not None:
+        if session.open_set is not None:
             record = self._end(session, unfinished=True)
             items += kept_of(session.id, last, record, session.opened.therapy)
         result = result_of(

@@ -14,16 +14,18 @@ from config import metrics
 from config.clock import Clock
 from config.settings import LiveSettings
 from models.errors import AppError, ErrorCode
+from models.play.keys import PlayKeys
 from sessions.catalogue import Catalogue
 from sessions.control import Control
 from sessions.dues import Dues
 from sessions.feed import FeedHub, Joined, Sink
-from sessions.fresh import Fresh
 from sessions.rebuild import Rebuilt, pack_snapshot
+from sessions.rows import Rows
 from sessions.scorer import Scorer
 from sessions.scoring.batch import Batch
-from sessions.session import Session, State
+from sessions.session import Session
 from sessions.sets import OpenSet, plan_of
+from sessions.terms import State
 from sessions.views import joined_of, summaries_of
 
 SNAPSHOTS_AT_ONCE = 10
@@ -48,6 +50,7 @@ class Engine:
         hub: FeedHub,
         clock: Clock,
         limits: LiveSettings,
+        keys: PlayKeys,
     ) -> None:
         self.sessions: dict[str, Session] = {}
         self.due = asyncio.Event()
@@ -58,16 +61,20 @@ class Engine:
         self._limits = limits
         self._batch = Batch()
         self._control = Control(catalogue=catalogue, hub=hub, batch=self._batch, clock=clock)
-        self._scorer = Scorer(
-            batch=self._batch, hub=hub, control=self._control, score_s=limits.score_ms / 1000
-        )
-        self._dues = Dues(limits.tick_ms / 1000, limits.chunk_ms / 1000)
+        self._rows = Rows(limits.score_ms / 1000)
+        self.take_frames = self._rows.take
+        """Takes frames that are like those before, of many sessions at once."""
+        self._scorer = Scorer(batch=self._batch, hub=hub, control=self._control, rows=self._rows)
+        self._dues = Dues(limits.chunk_ms / 1000, self._rows, keys.shards, keys.shard_of)
         self._woken: list[Session] = []
-        self._fresh = Fresh()
+        self._watched = -1
+        """How often the watched sessions had changed when it was looked last."""
         self._marked: dict[Session, None] = {}
         """Sessions whose marks moved too soon after they were told last."""
         self._stored: dict[Session, None] = {}
         """Those of which only `stored` is to be told: there is time."""
+        self._pending: dict[Session, None] = {}
+        """Those that owe answers, or are sealed: the others need no look in between."""
         self._snapshots: deque[tuple[float, Session]] = deque()
         """When each session's next snapshot is due, the earliest first."""
         self._rounds_at = self._stored_at = 0.0
@@ -79,8 +86,9 @@ class Engine:
     def add(self, session: Session) -> None:
         """Take a session over."""
         self.sessions[session.id] = session
-        session.woken, session.fresh = self._woken, self._fresh
+        session.woken = self._woken
         self._dues.enter(session)
+        self._watched = -1
         due = self._clock.monotonic() + self._limits.snapshot_seconds
         self._snapshots.append((due, session))
         metrics.SESSIONS.set(len(self.sessions))
@@ -95,7 +103,7 @@ class Engine:
             opened = session.opened
             plan = plan_of(self._catalogue, now.start, now.context, opened.space, opened.fps)
             slot = self._batch.load(plan, now.saved)
-            session.set = OpenSet(now.start, now.context, slot, list(now.reps))
+            session.open_set = OpenSet(now.start, now.context, slot, list(now.reps))
             session.state = State.PLAYING
         self.add(session)
 
@@ -109,8 +117,8 @@ class Engine:
             if self.sessions.get(session.id) is not session:
                 continue
             rounds.append((now + self._limits.snapshot_seconds, session))
-            if session.set is not None:
-                due.append((session, session.set))
+            if session.open_set is not None:
+                due.append((session, session.open_set))
         saved = self._batch.saves([open_set.slot for _, open_set in due])
         return [
             (session, pack_snapshot(session.cursor - 1, open_set.set_no, open_set.reps, one))
@@ -119,20 +127,18 @@ class Engine:
 
     def remove(self, session: Session) -> None:
         """Forget a session that is sealed, or lost to another owner."""
-        if session.set is not None:
-            self._batch.close(session.set.slot)
-            session.set = None
+        if session.open_set is not None:
+            self._batch.close(session.open_set.slot)
+            session.open_set = None
         # It may be back already, taken up anew: that one is another, and stays.
         if self.sessions.get(session.id) is session:
             del self.sessions[session.id]
             self._hub.drop(session.id)
-        session.woken, session.fresh = (
-            [],
-            Fresh(),
-        )  # whatever its connection still sends wakes nobody
+        session.woken = []  # whatever its connection still sends wakes nobody
         self._dues.leave(session)
         self._marked.pop(session, None)
         self._stored.pop(session, None)
+        self._pending.pop(session, None)
         metrics.SESSIONS.set(len(self.sessions))
 
     def open_sessions(self) -> list[Session]:
@@ -157,13 +163,9 @@ class Engine:
 
     def tick(self) -> None:
         """Do everything that is due now; never waits."""
-        self._fresh.open = True
-        try:
-            self.gather()
-        finally:
-            self._fresh.open = False
+        self.gather()
         now = self._clock.monotonic()
-        if self._woken or self._fresh.sessions:
+        if self._woken or self._rows.fresh:
             with metrics.TICK.time():
                 self._play(now)
         if self._dues.pass_time(now):
@@ -178,36 +180,44 @@ class Engine:
         """Empty the inboxes: frames of all sessions, then control events, and so on."""
         active = self._woken.copy()
         self._woken.clear()
-        fresh = self._fresh
-        taken = len(fresh.sessions)
+        taken = sum(len(rows) for rows, _ in self._rows.fresh)
         for session in active:
             session.awake = False
             taken += len(session.inbox)
         metrics.MESSAGES.inc(taken)
         metrics.INBOX.set(taken)
-        for session in fresh.undue:
-            self._dues.note(session)
+        self._look_who_watches()
         left = active
-        while left or fresh.sessions:
-            self._scorer.score(left, fresh, now)
-            fresh.clear()
+        while left or self._rows.fresh:
+            self._scorer.score(left, now)
             watch = metrics.Stopwatch()
             left = [s for s in left if s.inbox and self._control.handle(s)]
             watch.lap("control")
         for session in active:
             if session.urgent or not session.in_turn:
                 self._dues.note(session)
+            if session.answers.owed or session.sealed_at is not None:
+                self._pending[session] = None
+            session.start_taking()
         metrics.UNAPPENDED.set(self._dues.waiting)
+
+    def _look_who_watches(self) -> None:
+        if self._watched != self._hub.changes:
+            self._watched = self._hub.changes
+            known = self.sessions
+            self._rows.watch([known[i].row for i in self._hub.sessions if i in known])
 
     def _go_round(self, now: float) -> None:
         if now - self._stored_at >= STORED_S:
             self._stored_at = now
             for session in [s for s in self._stored if s.tell_marks(now)]:
                 del self._stored[session]
-        for session in list(self.sessions.values()):
-            if session.answers.owed:
-                session.answers.expire(now)
-            if session.sealed_at is not None and session.over(now):
+        for session in list(self._pending):
+            session.answers.expire(now)
+            if session.sealed_at is None:
+                if not session.answers.owed:
+                    del self._pending[session]
+            elif session.over(now):
                 self.remove(session)
 
     def take_due(self) -> list[Session]:

@@ -1,7 +1,7 @@
 """The feed: what watchers see of a session. Derived, may be thinned, the newest wins."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -73,6 +73,13 @@ class FeedHub:
 
     def __init__(self) -> None:
         self._feeds: dict[str, _Feed] = {}
+        self.changes = 0
+        """How often a session began to be watched, or ceased to."""
+
+    @property
+    def sessions(self) -> Collection[str]:
+        """Those that are watched."""
+        return self._feeds
 
     def watched(self, session_id: str) -> bool:
         """Tell whether somebody watches the session."""
@@ -90,7 +97,10 @@ class FeedHub:
 
     def join(self, session_id: str, sink: Sink) -> int:
         """Add a reader; return the offset after which its items start."""
-        feed = self._feeds.setdefault(session_id, _Feed())
+        feed = self._feeds.get(session_id)
+        if feed is None:
+            feed = self._feeds[session_id] = _Feed()
+            self.changes += 1
         if sink not in feed.sinks:
             feed.sinks += (sink,)
         return feed.offset
@@ -102,6 +112,7 @@ class FeedHub:
             feed.sinks = tuple(one for one in feed.sinks if one is not sink)
             if not feed.sinks:
                 del self._feeds[session_id]
+                self.changes += 1
 
     def publish(
         self,
@@ -142,12 +153,14 @@ class FeedHub:
 
     def drop(self, session_id: str) -> None:
         """Forget a feed whose session is another worker's now; its readers find it there."""
-        self._feeds.pop(session_id, None)
+        if self._feeds.pop(session_id, None) is not None:
+            self.changes += 1
 
     def end(self, session_id: str, result: dict[str, Any]) -> None:
         """Tell everybody that the session is sealed, and forget its feed."""
         feed = self._feeds.pop(session_id, None)
         if feed is not None:
+            self.changes += 1
             for sink in feed.sinks:
                 sink.ended(session_id, result)
 

@@ -28,16 +28,11 @@ from models.therapy.repo import TherapyRepo
 from models.therapy.rules import Therapy
 from sessions.answers import busy_error
 from sessions.engine import Engine
+from sessions.opened import Opened, opened_of
 from sessions.places import CHILD_LEASE_MS, ChildPlaces
-from sessions.session import (
-    Opened,
-    Player,
-    Session,
-    State,
-    opened_of,
-    sealed_error,
-)
+from sessions.session import Session, sealed_error
 from sessions.takeover import Takeover
+from sessions.terms import Player, State
 
 log = logging.getLogger(__name__)
 

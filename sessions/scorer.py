@@ -1,100 +1,126 @@
 """The frames of a tick: kept, scored as one batch, and told to players and watchers."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+
+import numpy as np
 
 from config import metrics
 from models.errors import AppError, ErrorCode
 from sessions.control import Control
 from sessions.feed import FeedHub
 from sessions.frames import SHAPE_BYTES, FrameError, decode
-from sessions.fresh import Fresh
 from sessions.packing import packed_scores
+from sessions.rows import Ints, Rows
 from sessions.scoring.batch import Batch
+from sessions.scoring.intake import Block, blocks_of
 from sessions.session import Session
 from sessions.telling import Told, tell_advice, tell_mark
 from sessions.words import advice_codes
 
-Feed = tuple[Session, bytes, int]
-"""A watched session's message, and its place among those that are scored; -1 when it is not."""
 ToldAt = dict[int, list[Told]]
 """Peaks and repetitions, by the place of the message that completed them."""
 
 
-class _Work(NamedTuple):
+class _Work:
     """What a tick scores, and what watchers see of it."""
 
-    slots: list[int]
-    messages: list[bytes | memoryview]
-    owners: list[Session]
-    feeds: list[Feed]
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+        self.rows: list[Ints] = []
+        """Of each block, whose messages they are."""
+        self.size = 0
+        """Messages in all blocks."""
+        self.feeds: list[tuple[Session, bytes, int]] = []
+        """A watched session's message, and its place in the blocks; below 0 when it has none."""
+
+    def add(self, rows: Ints, block: Block) -> None:
+        """Add a block."""
+        self.blocks.append(block)
+        self.rows.append(rows)
+        self.size += len(rows)
 
 
 class Scorer:
-    """Takes the frames out of the inboxes, all sessions together."""
+    """Takes the frames out of the rows and the inboxes, all sessions together."""
 
-    def __init__(self, *, batch: Batch, hub: FeedHub, control: Control, score_s: float) -> None:
+    def __init__(self, *, batch: Batch, hub: FeedHub, control: Control, rows: Rows) -> None:
         self._batch = batch
         self._hub = hub
         self._control = control
-        self._score_s = score_s
+        self._rows = rows
 
-    def score(self, active: Iterable[Session], fresh: Fresh, now: float) -> None:
-        """Score fresh frames, and those of some sessions up to their next control event."""
+    def score(self, active: Iterable[Session], now: float) -> None:
+        """Score what the rows took, and what some sessions have before their next control event."""
         watch = metrics.Stopwatch()
-        work = _Work([], [], [], [])
-        self._take_fresh(fresh, work)
+        work = _Work()
+        self._take_fresh(work)
         self._take_inboxes(active, work)
         watch.lap("decode")
-        slots, messages, owners, feeds = work
         told: ToldAt = {}
-        if slots:
-            marks = self._batch.step_plain(slots, messages)
+        due: list[int] = []
+        if work.blocks:
+            rows = work.rows[0] if len(work.rows) == 1 else np.concatenate(work.rows)
+            marks = self._batch.step_blocks(work.blocks)
             watch.lap("score")
             for mark in marks:
-                owner = owners[mark.work_index]
-                told.setdefault(mark.work_index, []).append(tell_mark(owner, mark))
-        self._tell(owners, feeds, told, now, watch)
+                place = mark.work_index
+                owner = self._session(int(rows[place]))
+                told.setdefault(place, []).append(tell_mark(owner, mark))
+            due = self._rows.scores_due(rows, now)
+        self._tell([self._session(row) for row in due], work, told, watch)
 
-    def _take_fresh(self, fresh: Fresh, work: "_Work") -> None:
-        slots, messages, owners, feeds = work
-        watched = self._hub.watched
-        for session, payload in zip(fresh.sessions, fresh.payloads, strict=True):
-            open_set = session.set
-            playing = open_set is not None and not session.paused
-            if watched(session.id):
-                feeds.append((session, payload, len(slots) if playing else -1))
-            if open_set is not None and playing:
-                slots.append(open_set.slot)
-                messages.append(payload)
-                owners.append(session)
+    def _session(self, row: int) -> Session:
+        session = self._rows.sessions[row]
+        if session is None:
+            raise LookupError(f"row {row} is nobody's")
+        return session
 
-    def _take_inboxes(self, active: Iterable[Session], work: "_Work") -> None:
-        slots, messages, owners, feeds = work
+    def _take_fresh(self, work: _Work) -> None:
+        fresh, self._rows.fresh = self._rows.fresh, []
+        for rows, messages in fresh:
+            slots = self._rows.slot[rows]
+            playing = slots >= 0
+            places = np.where(playing, work.size + np.cumsum(playing) - 1, -1)
+            for n in np.flatnonzero(self._rows.watched[rows]).tolist():
+                seen = messages[n].tobytes(), int(places[n])
+                work.feeds.append((self._session(int(rows[n])), *seen))
+            if playing.all():
+                work.add(rows, (slots, messages))
+            elif playing.any():
+                work.add(rows[playing], (slots[playing], messages[playing]))
+
+    def _take_inboxes(self, active: Iterable[Session], work: _Work) -> None:
+        rows: list[int] = []
+        slots: list[int] = []
+        messages: list[bytes | memoryview] = []
         for session in active:
             inbox = session.inbox
-            playing = session.set is not None and not session.paused
+            open_set = None if session.paused else session.open_set
             watched = self._hub.watched(session.id)
-            shape, shape_size = session.shape, session.shape_size
             while inbox and type(payload := inbox[0]) is bytes:
                 inbox.popleft()
-                plain: bytes | memoryview = payload
-                if len(payload) != shape_size or not payload.startswith(shape):
-                    examined = self._examined(session, payload)
-                    if examined is None:
-                        continue
-                    plain = examined
-                    shape, shape_size = session.shape, session.shape_size
+                plain = self._examined(session, payload)
+                if plain is None:
+                    continue
                 session.keep_frames(payload)
                 if watched:
-                    feeds.append((session, payload, len(slots) if playing else -1))
-                if playing and session.set is not None:
-                    slots.append(session.set.slot)
+                    place = -1 if open_set is None else work.size + len(messages)
+                    work.feeds.append((session, payload, place))
+                if open_set is not None:
+                    rows.append(session.row)
+                    slots.append(open_set.slot)
                     messages.append(plain)
-                    owners.append(session)
+        done = 0
+        for block in blocks_of(slots, messages):
+            end = done + len(block[0])
+            work.add(np.array(rows[done:end]), block)
+            done = end
 
     def _examined(self, session: Session, payload: bytes) -> bytes | memoryview | None:
-        """Look at a message that is not like the last one; None if it is refused."""
+        """Look at a message unless it is like the last one; None if it is refused."""
+        like = session.like
+        if len(payload) == len(like) and payload.startswith(like[:SHAPE_BYTES]):
+            return payload
         try:
             decoded = decode(payload, session.opened.space)
         except FrameError as fault:
@@ -102,25 +128,15 @@ class Scorer:
             self._control.void(session, session.cursor, error)
             return None
         if decoded.payload:
-            session.shape, session.shape_size = payload[:SHAPE_BYTES], len(payload)
+            session.like = payload
         return decoded.plain()
 
     def _tell(
-        self,
-        owners: Sequence[Session],
-        feeds: Sequence[Feed],
-        told: ToldAt,
-        now: float,
-        watch: metrics.Stopwatch,
+        self, due: Sequence[Session], work: _Work, told: ToldAt, watch: metrics.Stopwatch
     ) -> None:
-        due: dict[Session, None] = {}
-        for session in owners:
-            if now >= session.score_at:
-                self._plan_score(session, now)
-                due[session] = None
         # Those that are due play, and come first.
-        shown = dict.fromkeys((*due, *(session for session, _, _ in feeds)))
-        sets = {session: session.set for session in shown if session.set is not None}
+        shown = dict.fromkeys((*due, *(session for session, _, _ in work.feeds)))
+        sets = {session: session.open_set for session in shown if session.open_set is not None}
         scores: dict[Session, bytes] = {}
         if sets:
             look = self._batch.look([open_set.slot for open_set in sets.values()])
@@ -131,11 +147,6 @@ class Scorer:
                     session.tell("score", score)
                 tell_advice(session, code)
         watch.lap("tell")
-        for session, payload, place in feeds:
+        for session, payload, place in work.feeds:
             self._hub.publish(session.id, payload, told.get(place, ()), scores.get(session, b""))
         watch.lap("feed")
-
-    def _plan_score(self, session: Session, now: float) -> None:
-        """Put a session's next score on a grid of its own, so that all together come evenly."""
-        phase = session.score_phase * self._score_s
-        session.score_at = now + self._score_s - (now - phase) % self._score_s

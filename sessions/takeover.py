@@ -13,8 +13,9 @@ from models.play.keys import PlayKeys
 from models.play.ownership import Ownership
 from models.play.repo import PlayRepo
 from models.therapy.rules import Therapy
+from sessions.opened import opened_of
 from sessions.rebuild import Job, Rebuilder, Rebuilt, read_story
-from sessions.session import Session, opened_of
+from sessions.session import Session
 
 log = logging.getLogger(__name__)
 

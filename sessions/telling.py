@@ -15,7 +15,7 @@ Told = dict[str, bytes]
 
 def tell_mark(session: Session, mark: Mark) -> Told:
     """Tell a peak or a repetition at once; return it as the feed tells it."""
-    open_set = session.set
+    open_set = session.open_set
     if open_set is None:
         return {}
     if isinstance(mark, Peak):

@@ -15,9 +15,9 @@ from sessions.session import Session
 
 def _score_of(session: Session, batch: Batch) -> dict[str, Any] | None:
     """Return the set as it stands at its latest accepted frame; None when there is none."""
-    if session.set is None:
+    if session.open_set is None:
         return None
-    (told,) = packed_scores([session.set], batch.look([session.set.slot]))
+    (told,) = packed_scores([session.open_set], batch.look([session.open_set.slot]))
     score: dict[str, Any] | None = msgpack.unpackb(told) if told else None
     return score
 
@@ -29,7 +29,7 @@ def joined_of(session: Session, batch: Batch, offset: int, time_us: int) -> Join
 
 def snapshot_of(session: Session, batch: Batch, time_us: int) -> dict[str, Any]:
     """Return what a joining watcher is shown at once."""
-    open_set = session.set
+    open_set = session.open_set
     shown = None
     if open_set is not None:
         shown = {
@@ -65,7 +65,7 @@ def snapshot_of(session: Session, batch: Batch, time_us: int) -> dict[str, Any]:
 
 def resumed_state(session: Session) -> dict[str, Any]:
     """Return what a player needs to go on with a session."""
-    open_set = session.set
+    open_set = session.open_set
     shown = None
     if open_set is not None:
         shown = {k: open_set.start[k] for k in ("set_no", "motion", "side", "asked_reps")}
@@ -80,13 +80,13 @@ def resumed_state(session: Session) -> dict[str, Any]:
 
 def summaries_of(sessions: Sequence[Session], batch: Batch) -> list[dict[str, Any]]:
     """Return the sessions' lines in a live list; `child_id` is for the access check."""
-    slots = {s.id: s.set.slot for s in sessions if s.set is not None}
+    slots = {s.id: s.open_set.slot for s in sessions if s.open_set is not None}
     lives = dict(zip(slots, batch.lives(list(slots.values())), strict=True))
     return [_summary(session, lives.get(session.id)) for session in sessions]
 
 
 def _summary(session: Session, live: Live | None) -> dict[str, Any]:
-    start = session.set.start if session.set is not None else {}
+    start = session.open_set.start if session.open_set is not None else {}
     return {
         "session_id": session.id,
         "child_id": session.opened.child_id,

@@ -29,6 +29,7 @@ from handlers.rest.tables import ROUTES
 from models.accounts.tokens import create_dev_key
 from models.catalog.library import motion_library
 from models.codes import ERRORS, ErrorCode
+from models.play.keys import PlayKeys
 from models.play.records import COLLECTIONS
 from server import __main__ as entry
 from server.lifespan import PARTS
@@ -37,9 +38,11 @@ from sessions.catalogue import catalogue
 from sessions.engine import Engine
 from sessions.feed import FeedHub, FeedItem, Joined
 from sessions.frames import HDR, REC, decode
+from sessions.opened import Opened
 from sessions.scoring.verdicts import VERDICTS
-from sessions.session import Message, Opened, Session
+from sessions.session import Session
 from sessions.synthetic import ChildParameters, play_set
+from sessions.terms import Message
 from sessions.words import ADVICE
 from tests.serving import serving, settings_of
 
@@ -254,7 +257,11 @@ class Ear:
 def played() -> SimpleNamespace:
     """Play a set of each kind through the real engine and keep everything it says."""
     engine = Engine(
-        catalogue=catalogue(), hub=FeedHub(), clock=SystemClock(), limits=load_settings().live
+        catalogue=catalogue(),
+        hub=FeedHub(),
+        clock=SystemClock(),
+        limits=load_settings().live,
+        keys=PlayKeys("t", 1),
     )
     ear = Ear()
     document = {

@@ -144,12 +144,14 @@ class Event:
     `handler` is called with the connection, the validated payload and a reply; a numbered event
     has its seq as first argument on the wire. `hot` is called with the connection, the seq and the
     bytes of a numbered event that carries just these and wants no answer, without the general way.
+    `berth` tells where those of a connection are taken together with others, and the key to it.
     """
 
     payload: type[BaseModel] | None
     handler: Callable[..., None]
     numbered: bool = False
     hot: Callable[[Any, int, bytes], None] | None = None
+    berth: Callable[[Any], tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,7 @@ class Hot:
     namespace: str
     event: str
     call: Callable[[int, bytes], None]
+    berth: Callable[[], tuple[int, int]] | None = None
 
     @property
     def head(self) -> str:
@@ -274,7 +277,8 @@ class LiveNamespace(ABC, Generic[C]):
         connection = self.connections.get(eio_sid)
         for event, row in self.table.items():
             if row.hot is not None and connection is not None:
-                return Hot(self.name, event, partial(row.hot, connection))
+                berth = None if row.berth is None else partial(row.berth, connection)
+                return Hot(self.name, event, partial(row.hot, connection), berth)
         return None
 
     def later(

@@ -24,8 +24,10 @@ from handlers.live.protocol import (
 from models.accounts.records import Principal, Role
 from models.errors import AppError, ErrorCode
 from sessions.answers import Reply
+from sessions.berth import NO_BERTH
 from sessions.catalogue import catalogue
-from sessions.session import Message, Session
+from sessions.session import Session
+from sessions.terms import Message
 from sessions.views import resumed_state
 
 ROOM_SECONDS = 0.02
@@ -73,7 +75,7 @@ class GameNamespace(LiveNamespace[Player]):
         return {
             "session:open": Event(SessionOpen, self._open),
             "session:resume": Event(SessionResume, self._resume),
-            "frames": Event(None, self._frames, numbered=True, hot=self._stream),
+            "frames": Event(None, self._frames, numbered=True, hot=self._stream, berth=_berth),
             "clock": Event(ClockAsk, self._clock),
             **{
                 name: Event(model, partial(self._control, name, model), numbered=True)
@@ -265,6 +267,13 @@ def _seq(args: list[Any], event: str) -> int:
             ErrorCode.INVALID, f"{event}: the first argument is the message's number, from 0."
         )
     return seq
+
+
+def _berth(player: Player) -> tuple[int, int]:
+    """Return where frames of a player may be taken together with those of others."""
+    session = player.session
+    mine = session is not None and player.open and session.player is player
+    return session.berth() if session is not None and mine else NO_BERTH
 
 
 def _not_open(event: str) -> AppError:

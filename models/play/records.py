@@ -117,8 +117,12 @@ def session_item(session_id: str, document: dict[str, Any]) -> Item:
 
 def chunk_item(session_id: str, seq0: int, messages: Sequence[bytes], time_us: int) -> Item:
     """Consecutive `frames` messages exactly as they came, keyed by the first's number."""
-    packed = b"".join(map(_pack, messages))
-    return packed_chunk(session_id, seq0, len(messages), packed, time_us)
+    return packed_chunk(session_id, seq0, len(messages), packed_messages(messages), time_us)
+
+
+def packed_messages(messages: Sequence[bytes]) -> bytes:
+    """Return messages as elements `bin` of msgpack, one behind the other."""
+    return b"".join(map(_pack, messages))
 
 
 def packed_chunk(session_id: str, seq0: int, count: int, packed: bytes, time_us: int) -> Item:

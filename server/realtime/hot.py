@@ -1,8 +1,8 @@
 """The short way of hot events: from the network to their handler, past everything they do not need.
 
-What a message is was found out when one like it was read in full (`grooves.py`). A frame that looks
-like it from outside is kept and read together with those of other clients (`lane.py`); otherwise it
-is read by itself. The limits of the connection hold for both.
+What a message is was found out when one like it was read in full (`grooves.py`). From then on the
+socket is read together with those of other clients (`harvest.py`). The limits of the connection
+hold for both ways.
 """
 
 from abc import abstractmethod
@@ -17,19 +17,23 @@ from handlers.live.base import Hot
 from server.realtime.gate import Gate, Message
 from server.realtime.grooves import Groove, groove_of
 from server.realtime.guard import Ended, Guard
-from server.realtime.lane import Walk
-from server.realtime.sheet import Sheet
+from server.realtime.harvest import CHARGED
 from server.realtime.switch import Switch
+from server.realtime.walk import Walk
 
 TRIALS = 8
 """Messages of a client from which its pattern may be learned."""
-CHARGED = 16
-"""Hot events of which the budget is told together: it lies in memory of its own."""
 _BINARY, _CLOSE = WSMsgType.BINARY, WSMsgType.CLOSE
+NO_BERTH = 0, 0
+"""No frame is taken there."""
 
 
 def _nothing(seq: int, part: bytes) -> None:
     """Do nothing with what is for nobody."""
+
+
+def _nowhere() -> tuple[int, int]:
+    return NO_BERTH
 
 
 class HotGate(Gate):
@@ -44,9 +48,10 @@ class HotGate(Gate):
         "_unpaid_bytes",
         "_walk",
         "_whole",
+        "berth",
+        "descriptor",
         "guard",
         "hot",
-        "kept",
         "sid",
     )
 
@@ -56,8 +61,10 @@ class HotGate(Gate):
         self.sid = sid
         self.guard: Guard
         self.hot: Hot | None = None
-        self.kept: Sheet | None = None
-        """Where a frame is kept that is read with those of others in a moment."""
+        self.descriptor = -1
+        """Its socket while that is read with those of others; else below 0."""
+        self.berth = _nowhere
+        """Tells where its frames are taken together with others, and the key to it."""
         self._call: Callable[[int, bytes], None] = _nothing
         self._groove: Groove | None = None
         self._trials = 0
@@ -71,6 +78,7 @@ class HotGate(Gate):
         """Serve this hot event from now on; None for none."""
         self.hot = hot
         self._call = _nothing if hot is None else hot.call
+        self.berth = _nowhere if hot is None or hot.berth is None else hot.berth
         self._groove, self._trials = None, TRIALS
         if not self.guard.packed:
             self._walk = None  # a text and a binary frame for each event: none is kept
@@ -91,22 +99,57 @@ class HotGate(Gate):
     def fault(self, error: Exception) -> None:
         """A message could not be handled."""
 
+    @property
+    def regular(self) -> Groove | None:
+        """The pattern of its frames, while the next may be read by it."""
+        held = not self._whole or self._holds or self.done or self._deaf
+        return None if held else self._groove
+
     def data_received(self, data: bytes) -> None:
         """Take what the network brought."""
-        if self.kept is not None:
-            self.look_at_kept()
-        groove = self._groove
-        if groove is not None and self._whole and not (self._holds or self.done or self._deaf):
-            sheet = groove.sheets.get(len(data))
-            if sheet is not None and data.startswith(sheet.head):
-                self._switch.keep(self, sheet, data)
-                return
         self.receive(data)
+        if self._groove is not None:
+            self._join_harvest()
 
-    def look_at_kept(self) -> None:
-        """Read the frame that is kept, if there is one, by itself: what comes next is behind it."""
-        if self.kept is not None:
-            self.receive(self._switch.give(self))
+    def _join_harvest(self) -> None:
+        harvest, transport = self._switch.harvest, self._transport
+        if harvest is None or transport is None or self.regular is None or self.descriptor >= 0:
+            return
+        socket = transport.get_extra_info("socket")
+        # What TLS has in its hands cannot be seen from outside.
+        if socket is None or transport.get_extra_info("sslcontext") or transport.is_closing():
+            return
+        if harvest.add(self, descriptor := socket.fileno()):
+            self.descriptor = descriptor
+            transport.pause_reading()
+
+    def _leave_harvest(self) -> None:
+        if self.descriptor >= 0 and self._switch.harvest is not None:
+            descriptor, self.descriptor = self.descriptor, -1
+            self._switch.harvest.remove(self, descriptor)
+
+    def return_to_loop(self) -> None:
+        """Be read by the loop again."""
+        if self.descriptor >= 0:
+            self._leave_harvest()
+            transport = self._transport
+            if not self._holds and transport is not None and not transport.is_closing():
+                transport.resume_reading()
+
+    def hold(self, why: int) -> None:
+        """Read nothing more, for a reason, until it is taken back."""
+        self._leave_harvest()
+        super().hold(why)
+
+    def finish(self) -> None:
+        """Listen to nothing any more but the goodbye."""
+        self.done = True
+        self.return_to_loop()
+
+    def shut(self) -> None:
+        """Forget what was kept: nobody is there any more."""
+        self._leave_harvest()
+        super().shut()
 
     def receive(self, data: bytes) -> None:
         """Take what the network brought, by itself."""
@@ -120,8 +163,7 @@ class HotGate(Gate):
             self.receive(data)
             return
         try:
-            self._unpaid += 1
-            self._unpaid_bytes += len(data)
+            self.owe(1, len(data))
             if self._unpaid >= CHARGED:
                 self._now = self._monotonic()
                 self._charge(0, 0)
@@ -130,6 +172,19 @@ class HotGate(Gate):
             self._switch.end(self.sid, ended)
         except Exception as error:
             self.fault(error)
+
+    def owe(self, messages: int, size: int) -> None:
+        """Have the budget charged for frames, the next time it is."""
+        self._unpaid += messages
+        self._unpaid_bytes += size
+
+    def settle(self) -> None:
+        """Charge the budget."""
+        self._now = self._monotonic()
+        try:
+            self._charge(0, 0)
+        except Ended as ended:
+            self._switch.end(self.sid, ended)
 
     def handle(self, message: Message) -> None:
         """Handle a message; never raises."""

@@ -88,7 +88,7 @@ class LeanLine(HotGate):
                 self._take_over(request.transport, request.protocol)
                 await self._over
         finally:
-            self.done = True
+            self.finish()
             if self._work is not None:
                 await asyncio.wait({self._work})
             self._switch.unplugged(self)
@@ -244,7 +244,7 @@ class LeanLine(HotGate):
             self._shut()
 
     def _shut(self) -> None:
-        self.done = True
+        self.finish()
         self._closing_since = self._monotonic()
         self.release(ROOM)
         self._sink.open = False
@@ -260,7 +260,6 @@ class LeanLine(HotGate):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone."""
-        self.look_at_kept()
         self.done = True
         self._closing_since = self._closing_since or self._now
         self.shut()

@@ -26,6 +26,7 @@ from server.realtime.admission import Admission
 from server.realtime.door import Door
 from server.realtime.gate import ROOM
 from server.realtime.guard import SERVICE_RESTART, Ended, Guard, clogged_error
+from server.realtime.harvest import Harvest
 from server.realtime.intake import Intake
 from server.realtime.lean import LeanLine
 from server.realtime.parser import fault
@@ -51,7 +52,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         clock: Clock,
         places: Places | None = None,
         hurried: Callable[[], bool] = lambda: False,
-        kept_most: int = 1,
+        harvest: Harvest | None = None,
     ) -> None:
         super().__init__(
             async_mode="aiohttp",
@@ -77,9 +78,9 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         self._guards: dict[str, Guard] = {}
         self._lines: dict[str, Line | LeanLine] = {}
         self._lean: dict[str, LeanLine] = {}
-        self._turns = Turns(limits.pause_ms / 1000, clock.monotonic, hurried, kept_most=kept_most)
-        self.soon, self.keep, self.give = self._turns.soon, self._turns.keep, self._turns.give
-        self.read_kept = self._turns.read_kept
+        self.harvest = harvest
+        self._turns = Turns(limits.pause_ms / 1000, clock.monotonic, hurried)
+        self.soon = self._turns.soon
         self.took, self.timed = self._turns.took, self._turns.timed
         self.enclose = Enclosed
         """Does the same as `encode` for arguments that are msgpack already."""
@@ -198,7 +199,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
     def drop(self, eio_sid: str) -> None:
         """Close a client's connection once what is queued was sent."""
         if (line := self._lean.get(eio_sid)) is not None:
-            line.done = True
+            line.finish()
         if eio_sid in self.eio.sockets:
             self._spawn(self._drop, eio_sid)
 
@@ -206,7 +207,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         socket = self.eio.sockets.get(eio_sid)
         line = self._lean.get(eio_sid)
         if line is not None:
-            line.done = True
+            line.finish()
             await line.socket.close(wait=False, abort=True)
             line.close(line.guard.code)
         elif socket is not None and not socket.closed:
@@ -224,6 +225,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.harvest is not None:
+            self.harvest.close()
 
     def _spawn(
         self, target: Callable[..., Coroutine[Any, Any, Any]], *args: Any

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 MASKED: Final = b"\x82\xfe"
 """How a frame begins that is a whole binary message, masked, of 126 to 65 535 bytes (RFC 6455,
@@ -31,11 +32,11 @@ class Sheet:
         "_below",
         "_columns",
         "_fixed",
+        "_head",
         "_like",
         "_number",
         "_pad",
         "_part",
-        "head",
         "size",
     )
 
@@ -43,7 +44,7 @@ class Sheet:
         self._number, self._below, self._part = number, below, part
         self.size = FRAME_HEAD + len(message)
         """Bytes of the whole frame."""
-        self.head = MASKED + len(message).to_bytes(2, "big")
+        self._head = np.frombuffer(MASKED + len(message).to_bytes(2, "big"), np.uint32)[0]
         """How it begins."""
         self._pad = bytes(-self.size % 8)
         """Between two frames it makes each begin with a word."""
@@ -55,11 +56,12 @@ class Sheet:
         self._fixed = fixed.view(np.uint64)[self._columns]
         self._like = like.view(np.uint64)[self._columns]
 
-    def read(self, frames: Sequence[bytes]) -> tuple[list[int], list[bytes]]:
-        """Read frames that are as long as `size` and begin with `head`.
+    def read(self, frames: Sequence[bytes]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Read frames that are as long as `size`.
 
         Returns:
-            The numbers, -1 where a message is not like the pattern; and the binary parts.
+            (N,) the numbers, -1 where a message is not like the pattern; and (N, bytes) the binary
+            parts.
         """
         padded = np.frombuffer(self._pad.join((*frames, b"")), np.uint32)
         halves = padded.reshape(len(frames), -1)
@@ -71,8 +73,10 @@ class Sheet:
         for at in self._number:
             seqs <<= 8
             seqs |= body.view(np.uint8)[:, at]
-        seqs[(unlike != self._like).any(axis=1) | (seqs >= self._below)] = -1
-        whole = body.tobytes()
-        first, stop = self._part.start, self._part.stop
-        starts = range(0, len(whole), len(whole) // len(frames))
-        return seqs.tolist(), [whole[at + first : at + stop] for at in starts]
+        wrong = (unlike != self._like).any(axis=1)
+        wrong |= halves[:, 0] != self._head
+        wrong |= seqs >= self._below
+        seqs[wrong] = -1
+        return seqs, np.ascontiguousarray(
+            body.view(np.uint8)[:, self._part.start : self._part.stop]
+        )

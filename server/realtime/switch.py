@@ -4,14 +4,16 @@ from typing import Any, Protocol
 
 from handlers.live.base import Hot
 from server.realtime.guard import Ended, Guard
+from server.realtime.harvest import Harvest
 from server.realtime.intake import Work
-from server.realtime.lane import Kept
-from server.realtime.sheet import Sheet
 from server.realtime.turns import Written
 
 
 class Switch(Protocol):
     """What a line is plugged into; the Socket.IO server."""
+
+    harvest: Harvest | None
+    """What reads the lines of those who stream, if anything does."""
 
     def plugged(self, line: Any) -> Guard | None:
         """Take note of a line; return its guard, None when there is no room for it."""
@@ -27,14 +29,6 @@ class Switch(Protocol):
 
     def timed(self, seconds: float) -> None:
         """Say how long it took to handle what came."""
-        ...
-
-    def keep(self, line: Kept, sheet: Sheet, data: bytes) -> None:
-        """Read a frame that looks like those of a sheet, with others, in a moment."""
-        ...
-
-    def give(self, line: Kept) -> bytes:
-        """Give back the frame that is kept of a line."""
         ...
 
     def soon(self, sink: Written) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from config import metrics
-from server.realtime.lane import Lane
 
 WINDOW_S = 0.1
 """The rate of messages is looked at this often."""
@@ -45,7 +44,6 @@ class Turns:
         hurried: tells whether something is under way that takes several turns, such as reading an
             answer of Redis: it waits at every step, so the pauses are short meanwhile.
         sleep: stops the thread for so many seconds; nothing else runs on the loop meanwhile.
-        kept_most: of so many kept frames none waits any longer; fewer do until `read_kept`.
     """
 
     def __init__(
@@ -54,16 +52,12 @@ class Turns:
         monotonic: Callable[[], float],
         hurried: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], None] = time.sleep,
-        kept_most: int = 1,
     ) -> None:
         self._pause_s = pause_s
         self._monotonic = monotonic
         self._hurried = hurried
         self._sleep = sleep
         self._dirty: list[Written] = []
-        self._lane = Lane(self._end_soon)
-        self._kept_most = kept_most
-        self.keep, self.give = self._lane.keep, self._lane.give
         self._ending = False
         self._reads = self._reads_before = 0
         """How much came ever, and until the last turn."""
@@ -85,12 +79,6 @@ class Turns:
         """Say how long it took to handle what came."""
         self._reading += seconds * TIMED
 
-    def read_kept(self) -> None:
-        """Read the frames that are kept."""
-        began = self._monotonic()
-        self._lane.read()
-        self._reading += self._monotonic() - began
-
     def soon(self, sink: Written) -> None:
         """Call its `flush` at the end of this turn."""
         self._dirty.append(sink)
@@ -103,14 +91,11 @@ class Turns:
             asyncio.get_running_loop().call_soon(self._end)
 
     def _end(self) -> None:
-        if self._lane.size >= self._kept_most:
-            self.read_kept()
         self._ending = False
         dirty, self._dirty = self._dirty, []
         began = self._monotonic()
         for sink in dirty:
             sink.flush()
-        self._reads += self._lane.count()
         took, self._reads_before = self._reads - self._reads_before, self._reads
         self._in_window += took
         now = self._monotonic()

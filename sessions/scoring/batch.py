@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from sessions.frames import FrameMessage
 from sessions.scoring.book import Closing, finish
-from sessions.scoring.intake import Columns, columns_of, columns_of_plain, in_rounds
+from sessions.scoring.intake import (
+    Block,
+    Columns,
+    blocks_of,
+    columns_of,
+    columns_of_blocks,
+    in_rounds,
+)
 from sessions.scoring.library import Library, check_motion
 from sessions.scoring.looks import Look, Looks
 from sessions.scoring.marks import Advice, Live, Mark, Peak, Rep
@@ -125,7 +132,11 @@ class Batch:
             slots: the slot of each message.
             messages: with records of the known length, as `FrameMessage.plain` returns them.
         """
-        return self.feed(columns_of_plain(slots, messages)) if messages else []
+        return self.step_blocks(blocks_of(slots, messages)) if messages else []
+
+    def step_blocks(self, blocks: Sequence[Block]) -> list[Mark]:
+        """Do the same for messages that lie in arrays, of one length each."""
+        return self.feed(columns_of_blocks(blocks))
 
     def feed(self, columns: Columns) -> list[Mark]:
         """Score records that did not come as messages."""

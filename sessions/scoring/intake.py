@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import Self
 
 import numpy as np
@@ -24,7 +25,8 @@ from sessions.scoring.palm import Reals, padded
 from sessions.scoring.verdicts import REACH
 
 _LEFT = np.array(SIDES.index("left"), np.uint8)
-_SHORTEST = HEAD.itemsize + REC.itemsize
+Block = tuple[NDArray[np.intp], NDArray[np.uint8]]
+"""(n,) slots, and (n, bytes) a message of each, all of one length, rows without gaps."""
 # As arrays: see `verdicts`.
 _IMAGE = np.array(SPACES.index("image"), np.uint8)
 _T0_MAX = np.array(T0_MAX, np.uint64)
@@ -131,11 +133,26 @@ def columns_of(work: Sequence[tuple[int, FrameMessage]]) -> Columns:
 
 def columns_of_plain(slots: Sequence[int], messages: Sequence[bytes | memoryview]) -> Columns:
     """The records of messages in bytes, of which each record has the known length."""
-    slot = np.fromiter(slots, np.intp, len(slots))
-    of = np.arange(len(messages))
-    head, rec = _parts(messages)
-    if len(rec) > len(messages):
-        of = np.repeat(of, head["n"])
+    return columns_of_blocks(blocks_of(slots, messages))
+
+
+def blocks_of(slots: Sequence[int], messages: Sequence[bytes | memoryview]) -> list[Block]:
+    """Messages in their order, those of one length behind one another as a block."""
+    blocks, begin = [], 0
+    for size, alike in groupby(map(len, messages)):
+        end = begin + sum(1 for _ in alike)
+        joined = np.frombuffer(b"".join(messages[begin:end]), np.uint8)
+        blocks.append((np.array(slots[begin:end], np.intp), joined.reshape(-1, size)))
+        begin = end
+    return blocks
+
+
+def columns_of_blocks(blocks: Sequence[Block]) -> Columns:
+    """The records of blocks of messages; at least one."""
+    slot, head, rec, counts = _parts(blocks)
+    of = np.arange(len(slot))
+    if len(rec) > len(slot):
+        of = np.repeat(of, counts)
         slot, head = slot[of], head.take(of)
     t0 = np.minimum(head["t0"], _T0_MAX).astype(np.int64)
     unit, aspect = np.empty((2, len(rec)))
@@ -161,19 +178,24 @@ def columns_of_plain(slots: Sequence[int], messages: Sequence[bytes | memoryview
 
 
 def _parts(
-    messages: Sequence[bytes | memoryview],
-) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """(messages,) of `HEAD` and (records,) of `REC`."""
-    size = len(messages[0])
-    # Joining bytes is an order of magnitude cheaper than concatenating structured arrays.
-    joined = b"".join(messages)
-    # None is shorter than a message of one record: as long as so many of those, all are.
-    if len(joined) == len(messages) * _SHORTEST or set(map(len, messages)) == {size}:
-        whole = np.frombuffer(joined, _message((size - HEAD.itemsize) // REC.itemsize))
-        return whole["head"], whole["rec"].reshape(-1)
-    heads = b"".join([message[: HEAD.itemsize] for message in messages])
-    records = b"".join([message[HEAD.itemsize :] for message in messages])
-    return np.frombuffer(heads, HEAD), np.frombuffer(records, REC)
+    blocks: Sequence[Block],
+) -> tuple[NDArray[np.intp], NDArray[np.void], NDArray[np.void], NDArray[np.intp]]:
+    """Slots (messages,), `HEAD` (messages,), `REC` (records,), records of each (messages,)."""
+    if len(blocks) == 1:
+        slot, messages = blocks[0]
+        count = _records(messages)
+        whole = messages.view(_message(count))[:, 0]
+        return slot, whole["head"], whole["rec"].reshape(-1), np.full(len(slot), count)
+    slot = np.concatenate([slot for slot, _ in blocks])
+    counts = np.repeat([_records(one) for _, one in blocks], [len(one) for _, one in blocks])
+    # As bytes: concatenating structured arrays is an order of magnitude dearer.
+    heads = np.concatenate([one[:, : HEAD.itemsize] for _, one in blocks])
+    records = [one[:, HEAD.itemsize :].reshape(-1, REC.itemsize) for _, one in blocks]
+    return slot, heads.view(HEAD)[:, 0], np.concatenate(records).view(REC)[:, 0], counts
+
+
+def _records(messages: NDArray[np.uint8]) -> int:
+    return int(messages.shape[1] - HEAD.itemsize) // REC.itemsize
 
 
 @lru_cache(maxsize=MAX_RECORDS)

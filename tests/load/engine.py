@@ -39,8 +39,10 @@ from sessions.appender import Appender
 from sessions.catalogue import catalogue
 from sessions.engine import Engine
 from sessions.feed import FeedHub, FeedItem, Joined
-from sessions.session import Message, Session, opened_of
+from sessions.opened import opened_of
+from sessions.session import Session
 from sessions.synthetic import ChildParameters, play_set
+from sessions.terms import Message
 
 SIZES = (10, 100, 1000)
 MESSAGES_S = 30
@@ -134,7 +136,9 @@ class Play:
         self._redis = redis
         self._limits = live
         self.hub = FeedHub()
-        self.engine = Engine(catalogue=catalogue(), hub=self.hub, clock=self.clock, limits=live)
+        self.engine = Engine(
+            catalogue=catalogue(), hub=self.hub, clock=self.clock, limits=live, keys=self.keys
+        )
         ttl = store.session_ttl_seconds
         self.ownership = Ownership(redis, self.keys, ttl, self.clock)
         self.appender = Appender(
@@ -147,6 +151,8 @@ class Play:
         )
         self.sessions = sessions
         self.playing: list[Session] = []
+        self._seqs: dict[Session, int] = {}
+        """The number of each session's next message."""
         self.spent = dict.fromkeys(STEPS, 0.0)
         self.ticks: list[float] = []
         self.stages: dict[str, float] = {}
@@ -168,6 +174,7 @@ class Play:
             session.player = self.ear
             self.engine.add(session)
             self.playing.append(session)
+            self._seqs[session] = 1
             start = {"set_no": 1, "motion": "fist", "side": "right", "asked_reps": 20}
             start |= {"asked_hold_s": None, "guide_t0_us": 300_000, "difficulty": None}
             session.offer(Message(0, "set:start", start), 256, None, 0.0)
@@ -210,9 +217,18 @@ class Play:
         self.stages = {name: spent - begun[name] for name, spent in _stages().items()}
 
     def _offer(self, batch: list[tuple[Session, bytes]]) -> None:
+        if not batch:
+            return
+        # As the sockets of many are read: numbers and messages lie in arrays.
+        berths = np.array([session.berth() for session, _ in batch])
+        seqs = np.array([self._seqs[session] for session, _ in batch])
+        self._seqs.update({session: seq + 1 for (session, _), seq in zip(batch, seqs, strict=True)})
+        joined = np.frombuffer(b"".join([payload for _, payload in batch]), np.uint8)
+        parts = joined.reshape(len(batch), -1)
         begin = time.thread_time()
-        for session, payload in batch:
-            session.offer_frames(session.expected, payload)
+        taken = self.engine.take_frames(berths[:, 0], berths[:, 1], seqs, parts)
+        for n in np.flatnonzero(~taken).tolist():
+            batch[n][0].offer_frames(int(seqs[n]), batch[n][1])
         self.spent["offer"] += time.thread_time() - begin
         self.frames += len(batch)
 

@@ -12,8 +12,9 @@ from models.play.keys import PlayKeys
 from models.play.ownership import Ownership
 from models.therapy.rules import Therapy
 from server.embedded import EmbeddedServers
+from sessions.opened import opened_of
 from sessions.places import AT_ONCE, CHILD_LEASE_MS, RENEW_S, SOON_S, ChildPlaces
-from sessions.session import Session, opened_of
+from sessions.session import Session
 from tests.factories import ManualClock, redis_of
 
 

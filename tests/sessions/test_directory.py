@@ -12,7 +12,8 @@ from sessions.catalogue import catalogue
 from sessions.directory import NODE_LEASE_S, UNREAD_S, Directory
 from sessions.engine import Engine
 from sessions.feed import FeedHub
-from sessions.session import Session, opened_of
+from sessions.opened import opened_of
+from sessions.session import Session
 from tests.factories import ManualClock, redis_of
 
 
@@ -31,7 +32,9 @@ class Workers:
     def start(self, node: str, session_id: str) -> Directory:
         """Return the directory of a worker that has one session."""
         limits = load_settings().live
-        engine = Engine(catalogue=catalogue(), hub=FeedHub(), clock=self.clock, limits=limits)
+        engine = Engine(
+            catalogue=catalogue(), hub=FeedHub(), clock=self.clock, limits=limits, keys=self.keys
+        )
         document = {
             "_id": session_id, "child_id": "c", "opened_by": "u", "kind": "free",
             "space": "world", "fps": 30.0, "opened_us": 0,

@@ -18,11 +18,13 @@ from models.play.ownership import Ownership
 from models.therapy.rules import Therapy
 from sessions.appender import Appender
 from sessions.catalogue import catalogue
-from sessions.dues import AT_ONCE, TURN_TICKS
+from sessions.dues import AT_ONCE, LEAST_TURNS
 from sessions.engine import Engine
 from sessions.feed import FeedHub
-from sessions.session import Message, Session, State, opened_of
+from sessions.opened import opened_of
+from sessions.session import Session
 from sessions.synthetic import ChildParameters, play_set
+from sessions.terms import Message, State
 
 
 class Hand(SystemClock):
@@ -75,19 +77,22 @@ class Stream:
 class House:
     """An engine with its appender."""
 
-    def __init__(self) -> None:
+    def __init__(self, shards: int = 1) -> None:
         self.clock = Hand()
+        self.keys = PlayKeys("t", shards)
         live = load_settings().live
         self.limits = live
         self.tick_s = live.tick_ms / 1000
         self.stream = Stream()
-        self.engine = Engine(catalogue=catalogue(), hub=FeedHub(), clock=self.clock, limits=live)
+        self.engine = Engine(
+            catalogue=catalogue(), hub=FeedHub(), clock=self.clock, limits=live, keys=self.keys
+        )
         self.appender = Appender(
             engine=self.engine,
             buffer=cast("PlayBuffer", self.stream),
             ownership=cast("Ownership", None),
             bus=cast("Bus", None),
-            keys=PlayKeys("t", 1),
+            keys=self.keys,
             clock=self.clock,
         )
 
@@ -133,24 +138,27 @@ def starting(session: Session) -> None:
     session.offer(Message(session.expected, "set:start", START), 256, None, 0.0)
 
 
-async def test_a_chunk_ends_within_its_time_at_a_turn_of_its_own(house: House) -> None:
+@pytest.mark.parametrize("shards", [1, 4, 8])
+async def test_a_chunk_ends_within_its_time_at_a_turn_of_its_shard(shards: int) -> None:
+    house = House(shards)
     sessions = [house.enter(f"s{n}")[0] for n in range(24)]
     at: dict[str, list[int]] = {session.id: [] for session in sessions}
     house.tick()
-    for tick in range(60):
+    turns = 0
+    for tick in range(75):
         for session in sessions:
-            session.offer_frames(session.expected, FRAMES[tick])
+            session.offer_frames(session.expected, FRAMES[tick % 60])
         house.tick()
         house.stream.appends.clear()
         await house.appender.append_due()
         for append in house.stream.appends:
             at[append.session_id].append(tick)
-    turns = house.limits.chunk_ms // (TURN_TICKS * house.limits.tick_ms)
+        assert len({house.keys.shard_of(one.session_id) for one in house.stream.appends}) <= 1
+        turns += bool(house.stream.appends)
+    chunk = house.limits.chunk_ms / house.limits.tick_ms
     for ticks in at.values():
-        gaps = {b - a for a, b in itertools.pairwise(ticks)}
-        assert gaps == {turns * TURN_TICKS}
-    firsts = sorted(ticks[0] for ticks in at.values())
-    assert max(firsts.count(tick) for tick in set(firsts)) == len(sessions) // turns
+        assert {b - a for a, b in itertools.pairwise(ticks)} <= {int(chunk), int(chunk) + 1}
+    assert turns >= LEAST_TURNS * 75 // chunk - LEAST_TURNS
 
 
 async def test_a_control_event_takes_the_frames_before_it_along_at_once(house: House) -> None:

@@ -35,13 +35,14 @@ class Worker:
         self.house = House()
         self.hub = FeedHub()
         self.bus = Bus(redis)
+        self.keys = PlayKeys(prefix, 1)
         self.engine = self.house.engine = Engine(
             catalogue=self.house.engine._catalogue,
             hub=self.hub,
             clock=self.house.clock,
             limits=self.house.limits,
+            keys=self.keys,
         )
-        self.keys = PlayKeys(prefix, 1)
         self.relay = Relay(
             node=node,
             engine=self.engine,

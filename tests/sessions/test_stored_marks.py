@@ -16,7 +16,8 @@ from sessions.appender import Appender
 from sessions.catalogue import catalogue
 from sessions.engine import Engine
 from sessions.feed import FeedHub
-from sessions.session import Session, opened_of
+from sessions.opened import opened_of
+from sessions.session import Session
 from tests.factories import ManualClock, redis_of
 
 
@@ -30,7 +31,7 @@ async def test_a_mark_is_read_when_it_stood_still_between_two_looks(
     redis: Redis, redis_prefix: str
 ) -> None:
     clock, keys, live = ManualClock(), PlayKeys(redis_prefix, 1), load_settings().live
-    engine = Engine(catalogue=catalogue(), hub=FeedHub(), clock=clock, limits=live)
+    engine = Engine(catalogue=catalogue(), hub=FeedHub(), clock=clock, limits=live, keys=keys)
     appender = Appender(
         engine=engine, buffer=PlayBuffer(redis, keys, 60, clock), bus=Bus(redis), keys=keys,
         ownership=Ownership(redis, keys, 60, clock), clock=clock,

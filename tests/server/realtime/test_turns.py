@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.metrics import REGISTRY
-from server.realtime.sheet import Sheet
 from server.realtime.turns import ENOUGH, HURRY, TIMED, WINDOW_S, WORTH, Turns
 
 PAUSE_S = 0.004
@@ -16,11 +15,11 @@ PAUSE_S = 0.004
 class Hall:
     """A loop whose time is told by hand, and what was done in it."""
 
-    def __init__(self, pause_s: float = PAUSE_S, kept_most: int = 1) -> None:
+    def __init__(self, pause_s: float = PAUSE_S) -> None:
         self.now = 0.0
         self.hurried = False
         self.pauses: list[float] = []
-        self.turns = Turns(pause_s, lambda: self.now, lambda: self.hurried, self._sleep, kept_most)
+        self.turns = Turns(pause_s, lambda: self.now, lambda: self.hurried, self._sleep)
 
     def _sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -151,53 +150,3 @@ def test_a_turn_pauses_at_most_once(played: list[tuple[int, float]]) -> None:
             assert await hall.turn(took, seconds) <= 1
 
     asyncio.run(play())
-
-
-class Keeper:
-    """A line that notes how its frame came back."""
-
-    def __init__(self) -> None:
-        self.kept: Sheet | None = None
-        self.read: list[bytes] = []
-
-    def receive(self, data: bytes) -> None:
-        """Note it."""
-        self.read.append(data)
-
-    def came(self, seq: int, part: bytes, data: bytes) -> None:
-        """Note it."""
-        self.read.append(data)
-
-
-SHEET = Sheet(bytes(200), range(1, 3), 2**16, range(10, 190))
-
-
-async def test_what_is_kept_is_read_at_the_end_of_the_turn() -> None:
-    hall, line = Hall(), Keeper()
-    hall.turns.keep(line, SHEET, b"frame")
-    assert (line.kept, line.read) == (SHEET, [])
-    await asyncio.sleep(0)
-    assert (line.kept, line.read) == (None, [b"frame"])
-
-
-async def test_where_somebody_gathers_it_waits_until_there_are_many() -> None:
-    hall, lines = Hall(kept_most=3), [Keeper() for _ in range(6)]
-    for line in lines[:2]:
-        hall.turns.keep(line, SHEET, b"frame")
-    await asyncio.sleep(0)
-    assert [len(line.read) for line in lines[:2]] == [0, 0]
-    hall.turns.read_kept()
-    assert [len(line.read) for line in lines[:2]] == [1, 1]
-    for line in lines[3:]:
-        hall.turns.keep(line, SHEET, b"frame")
-    await asyncio.sleep(0)
-    assert [len(line.read) for line in lines[3:]] == [1, 1, 1]
-
-
-async def test_frames_that_are_kept_count_for_the_pause() -> None:
-    hall = Hall()
-    for _ in range(1000):
-        hall.now += PAUSE_S / WORTH / 4
-        hall.turns.keep(Keeper(), SHEET, b"frame")
-        await asyncio.sleep(0)
-    assert set(hall.pauses) == {PAUSE_S}
