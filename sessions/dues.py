@@ -52,6 +52,7 @@ class Dues:
         """Forget a session."""
         if session.in_turn:
             self._turns[session.turn].remove(session)
+            session.in_turn = False
         self._ready.pop(session, None)
         session.leave()
 
