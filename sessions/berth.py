@@ -4,6 +4,7 @@ The row runs ahead: what it took is missing in the session until that catches up
 before it looks at anything that depends on it.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from itertools import count
 
@@ -20,7 +21,7 @@ _keys = count(1)
 """Each connection that plays a session has another key, for good."""
 
 
-class Berthed:
+class Berthed(ABC):
     """The half of a session that its row knows of."""
 
     __slots__ = (
@@ -161,6 +162,11 @@ class Berthed:
         """Take note of the frames that the row has taken."""
         if self._taking and self._rows is not None and self._rows.count(self.row):
             self.took(*self._rows.drain([self.row])[0])
+            self.rouse()  # they are in no row any more: the tick has to see that they are appended
+
+    @abstractmethod
+    def rouse(self) -> None:
+        """Be looked at by the next tick."""
 
     def took(self, count: int, packed: bytes) -> None:
         """Take note of frames that were drained from the row."""

@@ -136,6 +136,10 @@ class Session(Berthed):
 
     def _wake(self) -> None:
         self._stop_taking()  # nothing may overtake what is in the inbox
+        self.rouse()
+
+    def rouse(self) -> None:
+        """Be looked at by the next tick."""
         if not self.awake:
             self.awake = True
             self.woken.append(self)

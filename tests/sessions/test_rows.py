@@ -86,6 +86,8 @@ class Run:
             await self.house.appender.append_due()
         elif what == "again here":
             session.player = ear
+        elif what == "look":
+            assert session.cursor <= session.expected
         self.house.tick(n % 3)
 
     def kept(self) -> dict[str, list[Any]]:
@@ -108,7 +110,8 @@ STEPS = st.lists(
         st.integers(0, 2),
         st.sampled_from(
             ["frame"] * 12
-            + ["bad", "other", "again", "ahead", "start", "end", "pause", "append", "again here"]
+            + ["bad", "other", "again", "ahead", "start", "end", "pause"]
+            + ["append", "again here", "look"]
         ),
         st.integers(0, 40),
     ),
@@ -206,6 +209,18 @@ async def test_nothing_is_taken_ahead_of_what_waits_in_an_inbox(house: House) ->
     assert not taken(house, session, FRAMES[1])
     house.tick()
     assert taken(house, session, FRAMES[2])
+
+
+async def test_what_a_session_was_told_of_early_is_appended_all_the_same(house: House) -> None:
+    session, *_ = streaming(house)
+    house.tick(15)
+    await house.appender.append_due()
+    assert taken(house, session, FRAMES[1])
+    house.tick()
+    assert session.cursor == 2, "as a snapshot asks"
+    house.tick(15)  # and nothing comes any more
+    await house.appender.append_due()
+    assert session.buffered == 1
 
 
 async def test_a_row_takes_no_more_than_lies_in_it_and_the_rest_waits(house: House) -> None:
