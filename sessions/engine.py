@@ -79,7 +79,7 @@ class Engine:
         """When each session's next snapshot is due, the earliest first."""
         self._rounds_at = self._stored_at = 0.0
         self.gather: Callable[[], None] = _nothing
-        """Called before each tick, for who has something to bring into the inboxes."""
+        """Called before each tick, for who has something to bring into the rows and the inboxes."""
 
     # -- sessions
 

@@ -25,8 +25,8 @@ RATE = 30
 """Frames a second of each player."""
 WATCH_EVERY = 5
 """One session in so many has a watcher."""
-ASKING = 100
-"""Players that ask the time once a second."""
+ASK_EVERY = 10
+"""One player in so many asks the time once a second."""
 SETTLE_S = 2.0
 """How long after the last frame its effects may come."""
 
@@ -139,7 +139,7 @@ class Generator:
         for conn in playing:
             slots[conn.slot].append(conn)
             conn.seq_round = self._number + 1 - conn.seq
-        asking = playing[:: max(1, players // ASKING)] if self._door.scored else []
+        asking = playing[::ASK_EVERY] if self._door.scored else []
         ask_in = {conn.fd: n % self._rate for n, conn in enumerate(asking)}
         before = sum(w.left_out for w in watching)
         heard = self._door.heard
