@@ -81,7 +81,7 @@ class HotGate(Gate):
         self.berth = _nowhere if hot is None or hot.berth is None else hot.berth
         self._groove, self._trials = None, TRIALS
         if not self.guard.packed:
-            self._walk = None  # a text and a binary frame for each event: none is kept
+            self._walk = None  # a text and a binary frame for each event: it is read by the loop
 
     @abstractmethod
     def take(self, kind: WSMsgType, data: Any) -> None:

@@ -175,6 +175,19 @@ async def test_a_control_event_takes_the_frames_before_it_along_at_once(house: H
     assert session.buffered == 2
 
 
+async def test_a_session_may_be_lost_twice(house: House) -> None:
+    session, _ = house.enter()
+    house.tick()
+    session.offer_frames(0, FRAMES[0])
+    house.tick()
+    assert session.in_turn, "its turn has not come"
+    house.engine.remove(session)
+    house.engine.remove(session)  # its append under way was refused, after another owner was told
+    house.tick(15)
+    await house.appender.append_due()
+    assert not house.stream.appends
+
+
 async def test_many_that_are_due_together_go_in_more_than_one_append(house: House) -> None:
     sessions = [house.enter(f"s{n}")[0] for n in range(AT_ONCE + 10)]
     for session in sessions:
