@@ -7,6 +7,7 @@ before it looks at anything that depends on it.
 from abc import ABC, abstractmethod
 from collections import deque
 from itertools import count
+from typing import Any
 
 from config.settings import LiveSettings
 from sessions.kept import Kept
@@ -44,7 +45,7 @@ class Berthed(ABC):
         """At which turn, of those in the time of a chunk, its frames are appended."""
         self.row = -1
         """Its place among the sessions of its engine."""
-        self._rows: Rows | None = None
+        self._rows: Rows[Any] | None = None
         self._player: Player | None = None
         self._key = 0
         """Of the connection that plays it."""
@@ -118,7 +119,7 @@ class Berthed(ABC):
 
     # -- the row
 
-    def enter(self, rows: Rows, row: int, turn: int) -> None:
+    def enter(self, rows: Rows[Any], row: int, turn: int) -> None:
         """Become a session of an engine, with a row of its own."""
         self._rows, self.row, self.turn = rows, row, turn
         self._place()

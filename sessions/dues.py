@@ -27,7 +27,7 @@ class Dues:
     """
 
     def __init__(
-        self, chunk_s: float, rows: Rows, shards: int, shard_of: Callable[[str], int]
+        self, chunk_s: float, rows: Rows[Session], shards: int, shard_of: Callable[[str], int]
     ) -> None:
         self._rows = rows
         self._shards, self._shard_of = shards, shard_of

@@ -61,7 +61,7 @@ class Engine:
         self._limits = limits
         self._batch = Batch()
         self._control = Control(catalogue=catalogue, hub=hub, batch=self._batch, clock=clock)
-        self._rows = Rows(limits.score_ms / 1000)
+        self._rows: Rows[Session] = Rows(limits.score_ms / 1000)
         self.take_frames = self._rows.take
         """Takes frames that are like those before, of many sessions at once."""
         self._scorer = Scorer(batch=self._batch, hub=hub, control=self._control, rows=self._rows)

@@ -7,14 +7,13 @@ latest when they are appended (`Session.catch_up`).
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from sessions.session import Session
-
+S = TypeVar("S")
+"""What a row is of: a session, of which nothing is known here."""
 Ints = NDArray[np.int64]
 Block = tuple[Ints, NDArray[np.uint8]]
 """(n,) rows, and (n, bytes) a frame message of each, all as long as one another."""
@@ -33,7 +32,7 @@ _INTS: Final = ("key", "next", "stop", "size", "shape", "count", "slot", "turn",
 _START: Final = 64
 
 
-class Rows:
+class Rows(Generic[S]):
     """One row for each session. Only who holds the key of a row has its frames taken.
 
     Args:
@@ -42,7 +41,7 @@ class Rows:
 
     def __init__(self, score_s: float) -> None:
         self._score_s = score_s
-        self.sessions: list[Session | None] = []
+        self.sessions: list[S | None] = []
         """By row."""
         self.fresh: list[Block] = []
         """What was taken and is not scored yet, before anything else of its sessions."""
@@ -69,7 +68,7 @@ class Rows:
 
     # -- sessions
 
-    def enter(self, session: "Session", turn: int, phase: float) -> int:
+    def enter(self, session: S, turn: int, phase: float) -> int:
         """Return a row for a session.
 
         Args:
@@ -186,7 +185,7 @@ class Rows:
         places = (first + np.arange(ends[-1])) % RING + np.repeat(rows * RING, counts)
         return self._ring[places, : _HEAD + int(self._size[rows[0]])]
 
-    def holding(self, turn: int) -> "list[Session]":
+    def holding(self, turn: int) -> list[S]:
         """Return the sessions of a turn that have messages here."""
         rows = np.flatnonzero((self._turn == turn) & (self._count > 0)).tolist()
         return [session for row in rows if (session := self.sessions[row]) is not None]

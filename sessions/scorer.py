@@ -43,7 +43,9 @@ class _Work:
 class Scorer:
     """Takes the frames out of the rows and the inboxes, all sessions together."""
 
-    def __init__(self, *, batch: Batch, hub: FeedHub, control: Control, rows: Rows) -> None:
+    def __init__(
+        self, *, batch: Batch, hub: FeedHub, control: Control, rows: Rows[Session]
+    ) -> None:
         self._batch = batch
         self._hub = hub
         self._control = control

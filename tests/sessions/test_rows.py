@@ -299,7 +299,7 @@ async def test_there_are_rows_for_as_many_as_come(house: House) -> None:
 
 
 def test_scores_come_evenly_however_many_there_are() -> None:
-    rows = Rows(0.2)
+    rows: Rows[Session] = Rows(0.2)
     house = House()
     numbers = [rows.enter(house.enter(f"s{n}")[0], 0, n / 8) for n in range(8)]
     at: dict[int, list[int]] = {row: [] for row in numbers}
