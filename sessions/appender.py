@@ -75,8 +75,7 @@ class Appender:
     async def append_due(self) -> None:
         """Append what is due now, after what is still without an answer."""
         watch = metrics.Stopwatch()
-        time_us = self._clock.time_us()
-        self._held += [(s, s.cut(time_us)) for s in self._engine.take_due()]
+        self._held += self._engine.cut_due(self._clock.time_us())
         watch.lap("append")
         metrics.APPENDING.set(len(self._held))
         if self._held:

@@ -18,6 +18,7 @@ from sessions.terms import Message, Player, State
 
 NO_BERTH = 0, 0
 """No frame is taken there."""
+TWO_RINGS = 2 * RING
 _keys = count(1)
 """Each connection that plays a session has another key, for good."""
 
@@ -26,9 +27,9 @@ class Berthed(ABC):
     """The half of a session that its row knows of."""
 
     __slots__ = (
-        "_bytes", "_closing", "_cursor", "_expected", "_kept", "_key", "_open_set", "_paused",
-        "_player", "_rows", "_streams", "_taking", "_unacked_bytes", "_unacked_messages",
-        "buffered", "id", "inbox", "like", "opened", "row", "state", "turn",
+        "_bytes", "_closing", "_cursor", "_expected", "_kept", "_key", "_limited", "_open_set",
+        "_paused", "_player", "_roomy", "_rows", "_streams", "_taking", "_unacked_bytes",
+        "_unacked_messages", "buffered", "id", "inbox", "like", "opened", "row", "state", "turn",
     )  # fmt: skip
 
     def __init__(self, opened: Opened, limits: LiveSettings) -> None:
@@ -63,6 +64,10 @@ class Berthed(ABC):
         self._closing = False
         self._unacked_messages = limits.unacked_messages
         self._unacked_bytes = limits.unacked_bytes
+        self._roomy = self._unacked_messages > TWO_RINGS < self._unacked_bytes // LARGEST
+        """Whether the row may be filled again while all that it held is under way."""
+        self._limited = False
+        """Whether the row takes less than it has room for."""
 
     @property
     def expected(self) -> int:
@@ -156,8 +161,10 @@ class Berthed(ABC):
         if self._taking and self._rows is not None:
             # As `offer_frames` would say: what is taken leaves room for another like it.
             fit = (self._unacked_bytes - self._bytes) // len(self.like) - 1
-            messages = self.buffered + self._unacked_messages
-            self._rows.limit(self.row, min(messages, self._expected + min(fit, RING)))
+            messages = self.buffered + self._unacked_messages - self._expected
+            room = min(messages, fit, RING)
+            self._limited = room < RING
+            self._rows.limit(self.row, self._expected + room)
 
     def catch_up(self) -> None:
         """Take note of the frames that the row has taken."""

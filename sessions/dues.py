@@ -79,8 +79,12 @@ class Dues:
         self._number = number
         return bool(self._ready)
 
-    def take(self) -> list[Session]:
-        """Return the sessions whose append may start, so many as go into one."""
+    def take(self) -> list[tuple[Session, int, bytes]]:
+        """Return the sessions whose append may start, so many as go into one.
+
+        Returns:
+            Each with what its row had, as `Rows.drain` tells it.
+        """
         taken: list[Session] = []
         for session in list(self._ready):
             if len(taken) == AT_ONCE:
@@ -89,9 +93,13 @@ class Dues:
             # One with an append under way is noted again when that has landed.
             if session.inflight is None:
                 taken.append(session)
-        for session, drained in zip(taken, self._rows.drain([s.row for s in taken]), strict=True):
-            session.took(*drained)
-        return [session for session in taken if session.holds]
+        return [
+            (session, count, packed)
+            for session, (count, packed) in zip(
+                taken, self._rows.drain([s.row for s in taken]), strict=True
+            )
+            if count or session.holds
+        ]
 
     def __bool__(self) -> bool:
         return bool(self._ready)

@@ -14,6 +14,7 @@ from config import metrics
 from config.clock import Clock
 from config.settings import LiveSettings
 from models.errors import AppError, ErrorCode
+from models.play.buffer import Append
 from models.play.keys import PlayKeys
 from sessions.catalogue import Catalogue
 from sessions.control import Control
@@ -220,12 +221,15 @@ class Engine:
             elif session.over(now):
                 self.remove(session)
 
-    def take_due(self) -> list[Session]:
-        """Return the sessions whose append may start; what they hold is the caller's to cut."""
-        taken = self._dues.take()
+    def cut_due(self, time_us: int) -> list[tuple[Session, Append]]:
+        """Return what may be appended now; a session has no other append until its is known."""
+        cut = [
+            (session, session.cut(time_us, count, packed))
+            for session, count, packed in self._dues.take()
+        ]
         if self._dues:
             self.due.set()
-        return taken
+        return cut
 
     def unsettled(self) -> bool:
         """Whether a session still holds something that is not in Redis."""
@@ -238,7 +242,8 @@ class Engine:
         """
         now = self._clock.monotonic()
         for session in sessions:
-            self._dues.note(session)
+            if session.holds:
+                self._dues.note(session)
             if not session.tell_marks(now):
                 late = self._marked if session.buffered != session.told[0] else self._stored
                 late[session] = None

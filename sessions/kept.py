@@ -34,14 +34,20 @@ class Kept:
 
     def end(self) -> bytes:
         """Begin anew; return what waited."""
-        parts, past = self._parts, self._past
+        parts, count = self._parts, self.count
         ended = parts[0][1] if len(parts) == 1 else b"".join([packed for _, packed in parts])
-        past.append((self.count, ended))
-        self._past_count += self.count
-        while self._past_count - past[0][0] >= RECENT:
-            self._past_count -= past.pop(0)[0]
         self._parts, self.count = [], 0
+        self.passed(count, ended)
         return ended
+
+    def passed(self, count: int, packed: bytes) -> None:
+        """Remember some that do not wait, as those before what will be added."""
+        past = self._past
+        past.append((count, packed))
+        held = self._past_count + count
+        while held - past[0][0] >= RECENT:
+            held -= past.pop(0)[0]
+        self._past_count = held
 
     def recent(self) -> list[bytes]:
         """Return the last messages, oldest first."""

@@ -157,6 +157,8 @@ class Rows(Generic[S]):
     def drain(self, rows: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return the messages of each row that its session was not told of, and forget them.
 
+        As many more may be taken from now on, unless `limit` says less.
+
         Returns:
             How many, and as msgpack one behind the other.
         """
@@ -165,6 +167,7 @@ class Rows(Generic[S]):
         at = np.array(rows)
         counts, sizes = self._count[at], self._size[at]
         self._count[at] = 0
+        self._stop[at] += counts
         if (sizes != sizes[0]).any():
             return [
                 (count, self._messages(at[n : n + 1], counts[n : n + 1]).tobytes())

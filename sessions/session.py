@@ -194,8 +194,16 @@ class Session(Berthed):
         """Whether anything waits to be appended, apart from what its row has."""
         return self.urgent or self._kept.count > 0
 
-    def cut(self, time_us: int) -> Append:
-        """Take everything that waits as one append, which stays `inflight` until it is known."""
+    def cut(self, time_us: int, count: int = 0, packed: bytes = b"") -> Append:
+        """Take everything that waits as one append, which stays `inflight` until it is known.
+
+        Args:
+            count, packed: what its row had, drained just now.
+        """
+        if count:
+            if not self.holds:
+                return self._cut_drained(time_us, count, packed)
+            self.took(count, packed)
         self.catch_up()
         self._end_chunk(time_us)
         self.inflight = Append(
@@ -214,21 +222,39 @@ class Session(Berthed):
             self._bytes_cut -= len(message) if isinstance(message, bytes) else message.size
         return self.inflight
 
+    def _cut_drained(self, time_us: int, count: int, packed: bytes) -> Append:
+        """Do so where nothing waits but what the row had: all else is in Redis."""
+        first = self._cursor
+        self._cursor = self._expected = after = first + count
+        self._kept.passed(count, packed)
+        self._bytes = self._bytes_cut = count * len(self.like)
+        if not self._roomy:
+            self._limit()
+        chunk = packed_chunk(self.id, first, count, packed, time_us)
+        self.inflight = cut = Append(
+            self.id, self.token, first, after - 1, False, (chunk,), self.stored
+        )
+        return cut
+
     def landed(self) -> None:
         """The append in flight is in Redis."""
-        if self.inflight is None:
+        inflight = self.inflight
+        if inflight is None:
             return
-        self.buffered = self.inflight.last
-        self._seal_landed = self.inflight.seal
+        self.buffered = inflight.last
+        self._seal_landed = inflight.seal
         self.inflight = None
         self._bytes -= self._bytes_cut
-        self._limit()
-        self.answers.settle(self.buffered, self.stored)
+        if self._limited:
+            self._limit()
+        if self.answers.owed:
+            self.answers.settle(self.buffered, self.stored)
 
     def reached(self, stored: int) -> None:
         """Everything up to message `stored` is in MongoDB."""
         self.stored = stored
-        self.answers.settle(self.buffered, stored)
+        if self.answers.owed:
+            self.answers.settle(self.buffered, stored)
 
     # -- what is told
 
@@ -238,13 +264,12 @@ class Session(Berthed):
         `stored` alone waits for the next `buffered` to go with it, for a while: it follows at
         the same pace, and what is written to a connection is the dearest that is done for it.
         """
-        since = now - self.told_at
-        marks = (self.buffered, self.stored)
+        buffered, stored = marks = self.buffered, self.stored
         if marks != self.told:
-            if since < (self._ack_s if marks[0] != self.told[0] else self._stored_s):
+            if now - self.told_at < (self._ack_s if buffered != self.told[0] else self._stored_s):
                 return False
             self.told, self.told_at = marks, now
-            self.tell("ack", packed_marks(*marks))
+            self.tell("ack", packed_marks(buffered, stored))
         return True
 
     def over(self, now: float) -> bool:

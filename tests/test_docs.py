@@ -282,8 +282,7 @@ def played() -> SimpleNamespace:
             message, 100, functools.partial(answers.__setitem__, event), float("inf")
         )
         engine.tick()
-        for due in engine.take_due():
-            due.cut(0)
+        for due, _ in engine.cut_due(0):
             due.landed()
             due.reached(due.buffered)
 
