@@ -2,7 +2,7 @@
 
 import msgpack
 
-from models.play.records import packed_messages
+from models.play.chunks import packed_messages
 
 RECENT = 8
 """Frame messages kept for the snapshot of a joining watcher."""

@@ -10,15 +10,8 @@ import numpy as np
 
 from models.catalog.library import motion_library
 from models.children.localday import DEFAULT_ZONE
-from models.play.records import (
-    Item,
-    chunk_item,
-    event_item,
-    record_item,
-    result_item,
-    session_item,
-    utc,
-)
+from models.play.chunks import chunk_item
+from models.play.records import Item, event_item, record_item, result_item, session_item, utc
 from models.play.repo import PlayRepo
 from sessions.catalogue import Catalogue
 from sessions.rescore import rescore

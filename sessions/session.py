@@ -5,8 +5,8 @@ from typing import Any
 from config import metrics
 from config.settings import LiveSettings
 from models.errors import AppError, ErrorCode
-from models.play.buffer import Append
-from models.play.records import Item, packed_chunk
+from models.play.buffer import Append, Envelope
+from models.play.records import Item
 from sessions.answers import Answers, Reply, busy_error
 from sessions.berth import Berthed
 from sessions.opened import Opened
@@ -19,15 +19,16 @@ class Session(Berthed):
 
     # A thousand of them are gone through often: what lies together is found sooner.
     __slots__ = (
-        "_ack_s", "_bytes_cut", "_gap_told", "_linger_s", "_pending", "_seal", "_seal_landed",
-        "_stored_s", "advised", "answers", "awake", "detached_at", "in_turn", "inflight",
-        "last_set_no", "records", "result", "sealed_at", "stored", "token", "told", "told_at",
-        "urgent", "woken",
+        "_ack_s", "_bytes_cut", "_envelope", "_gap_told", "_linger_s", "_pending", "_seal",
+        "_seal_landed", "_stored_s", "advised", "answers", "awake", "detached_at", "in_turn",
+        "inflight", "last_set_no", "records", "result", "sealed_at", "stored", "token", "told",
+        "told_at", "urgent", "woken",
     )  # fmt: skip
 
     def __init__(self, opened: Opened, limits: LiveSettings, token: int) -> None:
         super().__init__(opened, limits)
         self.token = token
+        self._envelope = Envelope(self.id, token)
         self.records: list[dict[str, Any]] = []
         self.last_set_no = 0
         self.awake = False
@@ -187,7 +188,7 @@ class Session(Berthed):
         if count := self._kept.count:
             packed = self._kept.end()
             first = self._cursor - count
-            self._pending.append(packed_chunk(self.id, first, count, packed, time_us))
+            self._pending.append(self._envelope.chunk(first, count, packed, time_us))
 
     @property
     def holds(self) -> bool:
@@ -225,15 +226,12 @@ class Session(Berthed):
     def _cut_drained(self, time_us: int, count: int, packed: bytes) -> Append:
         """Do so where nothing waits but what the row had: all else is in Redis."""
         first = self._cursor
-        self._cursor = self._expected = after = first + count
+        self._cursor = self._expected = first + count
         self._kept.passed(count, packed)
         self._bytes = self._bytes_cut = count * len(self.like)
         if not self._roomy:
             self._limit()
-        chunk = packed_chunk(self.id, first, count, packed, time_us)
-        self.inflight = cut = Append(
-            self.id, self.token, first, after - 1, False, (chunk,), self.stored
-        )
+        self.inflight = cut = self._envelope.append(first, count, packed, time_us, self.stored)
         return cut
 
     def landed(self) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from config.clock import SystemClock
-from models.play.records import Item, chunk_item, event_item, session_item
+from models.play.chunks import chunk_item
+from models.play.records import Item, event_item, session_item
 
 
 class ManualClock:

@@ -1,5 +1,6 @@
 """The play-record stream, writing end: append what sessions hold, whole or not at all."""
 
+import struct
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from redis.exceptions import NoScriptError
 from config import metrics
 from config.clock import Clock
 from models.play import scripts
+from models.play.chunks import ChunkForm
 from models.play.keys import PlayKeys
 from models.play.records import Item
 
@@ -18,8 +20,12 @@ MAX_ITEMS = 500
 """Items in one call of the append script; Lua's `unpack` takes about 8000 values."""
 
 
-_pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=False).pack
+_packer = msgpack.Packer(use_bin_type=False)
 """As the Lua of Redis reads it: it knows the older msgpack, whose bytes are strings."""
+_pack: Callable[[Any], bytes] = _packer.pack
+_FALSE, _RAW16, _RAW32 = 0xC2, 0xDA, 0xDB
+_GROUP = struct.Struct(">BQBQBqBBH")
+_BLOB = struct.Struct(">BI")
 
 
 class Taken(StrEnum):
@@ -47,6 +53,64 @@ class Append(NamedTuple):
     items: Sequence[Item]
     stored: int = -1
     """What the owner knows to be in MongoDB: `last` never lies below it."""
+    packed: bytes = b""
+    """What `pack` would return, where it was made together with its one item."""
+
+    def pack(self) -> bytes:
+        """Return the group of the append script that it is."""
+        group: list[Any] = [
+            self.session_id,
+            self.token,
+            self.first,
+            self.last,
+            self.stored,
+            self.seal,
+        ]
+        for item in self.items:
+            group += item.field(), item.blob()
+        return _pack(group)
+
+
+class Envelope:
+    """What the appends of a session that bring frames alone begin with: nearly all are such.
+
+    Args:
+        token: of the session's owner, as in `Append`.
+    """
+
+    __slots__ = ("_begin", "_form", "_session_id", "_token")
+
+    def __init__(self, session_id: str, token: int) -> None:
+        self._session_id, self._token = session_id, token
+        self._form = ChunkForm(session_id)
+        # A list of eight; the blob is the last.
+        self._begin = b"\x98" + _pack(session_id) + _pack(token)
+
+    def chunk(self, first: int, count: int, packed: bytes, time_us: int) -> Item:
+        """Return a chunk, to be appended with other items."""
+        return self._form.item(first, count, packed, time_us)
+
+    def append(self, first: int, count: int, packed: bytes, time_us: int, stored: int) -> Append:
+        """Return the append of one chunk.
+
+        Args:
+            first, count, packed, time_us: as `ChunkForm.parts` has them.
+            stored: as in `Append`.
+        """
+        last = first + count - 1
+        parts, number = self._form.parts(first, count, packed, time_us), b"%d" % last
+        field = self._form.field + number
+        size = sum(map(len, parts))
+        group = (
+            self._begin,
+            _GROUP.pack(0xCF, first, 0xCF, last, 0xD3, stored, _FALSE, _RAW16, len(field)),
+            field,
+            _BLOB.pack(_RAW32, size),
+            *parts,
+        )
+        return Append(
+            self._session_id, self._token, first, last, False, (), stored, b"".join(group)
+        )
 
 
 class Answer(NamedTuple):
@@ -111,7 +175,8 @@ class PlayBuffer:
             # Not `evalsha`: a cluster's pipeline forbids the method, though not the command.
             # One argument for all groups: each would be looked at alone by the driver, by Redis
             # and by its Lua.
-            args = (self._ttl, time_ms, call.packed)
+            groups = _packer.pack_array_header(len(call.groups)) + b"".join(call.groups)
+            args = (self._ttl, time_ms, groups)
             pipe.execute_command("EVALSHA", self._append.sha, len(call.keys), *call.keys, *args)
         replies: list[Any] = await pipe.execute()
         return replies
@@ -120,34 +185,28 @@ class PlayBuffer:
         calls: list[_Call] = []
         filling: dict[int, _Call] = {}
         shard_of, session_in = self._keys.shard_of, self._keys.session_in
-        for place, (session_id, token, first, last, seal, items, stored) in enumerate(appends):
-            shard = shard_of(session_id)
+        for place, append in enumerate(appends):
+            shard, items = shard_of(append.session_id), len(append.items) or 1
             call = filling.get(shard)
-            if call is None or call.items + len(items) > MAX_ITEMS:
+            if call is None or call.items + items > MAX_ITEMS:
                 call = _Call([self._keys.stream(shard), self._keys.open_sessions(shard)])
                 filling[shard] = call
                 calls.append(call)
-            group: list[Any] = [session_id, token, first, last, stored, seal]
-            for item in items:
-                group += (item.field(), item.blob())
             call.places.append(place)
-            call.keys.append(session_in(shard, session_id))
-            call.groups.append(group)
-            call.items += len(items)
-        for call in calls:
-            call.packed = _pack(call.groups)
+            call.keys.append(session_in(shard, append.session_id))
+            call.groups.append(append.packed or append.pack())
+            call.items += items
         return calls
 
 
 class _Call:
     """One call of the append script."""
 
-    __slots__ = ("groups", "items", "keys", "packed", "places")
+    __slots__ = ("groups", "items", "keys", "places")
 
     def __init__(self, keys: list[str]) -> None:
         self.places: list[int] = []
         """Where the groups' appends are in the caller's list."""
         self.keys = keys
-        self.groups: list[list[Any]] = []
+        self.groups: list[bytes] = []
         self.items = 0
-        self.packed = b""

@@ -1,9 +1,8 @@
 """What is kept of play: the items of a stream entry, which are the documents of MongoDB."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgpack
@@ -23,9 +22,8 @@ class Kind(StrEnum):
     CALIBRATION = "c"
 
 
-_packer = msgpack.Packer(datetime=True)
-"""One packer for all: making one costs a third of packing a chunk."""
-_pack: Callable[[Any], bytes] = _packer.pack
+_pack: Callable[[Any], bytes] = msgpack.Packer(datetime=True).pack
+"""One packer for all: making one costs as much as packing an event."""
 _HEADS = {kind: f"{SCHEMA}|{kind.value}|" for kind in Kind}
 
 COLLECTIONS: dict[Kind, str] = {
@@ -60,11 +58,16 @@ class Item(NamedTuple):
 
     def field(self) -> str:
         """Name of the item's field in the stream entry: its kind, session and mark."""
-        return f"{_HEADS[self.kind]}{self.session_id}|{self.last}"
+        return f"{field_head(self.kind, self.session_id)}{self.last}"
 
     def blob(self) -> bytes:
         """The document as it lies in the stream; settled here, identical at every delivery."""
         return self.content if isinstance(self.content, bytes) else _pack(self.content)
+
+
+def field_head(kind: Kind, session_id: str) -> str:
+    """How the name of the field of an item begins; its mark follows."""
+    return f"{_HEADS[kind]}{session_id}|"
 
 
 class UnknownSchemaError(Exception):
@@ -113,35 +116,6 @@ def utc(time_us: int) -> datetime:
 def session_item(session_id: str, document: dict[str, Any]) -> Item:
     """The session as it was opened."""
     return Item(Kind.SESSION, session_id, -1, {"_id": session_id, **document})
-
-
-def chunk_item(session_id: str, seq0: int, messages: Sequence[bytes], time_us: int) -> Item:
-    """Consecutive `frames` messages exactly as they came, keyed by the first's number."""
-    return packed_chunk(session_id, seq0, len(messages), packed_messages(messages), time_us)
-
-
-def packed_messages(messages: Sequence[bytes]) -> bytes:
-    """Return messages as elements `bin` of msgpack, one behind the other."""
-    return b"".join(map(_pack, messages))
-
-
-def packed_chunk(session_id: str, seq0: int, count: int, packed: bytes, time_us: int) -> Item:
-    """The same of messages that lie one behind the other already.
-
-    Args:
-        packed: `count` elements `bin` of msgpack.
-    """
-    key = f"{session_id}:{seq0}"
-    head = _pack({"_id": key, "session_id": session_id, "seq0": seq0, "n": count})
-    messages = _packer.pack_array_header(count)
-    # One map of six entries, joined of two smaller ones without their heads and of the messages.
-    blob = (b"\x86", head[1:], b"\xa8messages", messages, packed, _packed_at(time_us)[1:])
-    return Item(Kind.CHUNK, session_id, seq0 + count - 1, b"".join(blob))
-
-
-@lru_cache(maxsize=1)  # all chunks of an append have the same
-def _packed_at(time_us: int) -> bytes:
-    return _pack({"at": utc(time_us)})
 
 
 def event_item(

@@ -15,6 +15,7 @@ from models.errors import AppError, ErrorCode
 from models.play.buffer import Answer, Append, PlayBuffer, Taken
 from models.play.keys import PlayKeys
 from models.play.ownership import Ownership
+from models.play.records import read_item
 from models.therapy.rules import Therapy
 from sessions.appender import Appender
 from sessions.catalogue import catalogue
@@ -56,6 +57,12 @@ class Ear:
         return [body for name, body in self.heard if name == event]
 
 
+def as_read(append: Append) -> Append:
+    """Return an append with the items that are read in it."""
+    content = msgpack.unpackb(append.packed or append.pack(), raw=True)[6:]
+    return append._replace(items=list(map(read_item, content[::2], content[1::2])))
+
+
 class Stream:
     """A stream that takes everything but what is of the fenced."""
 
@@ -65,7 +72,7 @@ class Stream:
 
     async def append(self, appends: Sequence[Append]) -> list[Answer]:
         await asyncio.sleep(0)
-        self.appends += appends
+        self.appends += [as_read(append) for append in appends]
         return [
             Answer(Taken.FENCED, a.first - 1)
             if a.session_id in self.fenced
@@ -77,11 +84,10 @@ class Stream:
 class House:
     """An engine with its appender."""
 
-    def __init__(self, shards: int = 1) -> None:
+    def __init__(self, shards: int = 1, **limits: int) -> None:
         self.clock = Hand()
         self.keys = PlayKeys("t", shards)
-        live = load_settings().live
-        self.limits = live
+        self.limits = live = load_settings().live.model_copy(update=limits)
         self.tick_s = live.tick_ms / 1000
         self.stream = Stream()
         self.engine = Engine(

@@ -46,7 +46,7 @@ class Run:
     """A house whose sessions are played step by step, together or one by one."""
 
     together: bool
-    house: House = field(default_factory=House)
+    house: House
     players: list[tuple[Session, Ear]] = field(default_factory=list)
     waiting: list[tuple[Session, int, bytes]] = field(default_factory=list)
 
@@ -111,7 +111,8 @@ STEPS = st.lists(
         st.sampled_from(
             ["frame"] * 12
             + ["bad", "other", "again", "ahead", "start", "end", "pause"]
-            + ["append", "again here", "look"]
+            + ["append"] * 3
+            + ["again here", "look"]
         ),
         st.integers(0, 40),
     ),
@@ -120,10 +121,12 @@ STEPS = st.lists(
 
 
 @settings(deadline=None, max_examples=60)
-@given(STEPS)
-def test_together_or_one_by_one_is_the_same(steps: list[tuple[int, str, int]]) -> None:
+@given(STEPS, st.sampled_from([{}, {"unacked_messages": 5}, {"unacked_bytes": 2000}]))
+def test_together_or_one_by_one_is_the_same(
+    steps: list[tuple[int, str, int]], limits: dict[str, int]
+) -> None:
     async def play(together: bool) -> Run:
-        run = Run(together)
+        run = Run(together, House(**limits))
         for step in steps:
             await run.step(*step)
         run.house.tick(15)
@@ -181,6 +184,41 @@ async def test_frames_like_the_last_are_taken_and_others_are_not(house: House) -
     assert taken(house, first, FRAMES[2])
     house.tick()
     assert first.cursor == 3
+
+
+@pytest.mark.parametrize(
+    ("limits", "under_way", "landed"),
+    [
+        ({}, RING, 0),
+        ({"unacked_messages": 6}, 2, 3),
+        ({"unacked_bytes": 8 * len(FRAMES[1])}, 4, 3),
+    ],
+)
+async def test_a_row_takes_what_may_wait_while_an_append_is_under_way(
+    limits: dict[str, int], under_way: int, landed: int
+) -> None:
+    house = House(**limits)
+    (session,) = streaming(house, 1)
+    house.tick(15)
+    await house.appender.append_due()
+    row, key = session.berth()
+    frame = np.frombuffer(FRAMES[1], np.uint8)[None]
+
+    def brings(first: int, most: int) -> int:
+        """Return how many were taken."""
+        for seq in range(first, first + most):
+            if not house.engine.take_frames(*np.array([[row], [key], [seq]]), frame)[0]:
+                return seq - first
+        return most
+
+    assert brings(1, 3) == 3
+    house.tick(15)
+    ((_, append),) = house.engine.cut_due(0)
+    assert append.packed, "it was cut as the row had it"
+    assert brings(4, 99) == under_way
+    session.landed()
+    assert session.buffered == 3
+    assert brings(4 + under_way, 99) == landed
 
 
 async def test_only_who_plays_a_session_has_its_frames_taken(house: House) -> None:

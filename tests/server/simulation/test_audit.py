@@ -8,7 +8,8 @@ import pytest
 
 from config.clock import SystemClock
 from models.db import Mongo
-from models.play.records import chunk_item, event_item, record_item, result_item
+from models.play.chunks import chunk_item
+from models.play.records import event_item, record_item, result_item
 from models.play.repo import PlayRepo
 from server.simulation.audit import Finding, audit
 from server.simulation.ledger import FileLedger, Played
