@@ -122,7 +122,7 @@ class Engine:
                 due.append((session, session.open_set))
         saved = self._batch.saves([open_set.slot for _, open_set in due])
         return [
-            (session, pack_snapshot(session.cursor - 1, open_set.set_no, open_set.reps, one))
+            (session, pack_snapshot(session.cursor - 1, open_set.set_no, one))
             for (session, open_set), one in zip(due, saved, strict=True)
         ]
 

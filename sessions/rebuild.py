@@ -6,7 +6,7 @@ again, from its newest snapshot or from its start.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,8 @@ from sessions.scoring.marks import Rep
 from sessions.scoring.plan import SetPlan
 from sessions.scoring.snapshot import SnapshotError
 from sessions.sets import plan_of, start_answer
+
+_pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
 
 @dataclass(slots=True)
@@ -151,7 +153,8 @@ def _begin(
             and kept["seq"] <= job.story.rebuilt.last
         ):
             try:
-                return batch.load(plan, kept["saved"]), list(kept["reps"]), kept["seq"]
+                slot = batch.load(plan, kept["saved"])
+                return slot, batch.reps(slot), kept["seq"]
             except SnapshotError:
                 pass  # from its start, then
     return batch.open(plan), [], start["seq"]
@@ -167,11 +170,9 @@ def _scored(job: Job, after: int) -> list[FrameMessage]:
     return messages
 
 
-def pack_snapshot(seq: int, set_no: int, reps: list[dict[str, Any]], saved: bytes) -> bytes:
+def pack_snapshot(seq: int, set_no: int, saved: bytes) -> bytes:
     """Return what `rebuild_all` can start from: the set's state after message `seq`."""
-    kept = {"code": dict(code_version()), "seq": seq, "set_no": set_no, "reps": reps}
-    packed: bytes = msgpack.packb({**kept, "saved": saved})
-    return packed
+    return _pack({"code": dict(code_version()), "seq": seq, "set_no": set_no, "saved": saved})
 
 
 class Rebuilder:

@@ -24,7 +24,7 @@ from sessions.scoring.marks import Advice, Live, Mark, Peak, Rep
 from sessions.scoring.plan import Motion, SetPlan
 from sessions.scoring.result import set_result
 from sessions.scoring.rounds import AnyBook, Round, book_of, cut_off
-from sessions.scoring.snapshot import SnapshotError, packed, restore, unpacked
+from sessions.scoring.snapshot import SnapshotError, Snapshots, restore, unpacked
 from sessions.scoring.stage import accumulate, admit, examine, signals
 from sessions.scoring.state import EXT, State
 from sessions.scoring.verdicts import OTHER_HAND
@@ -43,6 +43,7 @@ class Batch:
         self._state = State(max(capacity, 1))
         self._books: list[AnyBook | None] = [None] * self._state.capacity
         self._looks = Looks(self._state)
+        self._snapshots = Snapshots(self._state)
         self._free = list(range(self._state.capacity - 1, -1, -1))
         self._taken = np.zeros(self._state.capacity, np.bool_)
         """Which slots have an open set."""
@@ -84,7 +85,11 @@ class Batch:
 
     def saves(self, slots: Sequence[int]) -> list[bytes]:
         """Some sets, as `save` returns each."""
-        return packed(self._state, [self._book(slot) for slot in slots]) if slots else []
+        return self._snapshots.of([self._book(slot) for slot in slots]) if slots else []
+
+    def reps(self, slot: int) -> list[dict[str, Any]]:
+        """The repetitions of an open set so far, in the order in which they were told."""
+        return list(self._book(slot).reps)
 
     def load(self, plan: SetPlan, data: bytes) -> int:
         """Take up a set where `save` left it, in any batch.

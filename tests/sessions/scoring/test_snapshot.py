@@ -14,6 +14,7 @@ from sessions.scoring.batch import Batch
 from sessions.scoring.snapshot import SnapshotError
 from tests.sessions.scoring.made import (
     FRAME_US,
+    HOLDS,
     MOTIONS,
     alone,
     cut,
@@ -41,14 +42,41 @@ def test_a_set_that_moves_between_batches_ends_in_the_same_bytes(
         marks += [facts(mark) for mark in batch.step([(slot, one)])]
         data = batch.save(slot)
         assert batch.save(slot) == data
+        trace = batch.trace(slot)
         batch = Batch(2)
         for other in neighbours:
             at = batch.open(plan(other))
             batch.step([(at, message(spoilt(other)[:5]))])
         slot = batch.load(plan(motion), data)
         assert batch.save(slot) == data
+        assert batch.trace(slot) == trace
+        told = [mark for mark in marks if mark[0] == "rep"]
+        assert [json.dumps(rep) for rep in batch.reps(slot)] == [rep[-1] for rep in told]
     assert marks == alone(motion)[0]
     assert json.dumps(batch.close(slot), allow_nan=False) == alone(motion)[1]
+
+
+@pytest.mark.parametrize("motion", ["fist", "turn", "pinch", "count"])
+def test_frames_of_who_had_the_slot_before_are_not_seen(motion: str) -> None:
+    hold_s = 4.0 if motion in HOLDS else None
+    messages = cut(played(motion, reps=5, seed=2, hold_s=hold_s), [])
+    others = cut(played("fist", reps=9, seed=3), [64] * 6)[:6]
+    alone, moved, other = Batch(1), Batch(1), Batch(1)
+    slot = alone.open(plan(motion))
+    at = moved.open(plan(motion))
+    for one in messages:
+        alone.step([(slot, one)])
+        moved.step([(at, one)])
+        before = other.open(plan("fist", fps=60.0))
+        for frames in others:
+            other.step([(before, frames)])
+        other.close(before)
+        data = moved.save(at)
+        moved.close(at)
+        moved, other = other, moved
+        at = moved.load(plan(motion), data)
+        assert at == before
+    assert moved.close(at) == alone.close(slot)
 
 
 def test_a_repetition_settled_before_the_move_is_closed_after_it() -> None:
@@ -69,7 +97,7 @@ def test_a_repetition_settled_before_the_move_is_closed_after_it() -> None:
             batch.step([(slot, one)])
             if moves and k == half:
                 data = batch.save(slot)
-                assert msgpack.unpackb(data)["book"]["settled"] is not None
+                assert _opened(data)["book"]["settled"] is not None
                 batch = Batch(1)
                 slot = batch.load(plan(), data)
         results.append(json.dumps(batch.close(slot)))
@@ -96,10 +124,12 @@ def test_a_snapshot_of_something_else_is_refused_and_holds_no_slot() -> None:
     batch.step([(slot, message(played(reps=1)[:20]))])
     data = batch.save(slot)
     batch.close(slot)
-    held = msgpack.unpackb(data)
+    held = _opened(data)
     state = held["state"]
     short = held | {"state": state | {"row": state["row"][:-1]}}
     double = held | {"state": state | {"row": 2 * state["row"]}}
+    reps = held | {"reps": 1}
+    missing = held | {"state": state | {"past": state["past"][:-16]}}
     uneven = held | {"state": state | {"counts": state["counts"] + bytes(4)}}
     beyond = held | {"state": state | {"bins": b"\xff" * len(state["bins"])}}
     empty = held | {"state": {}}
@@ -110,7 +140,7 @@ def test_a_snapshot_of_something_else_is_refused_and_holds_no_slot() -> None:
         msgpack.packb(3),
         msgpack.packb({}),
         msgpack.packb(held | {"layout": "0"}),
-        *map(msgpack.packb, (short, double, uneven, beyond)),
+        *map(msgpack.packb, (short, double, reps, missing, uneven, beyond)),
         msgpack.packb(empty),
         msgpack.packb(held | {"book": {}}),
     ):
@@ -139,3 +169,11 @@ def test_sets_saved_together_are_saved_as_each_alone() -> None:
             batch.step([(slot, one)])
     assert batch.saves(slots) == [batch.save(slot) for slot in slots]
     assert batch.saves([]) == []
+
+
+def _opened(data: bytes) -> dict[str, Any]:
+    """The map at the beginning of a snapshot."""
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(data)
+    held: dict[str, Any] = unpacker.unpack()
+    return held
