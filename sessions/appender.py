@@ -20,7 +20,10 @@ from sessions.session import Session
 log = logging.getLogger(__name__)
 
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
-SNAPSHOTS_S = 0.05
+SNAPSHOTS_S = 0.1
+"""How often it is looked whether snapshots are due."""
+SNAPSHOTS_APART_S = 0.02
+"""Between two rounds of snapshots while there are more: the others have the loop."""
 REFRESH_S = 2.5
 """How often it is looked whose stored mark stands still, to read it from Redis: what was said while
 that was away is lost."""
@@ -165,13 +168,14 @@ class Appender:
     async def run_snapshots(self) -> None:
         """Keep the scoring state of open sets for whoever takes them over, for ever."""
         while True:
-            await asyncio.sleep(SNAPSHOTS_S)
-            await self.keep_snapshots()
+            more = await self.keep_snapshots()
+            await asyncio.sleep(SNAPSHOTS_APART_S if more else SNAPSHOTS_S)
 
-    async def keep_snapshots(self) -> None:
-        """Keep the few snapshots that are due now."""
+    async def keep_snapshots(self) -> bool:
+        """Keep a few snapshots that are due now; False if there were none."""
         watch = metrics.Stopwatch()
         taken = [(s.id, s.token, snapshot) for s, snapshot in self._engine.take_snapshots()]
         watch.lap("snapshot")
         if taken:
             await self._ownership.keep_snapshots(taken)
+        return bool(taken)

@@ -6,7 +6,6 @@ depends on is therefore its own messages in their order, never the batching.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,6 +21,7 @@ from sessions.dues import Dues
 from sessions.feed import FeedHub, Joined, Sink
 from sessions.rebuild import Rebuilt, pack_snapshot
 from sessions.rows import Rows
+from sessions.saves import Saves
 from sessions.scorer import Scorer
 from sessions.scoring.batch import Batch
 from sessions.session import Session
@@ -29,8 +29,6 @@ from sessions.sets import OpenSet, plan_of
 from sessions.terms import State
 from sessions.views import joined_of, summaries_of
 
-SNAPSHOTS_AT_ONCE = 10
-"""Snapshots made in one go: each takes the loop about a tenth of a millisecond."""
 ROUNDS_S = 0.1
 """How often late answers and finished sessions are looked for."""
 STORED_S = 0.25
@@ -76,8 +74,7 @@ class Engine:
         """Those of which only `stored` is to be told: there is time."""
         self._pending: dict[Session, None] = {}
         """Those that owe answers, or are sealed: the others need no look in between."""
-        self._snapshots: deque[tuple[float, Session]] = deque()
-        """When each session's next snapshot is due, the earliest first."""
+        self._saves = Saves(limits.snapshot_seconds, keys.shards, keys.shard_of)
         self._rounds_at = self._stored_at = 0.0
         self.gather: Callable[[], None] = _nothing
         """Called before each tick, for who has something to bring into the rows and the inboxes."""
@@ -90,8 +87,7 @@ class Engine:
         session.woken = self._woken
         self._dues.enter(session)
         self._watched = -1
-        due = self._clock.monotonic() + self._limits.snapshot_seconds
-        self._snapshots.append((due, session))
+        self._saves.enter(session, self._clock.monotonic())
         metrics.SESSIONS.set(len(self.sessions))
 
     def adopt(self, session: Session, rebuilt: Rebuilt) -> None:
@@ -109,17 +105,12 @@ class Engine:
         self.add(session)
 
     def take_snapshots(self) -> list[tuple[Session, bytes]]:
-        """Return the scoring state of the open sets that are due to be kept, a few at a time."""
-        now = self._clock.monotonic()
-        due: list[tuple[Session, OpenSet]] = []
-        rounds = self._snapshots
-        while rounds and rounds[0][0] <= now and len(due) < SNAPSHOTS_AT_ONCE:
-            _, session = rounds.popleft()
-            if self.sessions.get(session.id) is not session:
-                continue
-            rounds.append((now + self._limits.snapshot_seconds, session))
-            if session.open_set is not None:
-                due.append((session, session.open_set))
+        """Return the scoring state of open sets that are due to be kept, a few at a time."""
+        due = [
+            (session, session.open_set)
+            for session in self._saves.take(self._clock.monotonic(), self.sessions)
+            if session.open_set is not None
+        ]
         saved = self._batch.saves([open_set.slot for _, open_set in due])
         return [
             (session, pack_snapshot(session.cursor - 1, open_set.set_no, one))

@@ -107,23 +107,21 @@ class Ownership:
         await self._lower(keys=[self._keys.session(session_id)], args=[token, last])
 
     async def keep_snapshots(self, snapshots: Sequence[tuple[str, int, bytes]]) -> None:
-        """Keep the scoring state of some sessions, each in place of an older one, in one go.
+        """Keep the scoring state of some sessions, each in place of an older one.
+
+        Those of a shard are kept in one call.
 
         Args:
             snapshots: the session, its owner's token and the state.
         """
-        try:
-            await self._keep_snapshots(snapshots)
-        except NoScriptError:
-            await self._redis.script_load(scripts.SNAPSHOT)
-            await self._keep_snapshots(snapshots)
-
-    async def _keep_snapshots(self, snapshots: Sequence[tuple[str, int, bytes]]) -> None:
-        pipe = self._redis.pipeline(transaction=False)
+        shards: dict[int, _Kept] = defaultdict(lambda: ([], []))
         for session_id, token, snapshot in snapshots:
-            key = self._keys.session(session_id)
-            pipe.execute_command("EVALSHA", self._snapshot.sha, 1, key, token, snapshot)
-        await pipe.execute()
+            shard = self._keys.shard_of(session_id)
+            keys, args = shards[shard]
+            keys.append(self._keys.session_in(shard, session_id))
+            args += (token, snapshot)
+        for keys, args in shards.values():
+            await self._snapshot(keys=keys, args=args)
 
     async def read_snapshot(self, session_id: str) -> bytes | None:
         """Return the newest snapshot of a session."""
@@ -199,3 +197,5 @@ def _text(value: object) -> str:
 
 _Settled = tuple[list[tuple[str, str]], list[tuple[str, str]]]
 """Places of one shard, each a child and a session: those given back, those renewed."""
+_Kept = tuple[list[str], list[int | bytes]]
+"""Snapshots of one shard: the keys of the sessions; the token and the state of each."""

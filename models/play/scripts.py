@@ -39,9 +39,12 @@ return 1
 """
 
 SNAPSHOT = """
--- KEYS: session. ARGV: token, snapshot. Keeps it only for the owner.
-if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'snapshot', ARGV[2])
+-- KEYS: sessions. ARGV: token and snapshot of each. Keeps one only for the owner.
+for i, key in ipairs(KEYS) do
+  if redis.call('HGET', key, 'token') == ARGV[2 * i - 1] then
+    redis.call('HSET', key, 'snapshot', ARGV[2 * i])
+  end
+end
 return 1
 """
 

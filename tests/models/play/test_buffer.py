@@ -183,6 +183,20 @@ async def test_a_snapshot_is_kept_for_the_owner_alone(owners: Ownership) -> None
     assert await owners.read_snapshot("a") == b"owner"
 
 
+async def test_snapshots_of_several_shards_are_kept_together(
+    owners: Ownership, keys: PlayKeys
+) -> None:
+    ids = [f"s{n}" for n in range(6)]
+    assert 1 < len({keys.shard_of(session_id) for session_id in ids}) < len(ids)
+    for session_id in ids:
+        await owners.open(session_id, "kid", session_of(session_id))
+    tokens = [TOKEN - (n == 2) for n in range(6)]  # one has another owner
+    kept = [(i, token, i.encode()) for i, token in zip(ids, tokens, strict=True)]
+    await owners.keep_snapshots(kept)
+    found = [await owners.read_snapshot(session_id) for session_id in ids]
+    assert found == [None if n == 2 else i.encode() for n, i in enumerate(ids)]
+
+
 async def test_idle_sessions_are_found_and_sealed_ones_are_not(
     owners: Ownership, buffer: PlayBuffer, keys: PlayKeys
 ) -> None:
