@@ -11,12 +11,35 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import DataError
 
+ROOM = 65_536
+"""Bytes below which a transport says that there is nothing to wait for."""
+
 
 class _Packed(AbstractConnection):
-    """Writes commands with hiredis: the library does it argument by argument in Python.
+    """Packs commands with hiredis: the library does it argument by argument in Python.
 
     Everything else, from the connecting to the time limits, is the library's.
     """
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        """Send, and wait only where the connection takes no more.
+
+        The library makes a task of every sending, for its time limit.
+        """
+        writer = self._writer
+        if (
+            writer is not None
+            and isinstance(command, list)
+            and not writer.transport.is_closing()
+            and not self.health_check_interval
+        ):
+            writer.writelines(command)
+            if writer.transport.get_write_buffer_size() < ROOM:
+                return
+            command = []
+        await super().send_packed_command(command, check_health)
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """Return a command in the protocol's bytes."""

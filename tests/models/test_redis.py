@@ -1,5 +1,6 @@
 """The connection to Redis: our packing is the library's, byte for byte."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Connection, Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import DataError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from models.redis import connect_redis
 
@@ -43,6 +45,30 @@ async def test_a_cluster_keeps_the_library_s_own_connections() -> None:
     client = connect_redis("redis://127.0.0.1:1", 1.0, cluster=True)
     assert isinstance(client, RedisCluster)
     await client.aclose()
+
+
+async def test_who_reads_nothing_is_waited_for_no_longer_than_the_limit() -> None:
+    gone = asyncio.Event()
+
+    async def deaf(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"+OK\r\n" * 10)  # to what a client says of itself
+        await gone.wait()
+        writer.close()
+
+    server = await asyncio.start_server(deaf, "127.0.0.1", 0, limit=1)
+    port = server.sockets[0].getsockname()[1]
+    pool = connect_redis(f"redis://127.0.0.1:{port}", 0.2, cluster=False).connection_pool
+    line: Any = pool.make_connection()
+    try:
+        await line.connect()
+        with pytest.raises(RedisTimeoutError, match="writing"):
+            await line.send_command("SET", "key", b"x" * 50_000_000)
+        assert not line.is_connected
+    finally:
+        await line.disconnect()
+        gone.set()
+        server.close()
+        await server.wait_closed()
 
 
 async def test_values_come_back_as_they_were_sent(redis_url: str, redis_prefix: str) -> None:
