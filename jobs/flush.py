@@ -18,12 +18,16 @@ log = logging.getLogger(__name__)
 
 Alarm = Callable[[str], None]
 
+TELL_S = 0.2
+"""Marks wait no longer for those of other shards: a database that is slow keeps nobody waiting."""
+
 
 class Flusher:
     """Holds shards by lease, writes what is in them, then acknowledges and deletes it.
 
     The order per shard is: read, write to MongoDB (majority, journal), settle. A crash between
-    any two repeats the write, which changes nothing.
+    any two repeats the write, which changes nothing. The owners of the sessions are told of a
+    round's shards together; what they miss they read.
     """
 
     def __init__(
@@ -74,8 +78,14 @@ class Flusher:
             else:
                 found[shard] = entries
         full = any(len(entries) >= count for entries in found.values())
+        marks: dict[str, int] = {}
+        told_at = self._clock.monotonic()
         for shard, entries in found.items():
-            await self._flush(shard, entries)
+            marks |= await self._flush(shard, entries)
+            if self._clock.monotonic() - told_at > TELL_S:
+                await self._tell(marks)
+                marks, told_at = {}, self._clock.monotonic()
+        await self._tell(marks)
         return full and not self._left
 
     async def drain(self, seconds: float) -> None:
@@ -105,7 +115,12 @@ class Flusher:
                     self._left[shard] = claimed
             self._held.add(shard)
 
-    async def _flush(self, shard: int, entries: list[StreamEntry]) -> None:
+    async def _tell(self, marks: dict[str, int]) -> None:
+        if marks:
+            await self._stream.tell(marks)
+
+    async def _flush(self, shard: int, entries: list[StreamEntry]) -> dict[str, int]:
+        """Store what a shard held; return the marks of its sessions as far as that is settled."""
         blobs: dict[str, tuple[bytes, bytes]] = {}
         try:
             items = await self._read_items(entries, blobs)
@@ -113,14 +128,14 @@ class Flusher:
             log.warning("shard %d: schema %s is newer than this worker", shard, error)
             await self._stream.release(shard)
             self._held.discard(shard)
-            return
+            return {}
         try:
             failures = await self._repo.store(items)
         except UNREACHABLE as error:
             metrics.FLUSH_ERRORS.inc()
             log.warning("MongoDB does not take the flush (%s); trying again", type(error).__name__)
             self._left[shard] = entries
-            return
+            return {}
         retry = False
         for failure in failures:
             field, blob = blobs[failure.item.document["_id"]]
@@ -132,15 +147,17 @@ class Flusher:
             items.remove(failure.item)
         if retry:
             self._left[shard] = entries
-            return
+            return {}
         marks = marks_of([*items, *self._passed(entries)])
         if not await self._stream.settle(shard, [entry.id for entry in entries], marks):
             self._held.discard(shard)
+            marks = {}
         settled = [field for entry in entries for field, _ in entry.fields]
         self._dead.difference_update(settled)
         for field in settled:
             self._attempts.pop(field, None)
         metrics.FLUSHED.inc(len(items))
+        return marks
 
     async def _read_items(
         self, entries: list[StreamEntry], blobs: dict[str, tuple[bytes, bytes]]

@@ -59,7 +59,7 @@ class Bus:
                 if not pubsub.subscribed:
                     await asyncio.sleep(0.05)
                     continue
-                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=5.0)
+                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=None)
                 if message is None:
                     continue
                 handler = self._handlers.get(message["channel"].decode())

@@ -39,7 +39,7 @@ class PlayKeys:
         return f"{self.prefix}:{{{shard}}}:open"
 
     def stored(self, shard: int) -> str:
-        """Channel on which the flusher tells what is stored."""
+        """Channel on which the flusher tells what is stored, of any shard."""
         return f"{self.prefix}:stored:{shard}"
 
     def opening(self, user_id: str, client_key: str) -> str:

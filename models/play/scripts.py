@@ -99,23 +99,22 @@ return {}
 """
 
 SETTLE = """
--- KEYS: stream, lease, then session keys. ARGV: group, consumer, channel, message, number of
--- entries, entry ids, then the stored mark of each session. Acknowledges, deletes, marks and tells
--- in one step; only for the holder of the lease.
+-- KEYS: stream, lease, then session keys. ARGV: group, consumer, number of entries, entry ids, then
+-- the stored mark of each session. Acknowledges, deletes and marks in one step; only for the holder
+-- of the lease.
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return -1 end
-local n = tonumber(ARGV[5])
-for i = 6, 5 + n do
+local n = tonumber(ARGV[3])
+for i = 4, 3 + n do
   redis.call('XACK', KEYS[1], ARGV[1], ARGV[i])
   redis.call('XDEL', KEYS[1], ARGV[i])
 end
 for i = 3, #KEYS do
   local stored = redis.call('HGET', KEYS[i], 'stored')
-  local mark = tonumber(ARGV[5 + n + i - 2])
+  local mark = tonumber(ARGV[3 + n + i - 2])
   -- A full Redis refuses the mark, and must not refuse the deletion that makes room: what is in
   -- MongoDB is the truth, and the next mark covers this one.
   if stored and tonumber(stored) < mark then redis.pcall('HSET', KEYS[i], 'stored', mark) end
 end
-redis.call('PUBLISH', ARGV[3], ARGV[4])
 return n
 """
 

@@ -135,7 +135,7 @@ class PlayStream:
         return _entries(found)
 
     async def settle(self, shard: int, ids: Sequence[bytes], marks: Mapping[str, int]) -> bool:
-        """Acknowledge and delete entries, raise `stored` of their sessions, and tell the owners.
+        """Acknowledge and delete entries, and raise `stored` of their sessions.
 
         False, and nothing is done, when this consumer does not hold the shard any more: whoever
         does has claimed the entries and settles them.
@@ -143,17 +143,15 @@ class PlayStream:
         sessions = [self._keys.session(session_id) for session_id in marks]
         settled = await self._settle(
             keys=[self._keys.stream(shard), self._keys.lease(shard), *sessions],
-            args=[
-                GROUP,
-                self._consumer,
-                self._keys.stored(shard),
-                msgpack.packb(dict(marks)),
-                len(ids),
-                *ids,
-                *marks.values(),
-            ],
+            args=[GROUP, self._consumer, len(ids), *ids, *marks.values()],
         )
         return int(settled) >= 0
+
+    async def tell(self, marks: Mapping[str, int]) -> None:
+        """Tell the owners of sessions what is stored: every worker hears of all in one message."""
+        told = msgpack.packb(dict(marks))
+        # Older workers hear of it as well: every worker listens to the channels of all shards.
+        await self._redis.publish(self._keys.stored(0), told)
 
 
 def _pairs(flat: Sequence[bytes] | None) -> Fields:

@@ -1,6 +1,7 @@
 """The flush: every document once in MongoDB, marks told, poison buried, nothing dropped."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -83,7 +84,7 @@ async def test_what_is_appended_is_stored_once_and_settled(store: Store) -> None
     shard = store.keys.shard_of("a")
     heard: list[dict[str, int]] = []
     pubsub = store.redis.pubsub()
-    await pubsub.subscribe(store.keys.stored(shard))
+    await pubsub.subscribe(*map(store.keys.stored, range(store.keys.shards)))
     await store.owners.open("a", "kid", session_of("a"))
     await store.append("a", 0, chunk_of("a", 0, b"x", b"y"), event_of("a", 2))
     flusher = store.flusher()
@@ -100,6 +101,37 @@ async def test_what_is_appended_is_stored_once_and_settled(store: Store) -> None
     assert (await store.repo.find_session("a") or {})["child_id"] == "child-1"
     assert await store.buffer.read_stored(["a"]) == {"a": 2}
     assert await store.redis.xlen(store.keys.stream(shard)) == 0
+    await flusher.drain(1)
+
+
+@pytest.mark.parametrize("slow", [False, True])
+async def test_the_owners_hear_of_all_shards_in_one_message_unless_it_takes_long(
+    store: Store, slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = ["a", "b", "c", "d", "e"]
+    assert {store.keys.shard_of(session_id) for session_id in ids} == {0, 1}
+    for session_id in ids:
+        await store.owners.open(session_id, f"kid-{session_id}", session_of(session_id))
+        await store.append(session_id, 0, event_of(session_id, 0))
+    pubsub = store.redis.pubsub()
+    await pubsub.subscribe(*map(store.keys.stored, range(store.keys.shards)))
+    if slow:  # each look at the clock finds it later
+        monkeypatch.setattr(
+            store.clock, "monotonic", itertools.count(store.clock.time_us()).__next__
+        )
+    flusher = store.flusher()
+    await flusher.flush_once()
+    await flusher.flush_once()  # nothing is left, nothing is told
+    await store.redis.publish(store.keys.stored(1), b"end")
+    heard: list[bytes] = []
+    async with asyncio.timeout(2):
+        while not heard or heard[-1] != b"end":
+            message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=1)
+            heard += [message["data"]] if message else []
+    await pubsub.aclose()
+    told = [msgpack.unpackb(data) for data in heard[:-1]]
+    assert len(told) == 1 + slow
+    assert {mark: last for one in told for mark, last in one.items()} == dict.fromkeys(ids, 0)
     await flusher.drain(1)
 
 
