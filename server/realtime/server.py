@@ -38,8 +38,8 @@ from server.realtime.wire import Enclosed, Encoded, Outgoing
 log = logging.getLogger(__name__)
 
 PATH = "/socket.io/"
-SWEEP_SECONDS = 0.5
-"""How often the deadlines of all connections are looked at."""
+SWEEP_SECONDS = 1.0
+"""How often the deadlines of all connections are looked at; the shortest are of some seconds."""
 
 
 class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has no types
@@ -91,6 +91,9 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         self._pings: dict[str, asyncio.Task[Any]] = {}
 
         self.transport = self._choose()
+        # Lean lines are looked after by the sweep. The library's task looks at one connection after
+        # the other, for ever; it knows of pings on the stock transport, and of polling.
+        self.eio.start_service_task = self.transport == "stock" or limits.polling
 
     def _choose(self) -> str:
         """Return the transport of new connections."""
@@ -129,13 +132,14 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
 
     def _sweep(self, now: float) -> None:
         total = largest = 0
+        joined = {sid for room in self._rooms.values() for sid in room.connections}
         for sid, line in list(self._lines.items()):
             unsent = line.unsent
             total += unsent
             if unsent > largest:
                 largest = unsent
             try:
-                line.sweep(self._joined(sid), now)
+                line.sweep(sid in joined, now)
             except Ended as ended:
                 self.end(sid, ended)
         metrics.SEND_BACKLOG.labels("all").set(total)
@@ -297,9 +301,6 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
             if connection is not None:
                 connection.end("closed", ended.error)
         self.drop(sid)
-
-    def _joined(self, sid: str) -> bool:
-        return any(sid in room.connections for room in self._rooms.values())
 
     async def _request(self, request: web.Request) -> web.StreamResponse:
         """Let a request of the protocol's path in, if it is one and there is room."""

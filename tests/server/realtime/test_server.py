@@ -164,6 +164,16 @@ async def test_a_player_who_does_not_read_is_ended_by_the_queue_then_aborted() -
         await until(lambda: counted("write_seconds") > stuck)
 
 
+async def test_the_library_looks_after_connections_only_where_the_sweep_does_not(
+    transport: str,
+) -> None:
+    async with deaf("player") as (player, _):
+        realtime = cast(Realtime, player.wire)
+        assert (realtime.eio.service_task_handle is None) == (transport == "lean")
+    async with deaf("player", polling=True) as (player, _):
+        assert cast(Realtime, player.wire).eio.service_task_handle is not None
+
+
 async def test_the_queue_is_bounded_by_bytes_too() -> None:
     async with deaf("player", queue_bytes=100_000, queue_packets=10_000) as (player, _):
         for _ in range(1000):
