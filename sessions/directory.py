@@ -12,8 +12,11 @@ from models.play.keys import PlayKeys
 from sessions.engine import Engine
 
 NODE_LEASE_S = 5
-UNREAD_S = NODE_LEASE_S / 2
-"""How old a list may grow that no other worker is there to read. One that comes finds that."""
+LIST_LEASE_S = 15
+"""Lists live longer: nobody reads that of a worker whose own entry has lapsed."""
+UNREAD_S = 2 * LIST_LEASE_S / 3
+"""How old a list may grow that no other worker is there to read. One that comes finds that, until
+it was seen: then lists are published for it."""
 
 
 class Directory:
@@ -60,7 +63,7 @@ class Directory:
         alone, self._alone = self._alone, False
         if not alone or at - self._listed_at >= UNREAD_S:
             mine = msgpack.packb(self._engine.summaries())
-            pipe.set(self._keys.live(self._node), mine, ex=NODE_LEASE_S)
+            pipe.set(self._keys.live(self._node), mine, ex=LIST_LEASE_S)
             self._listed_at = at
         _, nodes, *_ = await pipe.execute()
         self._alone = nodes == [self._node.encode()]

@@ -69,6 +69,7 @@ class GameNamespace(LiveNamespace[Player]):
     def __init__(self, deps: Deps, wire: Wire) -> None:
         super().__init__(deps, wire)
         self._stopped: set[Player] = set()
+        self._some_stopped = asyncio.Event()
 
     def events(self) -> dict[str, Event]:
         """The events a game client may send."""
@@ -241,11 +242,15 @@ class GameNamespace(LiveNamespace[Player]):
         if player not in self._stopped:
             metrics.LIMITED.labels("unacked").inc()
             self._stopped.add(player)
+            self._some_stopped.set()
             player.hold(True)
 
     async def run_rooms(self) -> None:
         """Read on from those whose sessions have room again, for ever."""
         while True:
+            if not self._stopped:
+                self._some_stopped.clear()
+                await self._some_stopped.wait()
             await asyncio.sleep(ROOM_SECONDS)
             for player in [p for p in self._stopped if not _is_full(p)]:
                 self._stopped.discard(player)

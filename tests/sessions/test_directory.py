@@ -9,7 +9,7 @@ from config.settings import load_settings
 from models.play.keys import PlayKeys
 from models.therapy.rules import Therapy
 from sessions.catalogue import catalogue
-from sessions.directory import NODE_LEASE_S, UNREAD_S, Directory
+from sessions.directory import LIST_LEASE_S, NODE_LEASE_S, UNREAD_S, Directory
 from sessions.engine import Engine
 from sessions.feed import FeedHub
 from sessions.opened import opened_of
@@ -76,7 +76,7 @@ async def test_a_list_that_nobody_reads_is_renewed_before_it_lapses(workers: Wor
     assert not await workers.publishes(alone, "one")
     workers.clock.move(UNREAD_S)
     assert await workers.publishes(alone, "one")
-    assert UNREAD_S < NODE_LEASE_S
+    assert UNREAD_S < LIST_LEASE_S
 
 
 async def test_a_list_is_published_each_time_while_another_worker_is_there(
