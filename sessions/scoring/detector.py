@@ -57,10 +57,10 @@ def advance(
     Returns:
         Positions in `slots` at which a peak was found, and the repetitions closed.
     """
-    phase = state.phase[slots]
+    phase = state.phase.take(slots)
     place = slots * state.reversals.shape[1]
     place += EXT
-    ext = state.reversals.reshape(-1).take(place)
+    ext = state.reversals.take(place)
     back = z - ext["z"]
     back *= _BACK.take(phase)
     turned = back >= delta
@@ -90,12 +90,12 @@ def advance(
             peaks.append(i)
         phase[up] = RISING
         phase[down] = FALLING
-    phase[phase == IDLE] = FALLING
-    state.phase[slots] = phase
+        state.phase[slots] = phase
+    if np.count_nonzero(phase) < len(phase):
+        state.phase[slots[phase == IDLE]] = FALLING
     now = np.empty(len(slots), ext.dtype)
     now["us"], now["x"], now["z"], now["n"] = t_us, x, z, state.frames.take(slots)
-    new = np.flatnonzero(moved)
-    put_rows(state.reversals.reshape(-1), place.take(new), now.take(new))
+    put_rows(state.reversals, place.compress(moved), now.compress(moved))
     return peaks, cycles
 
 

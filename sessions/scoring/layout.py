@@ -1,5 +1,6 @@
 """How the state of a hand lies in memory: fields by name, and which of them share a row."""
 
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -127,11 +128,16 @@ def put_rows(rows: NDArray[Any], slot: NDArray[np.intp], values: NDArray[Any]) -
     """Store `values`, which `rows.take(slot, axis=0)` gave, back.
 
     Args:
-        rows: (slots,) of structures or (slots, n) of numbers.
-        slot: (B,) different slots.
-        values: (B,) or (B, n), without gaps between them.
+        rows: (slots, …) of structures or (slots, n) of numbers, without gaps between them.
+        slot: (B,) different slots; where structures have more axes their places in all of them.
+        values: (B,) or (B, n), without gaps as well.
     """
     # As plain bytes, a row in one go: numpy copies structured arrays field by field, ten times as
     # slow, and numbers one by one.
-    plain = f"V{rows.strides[0]}"
-    rows.view(plain).reshape(-1)[slot] = values.view(plain).reshape(-1)
+    plain = _plain(values.strides[0])
+    rows.view(plain).put(slot, values.view(plain))
+
+
+@cache
+def _plain(size: int) -> np.dtype[np.void]:
+    return np.dtype((np.void, size))

@@ -83,7 +83,7 @@ class Round:
         row["ring_f"] = seen.kept.take(kept)
         place = slots * state.rings.shape[1]
         place += frames % state.ring_len[slots]
-        put_rows(state.rings.reshape(-1), place, row)
+        put_rows(state.rings, place, row)
         state.signal_us[slots] = t_us
         state.z[slots] = z
         state.sim[slots] = seen.sim[where]
