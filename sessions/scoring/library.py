@@ -36,20 +36,18 @@ def check_motion(motion: Motion) -> None:
 class Library:
     """Arrays of M motions; where one uses fewer features than another its weights end in zeros."""
 
-    primary: NDArray[np.intp]
-    """(k, M) features of the primary signal."""
-    primary_weights: NDArray[np.float32]
-    """(k, M)"""
-    used: NDArray[np.intp]
-    """(u, M) features that the live similarity compares."""
+    split: int
+    """k: so many rows of the next two are of the primary signal, the u others of the similarity."""
+    rows: NDArray[np.intp]
+    """(k + u, M) features of which a signal is made, and that the live similarity compares."""
     weights: NDArray[np.float32]
-    """(u, M)"""
+    """(k + u, M)"""
     guide: NDArray[np.float32]
     """(M phases, u 11) the guides' used features within the window about each phase."""
-    form: NDArray[np.int8]
-    """(M,) code of the primary signal's form."""
+    form: NDArray[np.int8] | None
+    """(M,) code of the primary signal's form; None where all are linear."""
     pose: NDArray[np.float32]
-    """(k, M) of a posture the values that its features `primary` should have."""
+    """(k, M) of a posture the values that its features should have."""
 
     @classmethod
     def of(cls, motions: list[Motion]) -> Self:
@@ -58,7 +56,7 @@ class Library:
         poses = [np.zeros(FEATURES, np.float32) if m.pose is None else m.pose for m in motions]
         primary = [np.flatnonzero(row) for row in weights]
         used = [np.flatnonzero(motion.guide_weights) for motion in motions]
-        rows = _stacked(used, np.zeros(1, np.intp))
+        first, rows = (_stacked(some, np.zeros(1, np.intp)) for some in (primary, used))
         around = np.arange(-WINDOW, WINDOW + 1) + np.arange(GUIDE_PHASES)[:, None]
         around %= GUIDE_PHASES
         guides = [
@@ -66,56 +64,28 @@ class Library:
             for i, motion in enumerate(motions)
         ]
         none = np.zeros(1, np.float32)
+        summed = _stacked([row[at] for row, at in zip(weights, primary, strict=True)], none)
+        compared = [m.guide_weights[at] for m, at in zip(motions, used, strict=True)]
+        form = np.array([FORMS.index(motion.form) for motion in motions], np.int8)
         return cls(
-            _stacked(primary, np.zeros(1, np.intp)),
-            _stacked([row[at] for row, at in zip(weights, primary, strict=True)], none),
-            rows,
-            _stacked([m.guide_weights[at] for m, at in zip(motions, used, strict=True)], none),
+            len(first),
+            np.concatenate((first, rows)),
+            np.concatenate((summed, _stacked(compared, none))),
             np.concatenate(guides).astype(np.float32),
-            np.array([FORMS.index(motion.form) for motion in motions], np.int8),
+            form if form.any() else None,
             _stacked([row[at] for row, at in zip(poses, primary, strict=True)], none),
         )
 
-    def signal(
-        self, features: NDArray[np.float32], motion: NDArray[np.intp]
-    ) -> NDArray[np.float32]:
-        """(N,) primary signals of (44, N) features, for hands of the motions numbered (N,)."""
-        x = np.zeros(motion.size, np.float32)
-        # Added one by one: the order of a sum must not depend on how many hands there are.
-        for rows, weights in zip(self.primary, self.primary_weights, strict=True):
-            part = _picked(features, rows.take(motion))
-            part *= weights.take(motion)
-            x += part
-        if np.count_nonzero(self.form):
-            self._other_forms(features, motion, x)
-        return x
-
-    def _other_forms(
-        self, features: NDArray[np.float32], motion: NDArray[np.intp], x: NDArray[np.float32]
-    ) -> None:
-        """Replace what is no weighted sum in (N,) x."""
-        form = self.form[motion]
-        nearest, out, posture = (form == FORMS.index(f) for f in ("opposition", "count", "pose"))
-        if nearest.any():
-            np.copyto(x, nearest_tip(features), where=nearest)
-        if out.any():
-            np.copyto(x, fingers_out(features), where=out)
-        if posture.any():
-            away = np.zeros_like(x)
-            for rows, weights, wanted in zip(
-                self.primary, self.primary_weights, self.pose, strict=True
-            ):
-                apart = _picked(features, rows.take(motion)) - wanted[motion]
-                away += apart * apart * weights[motion]
-            np.copyto(x, likeness(away), where=posture)
-
-    def similarity(
+    def compare(
         self,
         features: NDArray[np.float32],
         motion: NDArray[np.intp],
         phase: NDArray[np.int64],
-    ) -> NDArray[np.float32]:
-        """Likeness of hands to their guides: shown to the player, never graded.
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Primary signals of hands, and their likeness to their guides.
+
+        The likeness is shown to the player, never graded: 0..100, by the weighted distance to the
+        nearest phase within the window.
 
         Args:
             features: (44, N), N a multiple of the vector width.
@@ -123,30 +93,54 @@ class Library:
             phase: (N,) where each guide is, 0..127.
 
         Returns:
-            (N,) 0..100, by the weighted distance to the nearest phase within the window.
+            (N,) signals and (N,) likenesses.
         """
-        mine = _picked(features, self.used.take(motion, axis=1))
+        hands = len(motion)
+        # One index into all features is quicker than two, and looks for both what they need.
+        places = self.rows.take(motion, axis=1)
+        places *= hands
+        places += np.arange(hands)
+        mine, weights = features.take(places), self.weights.take(motion, axis=1)
+        signal, mine = mine[: self.split], mine[self.split :]
+        x = np.zeros(hands, np.float32)
+        # Added one by one: the order of a sum must not depend on how many hands there are.
+        for part in signal * weights[: self.split]:
+            x += part
+        if self.form is not None:
+            self._other_forms(self.form[motion], features, signal, weights, motion, x)
         # Whole windows lie side by side in the table: far quicker to fetch than single values.
         windows = self.guide.take(motion * _PHASES + phase, axis=0)
-        apart = windows.T.copy().reshape(len(self.used), 2 * WINDOW + 1, -1)
+        apart = windows.T.copy().reshape(len(mine), 2 * WINDOW + 1, hands)
         apart -= mine[:, None]
         apart *= apart
-        apart *= self.weights.take(motion, axis=1)[:, None]
-        score: NDArray[np.float32] = apart.sum(axis=0).min(axis=0)
+        apart *= weights[self.split :, None]
+        score: NDArray[np.float32] = np.minimum.reduce(np.add.reduce(apart, axis=0), axis=0)
         score *= _FALL
         np.exp(score, out=score)
         score *= _BEST
-        return score
+        return x, score
 
-
-def _picked(features: NDArray[np.float32], rows: NDArray[np.intp]) -> NDArray[np.float32]:
-    """(…, N) of (44, N) features those that each hand's `rows`, (…, N), number."""
-    hands = features.shape[1]
-    # One index into all of them is quicker than two.
-    places = rows * hands
-    places += np.arange(hands)
-    picked: NDArray[np.float32] = features.take(places)
-    return picked
+    def _other_forms(
+        self,
+        form: NDArray[np.int8],
+        features: NDArray[np.float32],
+        mine: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        motion: NDArray[np.intp],
+        x: NDArray[np.float32],
+    ) -> None:
+        """Replace what is no weighted sum in (N,) x; `mine` are (k, N) features of the signals."""
+        nearest, out, posture = (form == FORMS.index(f) for f in ("opposition", "count", "pose"))
+        if nearest.any():
+            np.copyto(x, nearest_tip(features), where=nearest)
+        if out.any():
+            np.copyto(x, fingers_out(features), where=out)
+        if posture.any():
+            away = np.zeros_like(x)
+            for value, weight, wanted in zip(mine, weights, self.pose, strict=False):
+                apart = value - wanted[motion]
+                away += apart * apart * weight
+            np.copyto(x, likeness(away), where=posture)
 
 
 def _stacked(rows: list[NDArray[S]], none: NDArray[S]) -> NDArray[S]:

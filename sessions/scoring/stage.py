@@ -230,8 +230,7 @@ def signals(state: State, library: Library, tick: Tick) -> Signals:
     phase[:n] = (columns.t_us - terms["guide_t0"]) % period * _PHASES // period
     motion = np.zeros(m, np.intp)
     motion[:n] = terms["motion"]
-    x = library.signal(features, motion)
-    sim = library.similarity(features, motion, phase)
+    x, sim = library.compare(features, motion, phase)
     rest, span = terms["anchors"].T
     z = (x[:n] - rest) / span
     # A hand of the wrong side bends backwards, so its curl is negative: the size is meant.
