@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -151,17 +152,19 @@ class Batch:
         self._check(columns.slot)
         often = bool(np.count_nonzero(np.bincount(columns.slot)) < len(columns))
         self._note_seen(columns, often)
-        own = columns.side == state.side[columns.slot]
-        arrival = np.flatnonzero(own)
-        if arrival.size < len(columns):
+        own = columns.side == state.side.take(columns.slot)
+        arrival: NDArray[np.intp] | None = None
+        if np.count_nonzero(own) < len(columns):
             np.add.at(state.counts, (OTHER_HAND, columns.slot[~own]), 1)
+            arrival = np.flatnonzero(own)
             if not arrival.size:
                 return []
             columns = columns.take(arrival)
         bounds = [0, len(columns)]
         if often:
             order, bounds = in_rounds(columns.slot)
-            arrival, columns = arrival[order], columns.take(order)
+            columns = columns.take(order)
+            arrival = order if arrival is None else arrival[order]
         tick = examine(state, columns, bounds)
         admit(state, tick)
         seen = signals(state, self._library, tick)
@@ -171,10 +174,12 @@ class Batch:
         for at in tick.rounds:
             if at.size:
                 accumulate(state, tick, seen, at)
-                marks += [(int(arrival[i]), mark) for i, mark in round_.play(at)]
+                marks += round_.play(at)
         finish(state, waiting)
+        if arrival is not None:
+            marks = [(int(arrival[i]), mark) for i, mark in marks]
         # Two marks of one record keep their order: sorting is stable.
-        marks.sort(key=lambda pair: pair[0])
+        marks.sort(key=itemgetter(0))
         return [mark for _, mark in marks]
 
     def look(self, slots: Sequence[int]) -> Look:

@@ -22,7 +22,7 @@ from sessions.frames import (
     FrameMessage,
 )
 from sessions.scoring.palm import Reals, padded
-from sessions.scoring.verdicts import REACH
+from sessions.scoring.verdicts import ABSENT, NONFINITE, RANGE, REACH
 
 _LEFT = np.array(SIDES.index("left"), np.uint8)
 Block = tuple[NDArray[np.intp], NDArray[np.uint8]]
@@ -32,6 +32,9 @@ _IMAGE = np.array(SPACES.index("image"), np.uint8)
 _T0_MAX = np.array(T0_MAX, np.uint64)
 _NO_HAND = np.array(NO_HAND, np.uint8)
 _MIRRORED = np.array(MIRRORED, np.uint8)
+# What nearly every record has: one number each, seen as often as any tick has records.
+_METRES = np.broadcast_to(UNITS["world"], 1 << 40)
+_SQUARE = np.broadcast_to(1.0, 1 << 40)
 
 
 @dataclass(slots=True)
@@ -88,40 +91,40 @@ class Columns:
         points[:, :, n:] = 0.0
         inside = points[:, :, :n]
         inside[...] = self.lm.transpose(2, 1, 0)
-        absent = (self.flags & _NO_HAND).astype(np.bool_)
+        wrong: list[tuple[int, NDArray[np.bool_]]] = []
+        flip = self.side == _LEFT
+        if np.count_nonzero(self.flags):
+            flip ^= (self.flags & _MIRRORED).astype(np.bool_)
+            wrong.append((ABSENT, (self.flags & _NO_HAND).astype(np.bool_)))
         wide = self.unit * self.aspect
-        nonfinite = far = np.zeros(n, np.bool_)
-        reach = 32768.0 * float(wide.max())
+        reach = 32768.0 * float(np.maximum.reduce(wide))
         if self.lm.dtype != np.int16:
             nonfinite = np.logical_not(np.isfinite(self.lm).all(axis=(1, 2)))
             inside[:, :, nonfinite] = 0.0
+            wrong.append((NONFINITE, nonfinite))
             reach = np.inf
         steps = np.zeros((3, 1, points.shape[-1]), np.float32)
         steps[1, 0, :n] = self.unit
         steps[::2, 0, :n] = wide
-        flip = (self.side == _LEFT) ^ (self.flags & _MIRRORED).astype(np.bool_)
-        np.negative(steps[0, 0, :n], out=steps[0, 0, :n], where=flip)
+        if np.count_nonzero(flip):
+            np.negative(steps[0, 0, :n], out=steps[0, 0, :n], where=flip)
         if reach > REACH[0]:
             # Compared before the multiplication: its result may lie outside a float32.
             limit = np.where(image, *REACH[::-1])
             size = np.abs(inside).max(axis=1)
             far = (size > limit / np.abs(steps[:, 0, :n])).any(axis=0)
             inside[:, :, far] = 0.0
+            wrong.append((RANGE, far))
         points *= steps
-        a = (points[:, 1:] - points[:, :1]).reshape(3, 5, 4, -1)
-        return Geometry(absent, nonfinite, far, a)
+        return Geometry(wrong, (points[:, 1:] - points[:, :1]).reshape(3, 5, 4, -1))
 
 
 @dataclass(slots=True)
 class Geometry:
     """Canonical landmarks of a tick and what was already seen to be wrong with them."""
 
-    absent: NDArray[np.bool_]
-    """(N,)"""
-    nonfinite: NDArray[np.bool_]
-    """(N,)"""
-    far: NDArray[np.bool_]
-    """(N,)"""
+    wrong: list[tuple[int, NDArray[np.bool_]]]
+    """Verdicts, and the (N,) records that have each, in the order of the rules."""
     a: Reals
     """(3, 5, 4, M) wrist-relative right hands, M = N padded to the vector width."""
 
@@ -150,24 +153,28 @@ def blocks_of(slots: Sequence[int], messages: Sequence[bytes | memoryview]) -> l
 def columns_of_blocks(blocks: Sequence[Block]) -> Columns:
     """The records of blocks of messages; at least one."""
     slot, head, rec, counts = _parts(blocks)
+    n = len(rec)
     of = np.arange(len(slot))
-    if len(rec) > len(slot):
-        of = np.repeat(of, counts)
+    if n > len(slot):
+        of = of.repeat(counts)
         slot, head = slot[of], head.take(of)
-    t0 = np.minimum(head["t0"], _T0_MAX).astype(np.int64)
-    unit, aspect = np.empty((2, len(rec)))
-    unit.fill(UNITS["world"])
-    aspect.fill(1.0)
+    # Below the limit numbers with and without a sign have the same bits.
+    t_us = np.minimum(head["t0"], _T0_MAX).view(np.int64)
+    t_us += rec["dt"]
+    counter = head["seq0"].astype(np.int64)
+    counter += rec["dseq"]
+    unit, aspect = _METRES[:n], _SQUARE[:n]
     image = head["space"] == _IMAGE
     if np.count_nonzero(image):
+        unit, aspect = unit.copy(), aspect.copy()
         unit[image] = UNITS["image"]
         known = image & (head["width"] > 0) & (head["height"] > 0)
         np.divide(head["width"], head["height"], out=aspect, where=known)
     return Columns(
         of,
         slot,
-        t0 + rec["dt"],
-        head["seq0"].astype(np.int64) + rec["dseq"],
+        t_us,
+        counter,
         rec["side"],
         rec["flags"],
         rec["score"],
@@ -179,13 +186,13 @@ def columns_of_blocks(blocks: Sequence[Block]) -> Columns:
 
 def _parts(
     blocks: Sequence[Block],
-) -> tuple[NDArray[np.intp], NDArray[np.void], NDArray[np.void], NDArray[np.intp]]:
-    """Slots (messages,), `HEAD` (messages,), `REC` (records,), records of each (messages,)."""
+) -> tuple[NDArray[np.intp], NDArray[np.void], NDArray[np.void], int | NDArray[np.intp]]:
+    """Slots (messages,), `HEAD` (messages,), `REC` (records,), records of all or each."""
     if len(blocks) == 1:
         slot, messages = blocks[0]
         count = _records(messages)
         whole = messages.view(_message(count))[:, 0]
-        return slot, whole["head"], whole["rec"].reshape(-1), np.full(len(slot), count)
+        return slot, whole["head"], whole["rec"].reshape(-1), count
     slot = np.concatenate([slot for slot, _ in blocks])
     counts = np.repeat([_records(one) for _, one in blocks], [len(one) for _, one in blocks])
     # As bytes: concatenating structured arrays is an order of magnitude dearer.

@@ -55,20 +55,20 @@ class Round:
         """Advance the hands of the records `at`; what happened, hand by hand in order."""
         state, seen, columns = self._state, self._seen, self._tick.columns
         self._found = []
-        gaps = self._tick.code == ACCEPTED_GAP
-        if np.count_nonzero(gaps):
-            for i in at[gaps[at]].tolist():
+        if self._tick.gaps:
+            for i in at[self._tick.code[at] == ACCEPTED_GAP].tolist():
                 self._interrupt(i)
-        if np.count_nonzero(seen.known) < len(columns):
+        if seen.known is not None:
             at = at[seen.known[at]]
         # Most ticks are one round in which all is known: then views save every copy.
         where: NDArray[np.intp] | slice = slice(0, len(at)) if len(at) == len(columns) else at
         slots, t_us = columns.slot[where], columns.t_us[where]
         x, z = seen.x[where], seen.z[where]
-        frames, kind = state.frames[slots], self._tick.terms["kind"][where]
-        delta = self._tick.terms["tuning"][where, 3]
+        frames, terms = state.frames.take(slots), self._tick.terms
+        delta = terms["tuning"][where, 3]
         moving = at, slots, z, x, t_us, delta
-        if np.count_nonzero(kind):
+        if self._tick.mixed:
+            kind = terms["kind"][where]
             # A hold is over before the frame that left the target is written.
             self._hold(at[kind == HOLD])
             self._sequence(at[kind == SEQUENCE])

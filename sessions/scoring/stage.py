@@ -56,6 +56,8 @@ class Tick:
     """Round k is the records bounds[k] to bounds[k + 1]."""
     terms: NDArray[np.void]
     """(N,) `State.terms` of each record's hand."""
+    mixed: bool
+    """Some hand's motion is a hold or a sequence."""
     code: Verdict
     """(N,) verdict of each record."""
     palm: Palm
@@ -67,6 +69,8 @@ class Tick:
     """(M,) equal for equal landmarks; different ones do not share it for many frames in a row."""
     rounds: list[NDArray[np.intp]] = field(default_factory=list)
     """The accepted records of each round, once they are known."""
+    gaps: bool = False
+    """Some of them follow a gap."""
 
 
 @dataclass(slots=True, eq=False)
@@ -77,8 +81,8 @@ class Signals:
     x: Reals
     z: Reals
     sim: Reals
-    known: NDArray[np.bool_]
-    """(N,) whether x could be told."""
+    known: NDArray[np.bool_] | None
+    """(N,) whether x could be told; None where all could."""
     curled: NDArray[np.bool_]
     palmar: NDArray[np.bool_]
     """The finger tips of a curled hand lie on the side of the palm."""
@@ -99,9 +103,7 @@ def examine(state: State, columns: Columns, bounds: list[int]) -> Tick:
     shape = columns.geometry(image)
     palm = palm_of(shape.a)
     code = judge_alone(
-        shape.absent,
-        shape.nonfinite,
-        shape.far,
+        shape.wrong,
         palm.scale[:n],
         palm.degenerate[:n],
         columns.score,
@@ -111,7 +113,8 @@ def examine(state: State, columns: Columns, bounds: list[int]) -> Tick:
     fingerprint: Reals = np.einsum("i,ij->j", _PRINT, shape.a.reshape(60, -1))
     smooth = np.empty_like(raw)
     smooth[:, n:] = 0.0
-    return Tick(columns, bounds, terms, code, palm, raw, smooth, fingerprint)
+    mixed = bool(np.count_nonzero(terms["kind"]))
+    return Tick(columns, bounds, terms, mixed, code, palm, raw, smooth, fingerprint)
 
 
 def admit(state: State, tick: Tick) -> None:
@@ -146,7 +149,9 @@ def _admit_round(state: State, tick: Tick, a: int, b: int) -> NDArray[np.intp]:
                 return at
             slot, t_us, scale, since = slot[kept], t_us[kept], scale[kept], since[kept]
             past, code, begun = past.take(kept), code[kept], begun[kept]
-        fresh = (code == ACCEPTED_GAP) | ~begun
+        late = code == ACCEPTED_GAP
+        tick.gaps |= bool(np.count_nonzero(late))
+        fresh = late | ~begun
         past["first_us"] = np.where(begun, past["first_us"], t_us)
         since *= begun
     pause = since > tick.terms["pause_us"][where]
@@ -201,8 +206,8 @@ def _smooth(
     if fresh is not None:
         h[fresh] = 1.0
         restart(q, last, speed, fresh)
-    f_min, beta, f_d, _ = tick.terms["tuning"][where].T[..., None]
-    one_euro(q, last, speed, h[:, None], f_min, beta, f_d)
+    tuning = tick.terms["tuning"][where]
+    one_euro(q, last, speed, h[:, None], tuning[:, :1], tuning[:, 1:2], tuning[:, 2:3])
     put_rows(state.filtered, slot, last)
     put_rows(state.speeds, slot, speed)
     # Rows of a power of two in bytes share few lines of the cache when they are read across.
@@ -216,15 +221,17 @@ def signals(state: State, library: Library, tick: Tick) -> Signals:
     columns = tick.columns
     n, m = len(columns), tick.raw.shape[-1]
     features = hand_features(tick.smooth)
-    known = np.empty(n, np.bool_)
-    known.fill(True)
+    known: NDArray[np.bool_] | None = None
     terms = tick.terms
     uses_roll = terms["uses_roll"]
     if np.count_nonzero(uses_roll):
+        known = np.ones(n, np.bool_)
         seen = turn_seen(tick.palm)
         for at in tick.rounds:
             _unwrap(state, tick, at, features[ROLL], seen, known)
         known |= ~uses_roll
+        if np.count_nonzero(known) == n:
+            known = None
     period = terms["guide_period"]
     phase = np.zeros(m, np.int64)
     phase[:n] = (columns.t_us - terms["guide_t0"]) % period * _PHASES // period
@@ -235,15 +242,15 @@ def signals(state: State, library: Library, tick: Tick) -> Signals:
     z = (x[:n] - rest) / span
     # A hand of the wrong side bends backwards, so its curl is negative: the size is meant.
     curled = np.abs(features[CURL]) > _CURLED
-    palmar = curled & (landmarks(tick.smooth)[2, 1:, 3].sum(axis=0) > _ZERO)
+    palmar = np.add.reduce(landmarks(tick.smooth)[2, 1:, 3], axis=0) > _ZERO
+    palmar &= curled
     q = landmarks(tick.raw)
     bones = norm(q[:, 1:, 1:] - q[:, 1:, :-1]).reshape(12, m)
     angles = features.take(_JOINT_ROWS, axis=0)
     angles -= _ANGLE_MIN
-    np.maximum(angles, _ZERO, out=angles)
-    np.minimum(angles, _LAST_BIN, out=angles)
+    angles.clip(_ZERO, _LAST_BIN, out=angles)
     kept = features
-    if np.count_nonzero(terms["kind"] == HOLD):
+    if tick.mixed and np.count_nonzero(terms["kind"] == HOLD):
         unit = np.ones(m, np.float32)
         unit[:n] = np.where(terms["image"], 1.0, tick.palm.scale[:n])
         tips = (q[:, :, 3] * unit).swapaxes(0, 1).reshape(15, m)
@@ -278,7 +285,6 @@ def accumulate(state: State, tick: Tick, seen: Signals, at: NDArray[np.intp]) ->
     # Most ticks are one round of which all is accepted: then a view saves every copy.
     where: NDArray[np.intp] | slice = slice(0, n) if n == len(tick.columns) else at
     slot = tick.columns.slot[where]
-    told = seen.known[where]
     totals = state.totals.take(slot)
     tally = totals["tally"]
     tally[:, 0] += tick.columns.score[where]
@@ -291,12 +297,14 @@ def accumulate(state: State, tick: Tick, seen: Signals, at: NDArray[np.intp]) ->
     np.multiply(bones, bones, out=sums[12:24])
     sums[24], sums[25] = x, sim
     low = high = x
-    if np.count_nonzero(told) < n:
+    if seen.known is not None:
+        told = seen.known[where]
         sums[24:, ~told] = 0.0
         low, high = np.where(told, x, np.inf), np.where(told, x, -np.inf)
-    totals["sums"] += sums.T
-    totals["x_min"] = np.minimum(totals["x_min"], low)
-    totals["x_max"] = np.maximum(totals["x_max"], high)
+    held = totals["sums"].T
+    held += sums
+    np.minimum(totals["x_min"], low, out=totals["x_min"])
+    np.maximum(totals["x_max"], high, out=totals["x_max"])
     put_rows(state.totals, slot, totals)
     here = seen.bins[:, where].astype(np.intp)
     here += _JOINT_BINS

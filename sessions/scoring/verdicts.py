@@ -1,5 +1,6 @@
 """Frame verdicts: what becomes of each record, first matching rule first, all of them counted."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -60,29 +61,35 @@ _ACCEPTED = np.array(ACCEPTED, np.int8)
 _SURE = np.array(np.ceil(SCORE_MIN), np.uint8)
 _PALM_MIN = np.array(PALM_MIN, np.float32)
 _PALM_MAX = np.array(PALM_MAX, np.float32)
+_PALM_MAX_WORLD = np.array(PALM_MAX[0], np.float32)
 _DUPLICATE_US = np.array(DUPLICATE_US)
 _GAP_US = np.array(GAP_US)
 _JUMP_SCALE = np.array(JUMP_SCALE, np.float32)
 
 
 def judge_alone(
-    absent: NDArray[np.bool_],
-    nonfinite: NDArray[np.bool_],
-    far: NDArray[np.bool_],
+    wrong: Sequence[tuple[int, NDArray[np.bool_]]],
     scale: Reals,
     degenerate: NDArray[np.bool_],
     score: NDArray[np.uint8],
     image: NDArray[np.bool_],
 ) -> Verdict:
-    """(N,) verdicts by the rules that need nothing but the record; `ACCEPTED` if all are kept."""
+    """(N,) verdicts by the rules that need nothing but the record; `ACCEPTED` if all are kept.
+
+    Args:
+        wrong: verdicts by the first rules and the (N,) records that have each, in their order.
+        scale: (N,) palm sizes; `degenerate` where the palm is a line.
+        score: (N,) confidence.
+        image: (N,) whether the landmarks are of the image space.
+    """
     out = np.empty(scale.shape, np.int8)
     out.fill(ACCEPTED)
-    out[score < _SURE] = LOW_CONFIDENCE
-    out[degenerate] = PALM_DEGENERATE
-    out[(scale < _PALM_MIN) | (scale > _PALM_MAX.take(image))] = PALM_SIZE
-    out[far] = RANGE
-    out[nonfinite] = NONFINITE
-    out[absent] = ABSENT
+    size = scale < _PALM_MIN
+    size |= scale > (_PALM_MAX.take(image) if np.count_nonzero(image) else _PALM_MAX_WORLD)
+    last = (PALM_SIZE, size), (PALM_DEGENERATE, degenerate), (LOW_CONFIDENCE, score < _SURE)
+    for verdict, found in reversed((*wrong, *last)):
+        if np.count_nonzero(found):
+            out[found] = verdict
     return out
 
 
