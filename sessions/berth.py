@@ -82,6 +82,12 @@ class Berthed(ABC):
         return self._cursor
 
     @property
+    def done(self) -> int:
+        """The same, without taking note of what the row took: for who only looks."""
+        taken = self._taking and self._rows is not None and self._rows.count(self.row)
+        return self._cursor + taken
+
+    @property
     def recent(self) -> list[bytes]:
         """The last frame messages, oldest first."""
         self.catch_up()

@@ -113,7 +113,7 @@ class Engine:
         ]
         saved = self._batch.saves([open_set.slot for _, open_set in due])
         return [
-            (session, pack_snapshot(session.cursor - 1, open_set.set_no, one))
+            (session, pack_snapshot(session.done - 1, open_set.set_no, one))
             for (session, open_set), one in zip(due, saved, strict=True)
         ]
 

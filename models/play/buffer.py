@@ -15,6 +15,7 @@ from models.play import scripts
 from models.play.chunks import ChunkForm
 from models.play.keys import PlayKeys
 from models.play.records import Item
+from models.redis import OwnLine
 
 MAX_ITEMS = 500
 """Items in one call of the append script; Lua's `unpack` takes about 8000 values."""
@@ -133,6 +134,7 @@ class PlayBuffer:
         self._keys = keys
         self._ttl = ttl_seconds
         self._clock = clock
+        self._line = OwnLine(redis)
         self._append = redis.register_script(scripts.APPEND)
 
     async def append(self, appends: Sequence[Append]) -> list[Answer]:
@@ -169,15 +171,27 @@ class PlayBuffer:
         }
 
     async def _run(self, calls: "list[_Call]") -> list[Any]:
-        pipe = self._redis.pipeline(transaction=False)
         time_ms = self._clock.time_us() // 1000
-        for call in calls:
+        # One argument for all groups: each would be looked at alone by the driver, by Redis and by
+        # its Lua.
+        commands = [
+            (
+                "EVALSHA",
+                self._append.sha,
+                len(call.keys),
+                *call.keys,
+                self._ttl,
+                time_ms,
+                call.pack(),
+            )
+            for call in calls
+        ]
+        if len(commands) == 1:  # nearly always: sessions of a turn share their shard
+            return [await self._line.call(*commands[0])]
+        pipe = self._redis.pipeline(transaction=False)
+        for command in commands:
             # Not `evalsha`: a cluster's pipeline forbids the method, though not the command.
-            # One argument for all groups: each would be looked at alone by the driver, by Redis
-            # and by its Lua.
-            groups = _packer.pack_array_header(len(call.groups)) + b"".join(call.groups)
-            args = (self._ttl, time_ms, groups)
-            pipe.execute_command("EVALSHA", self._append.sha, len(call.keys), *call.keys, *args)
+            pipe.execute_command(*command)
         replies: list[Any] = await pipe.execute()
         return replies
 
@@ -210,3 +224,8 @@ class _Call:
         self.keys = keys
         self.groups: list[bytes] = []
         self.items = 0
+
+    def pack(self) -> bytes:
+        """Return the groups as the script reads them."""
+        head: bytes = _packer.pack_array_header(len(self.groups))
+        return head + b"".join(self.groups)

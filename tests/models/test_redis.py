@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Connection, Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import DataError
+from redis.exceptions import DataError, NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from models.redis import connect_redis
+from models.redis import OwnLine, connect_redis
 
 VALUES = st.one_of(
     st.binary(max_size=50), st.text(max_size=50), st.integers(-(2**63), 2**63 - 1), st.floats()
@@ -82,3 +82,27 @@ async def test_values_come_back_as_they_were_sent(redis_url: str, redis_prefix: 
     finally:
         await redis.aclose()
     assert found == [b"\x00\r\n\xff", "말".encode(), b"7", b"1.5", b"x" * 100_000]
+
+
+async def test_a_line_of_one_s_own_is_made_anew_and_never_mixes_answers_up(
+    redis_url: str, redis_prefix: str
+) -> None:
+    redis: Redis = connect_redis(redis_url, 3.0, cluster=False)
+    line = OwnLine(redis)
+    try:
+        await line.call("SET", redis_prefix, b"x")
+        found = await asyncio.gather(*(line.call("ECHO", n) for n in range(20)))
+        assert found == [b"%d" % n for n in range(20)]
+        own = await line.call("CLIENT", "ID")
+        await redis.client_kill_filter(_id=own)
+        assert await line.call("GET", redis_prefix) == b"x"
+        slow = asyncio.create_task(line.call("BLPOP", f"{redis_prefix}:none", 1))
+        await asyncio.sleep(0.05)
+        slow.cancel()
+        await asyncio.wait({slow})
+        assert await line.call("ECHO", "mine") == b"mine"
+        with pytest.raises(NoScriptError):
+            await line.call("EVALSHA", "0" * 40, 0)
+        assert await line.call("ECHO", "again") == b"again"
+    finally:
+        await redis.aclose()
