@@ -76,12 +76,14 @@ class Gate(asyncio.Protocol, ABC):
 
     def data_received(self, data: bytes) -> None:
         """Take what the network brought."""
+        timed = self._took()
+        self._now = began = self._monotonic()
         self.receive(data)
+        if timed:
+            self._timed(self._monotonic() - began)
 
     def receive(self, data: bytes) -> None:
         """Hand what the network brought to the parser, or keep it."""
-        self._now = began = self._monotonic()
-        timed = self._took()
         if len(data) <= PIECE and not (self._holds or self.done or self._deaf):
             self._reader.feed_data(data)
         elif self._deaf:
@@ -92,8 +94,6 @@ class Gate(asyncio.Protocol, ABC):
                 self._transport.pause_reading()  # aiohttp may have had a reason to read on
         else:
             self._feed(data)
-        if timed:
-            self._timed(self._monotonic() - began)
 
     def _feed(self, data: bytes) -> None:
         for at in range(0, len(data), PIECE):

@@ -5,7 +5,7 @@ other clients have pushed out of the cache meanwhile. What is streamed is not wa
 tick. So the socket of a client whose frames are known is taken from the loop and read at the tick,
 as a network card under load is polled instead of interrupting (Linux: NAPI); numpy then unmasks,
 compares and hands over all frames at once. Whatever else such a client sends is found in the same
-read, and goes the way it would have gone.
+read, before its frame or behind it, and goes the way it would have gone.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from config import metrics
 from server.realtime.grooves import Groove
 from server.realtime.sheet import Sheet
+from server.realtime.walk import frames
 
 FEW = 8
 """So many are read one by one: numpy would be dearer."""
@@ -30,6 +31,7 @@ MOST_BYTES = 4096
 """Read of a client at a tick. Who has sent more is read by the loop, which takes more at a time."""
 _LENGTHS = 1 << 16
 """Above every length of a read."""
+_NOWHERE = np.zeros(0, np.int64)
 
 
 class Taker(Protocol):
@@ -67,7 +69,7 @@ class Streaming(Protocol):
         """Return where its frames are taken, and the key to it."""
         ...
 
-    def receive(self, data: bytes) -> None:
+    def collected(self, data: bytes, now: float) -> None:
         """Take what the network brought, by itself."""
         ...
 
@@ -100,6 +102,8 @@ class Harvest:
     ) -> None:
         self._take = take
         self._monotonic = monotonic
+        self._now = 0.0
+        """When the last was read."""
         # Where there is none (Windows, macOS) the loop reads everything.
         self._poll = select.epoll() if hasattr(select, "epoll") else None
         self._lines: dict[int, Streaming] = {}
@@ -128,6 +132,7 @@ class Harvest:
             self._pattern, self._row, self._key, self._owed, self._owed_bytes = more
         self._owed[descriptor] = self._owed_bytes[descriptor] = 0
         self._note(line, descriptor)
+        self._row[descriptor], self._key[descriptor] = line.berth()
         return True
 
     def remove(self, line: Streaming, descriptor: int) -> None:
@@ -143,17 +148,16 @@ class Harvest:
         """Read what has come, and hand it over."""
         if self._poll is None or not self._lines:
             return
-        began = self._monotonic()
+        self._now = self._monotonic()
         descriptors, reads, over = self._read(self._poll)
-        if len(reads) <= FEW:
-            for descriptor, data in zip(descriptors, reads, strict=True):
-                self._receive(descriptor, data)
-        else:
-            self._sort(descriptors, reads)
+        while len(reads) > FEW:
+            descriptors, reads = self._sort(descriptors, reads)
+        for descriptor, data in zip(descriptors, reads, strict=True):
+            self._receive(descriptor, data)
         for descriptor in over:
             if (line := self._lines.get(descriptor)) is not None:
                 line.return_to_loop()  # which will find out what happened
-        self._spent.inc(self._monotonic() - began)
+        self._spent.inc(self._monotonic() - self._now)
 
     def close(self) -> None:
         """Read nothing any more."""
@@ -182,30 +186,91 @@ class Harvest:
             except OSError:
                 over.append(descriptors.pop())
 
-    def _sort(self, descriptors: list[int], reads: list[bytes]) -> None:
+    def _sort(self, descriptors: list[int], reads: list[bytes]) -> tuple[list[int], list[bytes]]:
+        """Hand over one frame of each, or all there is of those without; return what is behind."""
         at = np.array(descriptors)
         lengths = np.fromiter(map(len, reads), np.int64, len(reads))
         kinds = self._pattern[at] * _LENGTHS + lengths
-        alone: list[int] = []
-        alike: list[tuple[Sheet, NDArray[np.int64]]] = []
+        alike: dict[Sheet, NDArray[np.int64]] = {}
+        mixed: list[int] = []
         for kind in set(kinds.tolist()):
             places = np.flatnonzero(kinds == kind)
-            sheet = self._sheet(descriptors[places[0]], reads[places[0]])
-            if sheet is not None and places.size > FEW:
-                alike.append((sheet, places))
+            sheet = self._sheet(descriptors[places[0]], len(reads[places[0]]))
+            if sheet is None:
+                mixed += places.tolist()
             else:
-                alone += places.tolist()
-        for sheet, places in alike:
+                alike[sheet] = places
+        alone, behind = self._cut(descriptors, reads, mixed, alike)
+        for sheet, places in alike.items():
             if places.size == len(reads):
                 self._hand_over(sheet, at, reads)
-            else:
+            elif places.size > FEW:
                 self._hand_over(sheet, at[places], [reads[place] for place in places])
+            else:
+                alone += places.tolist()
         for place in alone:
             self._receive(descriptors[place], reads[place])
+        left: tuple[list[int], list[bytes]] = [], []
+        for descriptor, line, data in behind:
+            if self._lines.get(descriptor) is line:
+                left[0].append(descriptor)
+                left[1].append(data)
+            else:
+                line.collected(data, self._now)  # it keeps it, or is over
+        return left
 
-    def _sheet(self, descriptor: int, data: bytes) -> Sheet | None:
-        groove = self._lines[descriptor].regular if self._pattern[descriptor] else None
-        return None if groove is None else groove.sheets.get(len(data))
+    def _cut(
+        self,
+        descriptors: list[int],
+        reads: list[bytes],
+        mixed: list[int],
+        alike: dict[Sheet, NDArray[np.int64]],
+    ) -> tuple[list[int], list[tuple[int, Streaming, bytes]]]:
+        """Look for a frame in what else was read; it takes the place of what was read.
+
+        Args:
+            mixed: places of what may be more than a frame, or none.
+            alike: places of frames; those that are found are added.
+
+        Returns:
+            The places of what has none; and what is behind a frame.
+        """
+        alone: list[int] = []
+        behind: list[tuple[int, Streaming, bytes]] = []
+        found: dict[Sheet, list[int]] = {}
+        for place in mixed:
+            descriptor, data = descriptors[place], reads[place]
+            line = self._lines.get(descriptor)
+            begin, end = self._frame_in(descriptor, data)
+            if line is None or not end:
+                alone.append(place)
+                continue
+            if begin:
+                self._receive(descriptor, data[:begin])
+            sheet = self._sheet(descriptor, end - begin)
+            if sheet is None:
+                behind.append((descriptor, line, data[begin:]))
+                continue
+            found.setdefault(sheet, []).append(place)
+            reads[place] = data[begin:end]
+            if end < len(data):
+                behind.append((descriptor, line, data[end:]))
+        for sheet, places in found.items():
+            alike[sheet] = np.append(alike.get(sheet, _NOWHERE), places)
+        return alone, behind
+
+    def _frame_in(self, descriptor: int, data: bytes) -> tuple[int, int]:
+        """Return where a frame of a line's pattern begins and ends; two zeros for none."""
+        if len(data) < MOST_BYTES:
+            for begin, end in frames(data):
+                if self._sheet(descriptor, end - begin) is not None:
+                    return begin, end
+        return 0, 0
+
+    def _sheet(self, descriptor: int, length: int) -> Sheet | None:
+        line = self._lines.get(descriptor)
+        groove = line.regular if line is not None and self._pattern[descriptor] else None
+        return None if groove is None else groove.sheets.get(length)
 
     def _hand_over(self, sheet: Sheet, at: NDArray[np.int64], reads: list[bytes]) -> None:
         seqs, parts = sheet.read(reads)
@@ -222,7 +287,9 @@ class Harvest:
                 self._receive(descriptor, reads[place])
             else:
                 line.came(seq, parts[place].tobytes(), reads[place])
-                self._note(line, descriptor)
+                if self._lines.get(descriptor) is line:
+                    self._note(line, descriptor)
+                    self._row[descriptor], self._key[descriptor] = line.berth()
 
     def _charge(self, at: NDArray[np.int64], size: int) -> None:
         owed = self._owed[at] + 1
@@ -243,19 +310,15 @@ class Harvest:
         line = self._lines.get(descriptor)
         if line is None:
             return  # something before it ended the connection
-        self._bill(line, descriptor)
         if data:
-            line.receive(data)
+            line.collected(data, self._now)
         if len(data) in (0, MOST_BYTES):
             line.return_to_loop()
-        else:
+        elif self._lines.get(descriptor) is line:
             self._note(line, descriptor)
 
     def _note(self, line: Streaming, descriptor: int) -> None:
-        """Take note of how a line's next frame is known, and where it goes."""
-        if self._lines.get(descriptor) is not line:
-            return
+        """Take note of how a line's next frame is known."""
         groove = line.regular
         # An object's identity fits: addresses have 47 bits, of which the last four are 0.
         self._pattern[descriptor] = 0 if groove is None else id(groove) >> 4
-        self._row[descriptor], self._key[descriptor] = line.berth()

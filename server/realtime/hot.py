@@ -19,7 +19,7 @@ from server.realtime.grooves import Groove, groove_of
 from server.realtime.guard import Ended, Guard
 from server.realtime.harvest import CHARGED
 from server.realtime.switch import Switch
-from server.realtime.walk import Walk
+from server.realtime.walk import Walk, small
 
 TRIALS = 8
 """Messages of a client from which its pattern may be learned."""
@@ -107,7 +107,7 @@ class HotGate(Gate):
 
     def data_received(self, data: bytes) -> None:
         """Take what the network brought."""
-        self.receive(data)
+        super().data_received(data)
         if self._groove is not None:
             self._join_harvest()
 
@@ -151,11 +151,30 @@ class HotGate(Gate):
         self._leave_harvest()
         super().shut()
 
+    def collected(self, data: bytes, now: float) -> None:
+        """Take what the network brought and others read, by itself."""
+        self._now = now
+        self.receive(data)
+
     def receive(self, data: bytes) -> None:
-        """Take what the network brought, by itself."""
+        """Take what the network brought."""
         if self._walk is not None:
+            data = self._skim(data)
+            if not data:
+                return
             self._whole = self._walk.follow(data)
         super().receive(data)
+
+    def _skim(self, data: bytes) -> bytes:
+        """Take the small messages at the beginning past the parser; return what is left."""
+        at = 0
+        while self._whole and not (self._holds or self.done or self._deaf):
+            found = small(data, at)
+            if found is None:
+                break
+            at = found[2]
+            self.handle((found[0], found[1], None))
+        return data[at:] if at else data
 
     def came(self, seq: int, part: bytes, data: bytes) -> None:
         """Take a hot event, or the frame it was read from where none may be handled now."""

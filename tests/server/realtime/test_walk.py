@@ -1,9 +1,13 @@
 """Where messages end is known from the heads of their frames, however they are cut."""
 
+from typing import Any
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.realtime.walk import Walk
+from server.realtime.parser import parser
+from server.realtime.walk import Walk, frames, small
 from tests.server.realtime.test_harvest import wire
 
 FRAMES = st.lists(
@@ -43,3 +47,57 @@ def test_who_sends_messages_in_parts_is_not_followed() -> None:
         assert walk.follow(wire(b"x"))
         assert not walk.follow(wire(b"x", first=first))
         assert not walk.follow(wire(b"x"))
+
+
+@given(FRAMES, st.integers(0, 70_000))
+def test_frames_are_found_as_far_as_they_are_whole(
+    sent: list[tuple[int, int]], missing: int
+) -> None:
+    whole = [wire(bytes(size), first=first) for first, size in sent]
+    stream = b"".join(whole)
+    stream = stream[: max(0, len(stream) - missing)]
+    found = [stream[begin:end] for begin, end in frames(stream)]
+    assert found == whole[: len(found)]
+    rest = stream[len(b"".join(found)) :]
+    assert len(found) == len(whole) or len(rest) < len(whole[len(found)])
+
+
+@given(
+    st.one_of(st.text(max_size=130), st.binary(max_size=130)),
+    st.binary(min_size=4, max_size=4),
+    st.integers(0, 140),
+    st.binary(max_size=5),
+)
+def test_a_small_message_is_read_as_the_parser_reads_it(
+    said: str | bytes, key: bytes, cut: int, before: bytes
+) -> None:
+    spelled = isinstance(said, str)
+    data = said.encode() if isinstance(said, str) else said
+    sent = wire(data, key, 0x81 if spelled else 0x82)[:cut]
+    heard: list[tuple[Any, ...]] = []
+    reader = parser(lambda message, _: heard.append(tuple(message)), lambda _: None, 1_000_000)
+    reader.feed_data(sent)
+    found = small(before + sent + b"more", len(before))
+    if len(data) < 126 and heard:
+        assert found == (*heard[0][:2], len(before + sent))
+    elif cut >= 8:  # else what follows may make a message of it
+        assert found is None or found[2] > len(before + sent)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        wire(b"\xff", first=0x81),
+        wire(b"x", first=0x89),
+        wire(b"x", first=0x88),
+        wire(b"x", first=0x01),
+        wire(b"x", first=0xC2),
+        b"\x81\x01x",
+        b"\x82\xfe\x00\x7e",
+        b"",
+        b"\x82",
+    ],
+)
+def test_what_is_no_small_message_is_the_parsers(data: bytes) -> None:
+    assert small(data, 0) is None
+    assert small(b"x" + data, 1) is None
