@@ -62,11 +62,9 @@ class Groove:
                 seq = _number_of(data[at:behind], "big")
                 if seq < below:
                     return seq, data[begin:end]
-        return self._examined(data)
+        return self._examined(data) if data.startswith(self._head) else None
 
     def _examined(self, data: bytes) -> tuple[int, bytes] | None:
-        if not data.startswith(self._head):
-            return None
         start = len(self._head)
         try:
             seq, at = _number(data, start)

@@ -18,6 +18,7 @@ from server.realtime.gate import Gate, Message
 from server.realtime.grooves import Groove, groove_of
 from server.realtime.guard import Ended, Guard
 from server.realtime.harvest import CHARGED
+from server.realtime.sheet import fits
 from server.realtime.switch import Switch
 from server.realtime.walk import Walk, small
 
@@ -159,22 +160,19 @@ class HotGate(Gate):
     def receive(self, data: bytes) -> None:
         """Take what the network brought."""
         if self._walk is not None:
-            data = self._skim(data)
-            if not data:
+            at = 0  # small messages before anything else go past the parser
+            while self._whole and not (self._holds or self.done or self._deaf):
+                found = small(data, at)
+                if found is None:
+                    break
+                at = found[2]
+                self.handle((found[0], found[1], None))
+            if at == len(data):
                 return
+            if at:
+                data = data[at:]
             self._whole = self._walk.follow(data)
         super().receive(data)
-
-    def _skim(self, data: bytes) -> bytes:
-        """Take the small messages at the beginning past the parser; return what is left."""
-        at = 0
-        while self._whole and not (self._holds or self.done or self._deaf):
-            found = small(data, at)
-            if found is None:
-                break
-            at = found[2]
-            self.handle((found[0], found[1], None))
-        return data[at:] if at else data
 
     def came(self, seq: int, part: bytes, data: bytes) -> None:
         """Take a hot event, or the frame it was read from where none may be handled now."""
@@ -228,9 +226,12 @@ class HotGate(Gate):
             self.fault(error)
 
     def learning(self, data: bytes) -> Hot | None:
-        """Return the hot event, which learns the pattern of a message if it is one of its own."""
+        """Return the hot event, which learns the pattern of a message if it is one of its own.
+
+        Of those that are not read together with others none is learned.
+        """
         hot = self.hot
-        if hot is None or not self.guard.packed or not self._trials:
+        if hot is None or not self._trials or not fits(data) or not self.guard.packed:
             return hot
         event, call = hot.event, hot.call
 

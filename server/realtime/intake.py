@@ -165,14 +165,15 @@ class Intake:
         kind, namespace = packet.kind, packet.namespace
         if kind == CONNECT:
             return self._join(sid, guard, namespace, packet.data)
-        if not self._is_in(sid, namespace):
+        room = self._rooms.get(namespace)
+        if room is None or sid not in room.connections:
             raise PacketError("a packet for a namespace that was not joined")
         if kind == DISCONNECT:
             return self._host.leave(sid, namespace)
         if kind in (EVENT, BINARY_EVENT):
             number = packet.id
             ack = None if number is None else partial(self._host.answer, sid, namespace, number)
-            self._rooms[namespace].dispatch(sid, packet.data[0], packet.data[1:], ack)
+            room.dispatch(sid, packet.data[0], packet.data[1:], ack)
         # An ack of a client answers nothing: the server asks for none.
         return None
 

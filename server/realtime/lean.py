@@ -125,7 +125,12 @@ class LeanLine(HotGate):
     def take(self, kind: WSMsgType, data: Any) -> None:
         """Take a message that is no hot event, or not known as one."""
         if kind is _BINARY:
-            self._binary(data)
+            guard = self.guard
+            if guard.seq >= 0:
+                seq, guard.seq = guard.seq, -1
+                self._call(seq, data)
+            else:
+                self._receive(data, self.learning(data))
         elif kind is WSMsgType.TEXT:
             self._text(data)
         elif kind is WSMsgType.PING:
@@ -150,14 +155,6 @@ class LeanLine(HotGate):
             self._switch.drop(self.sid)
         elif data != "6":
             raise invalid("a packet of a kind that a client does not send")
-
-    def _binary(self, data: bytes) -> None:
-        guard = self.guard
-        if guard.seq >= 0:
-            seq, guard.seq = guard.seq, -1
-            self._call(seq, data)
-        else:
-            self._receive(data, self.learning(data))
 
     def _receive(self, data: str | bytes, hot: Hot | None = None) -> None:
         work = self._switch.receive(self.sid, self.guard, data, hot)

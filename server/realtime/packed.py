@@ -30,7 +30,11 @@ NOTEPACK = 0
 bytes, and in Node.js an ArrayBuffer as whatever is in it."""
 _KINDS = frozenset((CONNECT, DISCONNECT, EVENT, ACK))
 _DATE_BYTES = 8
-_PLAIN = frozenset((str, int, float, bool, type(None)))
+_SOUND = frozenset((str, int, bool, type(None)))
+"""Of these nothing is to be looked at."""
+_PLAIN = _SOUND | {float}
+_FEW = 16
+"""Values beside one another that are looked at one by one."""
 
 
 class PackedReader:
@@ -38,6 +42,7 @@ class PackedReader:
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
+        self._few = min(_FEW, bounds.length) if bounds.depth > 1 else 0
 
     def unpack(self, data: bytes) -> dict[Any, Any]:
         """Return the map a message holds; its content is not checked yet.
@@ -84,6 +89,8 @@ class PackedReader:
         Raises:
             ContentError: it nests too deep, is too long, or holds what JSON could not hold.
         """
+        if _is_plain(packet.data, self._few):
+            return
         bins = 0
         for level in levels(packet.data, self._bounds):
             for item in level:
@@ -128,6 +135,22 @@ class PackedReader:
                 if open_items[-1]:
                     break
                 open_items.pop()
+
+
+def _is_plain(data: Any, few: int) -> bool:
+    """Tell whether something is as nearly all events are: no more than a few values, and sound."""
+    if type(data) is not list or len(data) > few:
+        return False
+    for item in data:
+        if type(item) is dict:
+            if len(item) > few:
+                return False
+            for name, value in item.items():
+                if type(name) is not str or type(value) not in _SOUND:
+                    return False
+        elif type(item) not in _SOUND:
+            return False
+    return True
 
 
 def _extension(code: int, data: bytes) -> Any:

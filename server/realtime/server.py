@@ -160,7 +160,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
 
     def answer(self, sid: str, namespace: str, number: int, *answers: Any) -> None:
         """Send an ack."""
-        self.post(sid, Encoded(sio_packet.ACK, namespace, list(answers), number))
+        self.line(sid).post(Encoded(sio_packet.ACK, namespace, list(answers), number))
 
     def post(self, eio_sid: str, encoded: Outgoing) -> None:
         """Queue a packet for a client that may not be let in yet."""

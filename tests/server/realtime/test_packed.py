@@ -143,6 +143,38 @@ def test_content_over_its_limits_is_told_apart_from_rubbish(kind: str) -> None:
         read(REJECTED[kind])
 
 
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary()),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.one_of(st.text(max_size=3), st.integers(0, 3)), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    st.lists(VALUES, max_size=5), st.integers(1, 5), st.integers(1, 6), st.sampled_from([0, 1, 16])
+)
+def test_what_is_let_past_at_a_glance_is_within_every_limit(
+    values: list[Any], depth: int, length: int, parts: int
+) -> None:
+    packet = Packet(EVENT, "/game", None, 0)
+    packet.data = ["x", *values]
+    found = []
+    for glances in (True, False):
+        reader = PackedReader(Bounds(depth, length, parts))
+        if not glances:
+            reader._few = 0
+        try:
+            reader.check(packet)
+        except ContentError as error:
+            found.append(str(error))
+        else:
+            found.append("")
+    assert found[0] == found[1]
+
+
 def test_content_within_its_limits_is_taken() -> None:
     assert read(event(nest(31)))
     assert read(event([1] * 10_000))
