@@ -89,6 +89,9 @@ def packed_scores(sets: Sequence[OpenSet], look: Look) -> list[bytes]:
     kinds = np.where(look.begun, look.kind, _NOT_BEGUN)
     for kind in set(kinds.tolist()) - {_NOT_BEGUN}:
         at = np.flatnonzero(kinds == kind)
+        if at.size == len(sets):
+            told = _LAYOUTS[kind].filled(columns, at.size)
+            break
         here = {key: column[at] for key, column in columns.items()}
         for place, score in zip(at.tolist(), _LAYOUTS[kind].filled(here, at.size), strict=True):
             told[place] = score

@@ -83,9 +83,12 @@ class Scorer:
             slots = self._rows.slot[rows]
             playing = slots >= 0
             places = np.where(playing, work.size + np.cumsum(playing) - 1, -1)
-            for n in np.flatnonzero(self._rows.watched[rows]).tolist():
-                seen = messages[n].tobytes(), int(places[n])
-                work.feeds.append((self._session(int(rows[n])), *seen))
+            watched = np.flatnonzero(self._rows.watched[rows])
+            if watched.size:
+                # All made bytes at once, as scores are.
+                seen: list[bytes] = messages[watched].view(f"V{messages.shape[1]}")[:, 0].tolist()
+                owners = map(self._session, rows[watched].tolist())
+                work.feeds += zip(owners, seen, places[watched].tolist(), strict=True)
             if playing.all():
                 work.add(rows, (slots, messages))
             elif playing.any():
@@ -137,8 +140,9 @@ class Scorer:
         self, due: Sequence[Session], work: _Work, told: ToldAt, watch: metrics.Stopwatch
     ) -> None:
         # Those that are due play, and come first.
-        shown = dict.fromkeys((*due, *(session for session, _, _ in work.feeds)))
-        sets = {session: session.open_set for session in shown if session.open_set is not None}
+        shown = dict.fromkeys(due)
+        shown.update(dict.fromkeys([session for session, _, _ in work.feeds]))
+        sets = {one: open_set for one in shown if (open_set := one.open_set) is not None}
         scores: dict[Session, bytes] = {}
         if sets:
             look = self._batch.look([open_set.slot for open_set in sets.values()])
