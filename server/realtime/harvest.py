@@ -205,7 +205,7 @@ class Harvest:
             if places.size == len(reads):
                 self._hand_over(sheet, at, reads)
             elif places.size > FEW:
-                self._hand_over(sheet, at[places], [reads[place] for place in places])
+                self._hand_over(sheet, at[places], [reads[place] for place in places.tolist()])
             else:
                 alone += places.tolist()
         for place in alone:
