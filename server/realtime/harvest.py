@@ -23,7 +23,7 @@ from server.realtime.grooves import Groove
 from server.realtime.sheet import Sheet
 from server.realtime.walk import frames
 
-FEW = 8
+FEW = 4
 """So many are read one by one: numpy would be dearer."""
 CHARGED = 16
 """Frames of a client of which its budget is told together: it lies in memory of its own."""
