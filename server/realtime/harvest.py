@@ -199,7 +199,7 @@ class Harvest:
             if sheet is None:
                 mixed += places.tolist()
             else:
-                alike[sheet] = places
+                alike[sheet] = np.append(alike.get(sheet, _NOWHERE), places)
         alone, behind = self._cut(descriptors, reads, mixed, alike)
         for sheet, places in alike.items():
             if places.size == len(reads):
